@@ -13,8 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import NamedTuple
 
 import polars as pl
+
+from uda_assets.timestamps import parse_times
 
 COLUMNS = ("user_id", "session_id", "platform", "activity_time", "activity_type")
 """The required columns of a drop, in the order in which we write them."""
@@ -73,3 +76,146 @@ class Reason(StrEnum):
 
 STRUCTURAL = frozenset(list(Reason)[: list(Reason).index(Reason.CONTROL_CHARACTER) + 1])
 """Reasons that say the record's shape is wrong: of such a record only the first physical line is quarantined."""
+
+DEFAULT_PLATFORMS: Mapping[str, tuple[str, ...]] = {"Android": (), "Web": (), "iOS": ()}
+"""Canonical platform names and their further spellings; a name's own normalised form is always one of its spellings."""
+
+
+class ContractError(ValueError):
+    """The platform table contradicts itself or is not well formed."""
+
+
+def normalise_platform(spelling: str) -> str:
+    """The form under which spellings of a platform are compared: NFKC, trimmed, casefolded."""
+    return unicodedata.normalize("NFKC", spelling).strip().casefold()
+
+
+@dataclass(frozen=True)
+class Platforms:
+    """The platform table: which spelling means which canonical platform.
+
+    Attributes:
+        table: Canonical name to its further spellings.
+        keep_unknown: Keep records of unknown platforms under their normalised spelling instead of quarantining them.
+    """
+
+    table: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(DEFAULT_PLATFORMS))
+    keep_unknown: bool = False
+
+    def extended(self, further: Mapping[str, Iterable[str]], *, keep_unknown: bool | None = None) -> Platforms:
+        """A table that also knows ``further`` platforms and spellings."""
+        table = {name: tuple(spellings) for name, spellings in self.table.items()}
+        for name, spellings in further.items():
+            table[name] = tuple(dict.fromkeys((*table.get(name, ()), *spellings)))
+        return Platforms(table, self.keep_unknown if keep_unknown is None else keep_unknown)
+
+    @cached_property
+    def spellings(self) -> dict[str, str]:
+        """Normalised spelling to canonical name.
+
+        Raises:
+            ContractError: A name is empty or has control characters, or one spelling means two platforms.
+        """
+        found: dict[str, str] = {}
+        for name, further in self.table.items():
+            if not name.strip() or name != name.strip() or not name.isprintable():
+                raise ContractError(f"platform name {name!r} must be printable, without white space around it")
+            for spelling in (name, *further):
+                known = found.setdefault(normalise_platform(spelling), name)
+                if known != name:
+                    raise ContractError(f"platform spelling {spelling!r} is listed under both {known!r} and {name!r}")
+        return found
+
+    def resolve(self, spelling: str) -> str | None:
+        """The canonical platform of ``spelling``, or None where it is unknown."""
+        normal = normalise_platform(spelling)
+        return self.spellings.get(normal) or (normal if self.keep_unknown and normal else None)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the table, equal for equal meaning."""
+        meaning = json.dumps([sorted(self.spellings.items()), self.keep_unknown])
+        return hashlib.sha256(meaning.encode()).hexdigest()
+
+
+class Judgement(NamedTuple):
+    """What the contract says of a batch of records.
+
+    Attributes:
+        kept: Accepted records in ``RECORD_SCHEMA``, with further columns of the input (such as ``line``) in front.
+        rejected: The malformed ones: the input's further columns and ``reason``.
+        spellings: Records by normalised platform spelling, among those that came as far as the platform rule.
+    """
+
+    kept: pl.DataFrame
+    rejected: pl.DataFrame
+    spellings: dict[str, int]
+
+
+def judge(records: pl.DataFrame, platforms: Platforms, *, plain: bool = False) -> Judgement:
+    """Apply the contract's field rules to records that are sound in structure up to the number of their fields.
+
+    Args:
+        records: The five ``COLUMNS`` as untrimmed strings, and any further columns, which are handed through.
+        platforms: The platform table.
+        plain: The caller knows that all text is ASCII without control characters, which saves looking for them.
+    """
+    fields = _trimmed(records, plain=plain)
+    names = _platform_names(fields, platforms)
+    fields = fields.with_columns(_canonical=names.canonical, _time=parse_times(fields["activity_time"]))
+    fields = fields.with_columns(reason=_first_reason(plain=plain))
+    further = [name for name in records.columns if name not in COLUMNS]
+    bad = fields["reason"].is_not_null()
+    rejected = fields.filter(bad).select(*further, "reason")
+    kept = (fields.filter(~bad) if bad.any() else fields).select(
+        *further, "user_id", "session_id", pl.col("_canonical").alias("platform"),
+        pl.col("_time").alias("activity_time"), "activity_type",
+    )  # fmt: skip
+    return Judgement(kept, rejected, names.counts)
+
+
+def _trimmed(records: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
+    if not plain:
+        return records.with_columns(pl.col(COLUMNS).str.strip_chars())
+    # Looking is cheaper than trimming: in plain text a space is all that there can be to trim.
+    looks = records.select((pl.col(COLUMNS).str.starts_with(" ") | pl.col(COLUMNS).str.ends_with(" ")).any())
+    padded = [name for name, found in zip(COLUMNS, looks.row(0), strict=True) if found] if records.height else []
+    return records.with_columns(pl.col(padded).str.strip_chars()) if padded else records
+
+
+class _PlatformNames(NamedTuple):
+    canonical: pl.Series
+    counts: dict[str, int]
+
+
+def _platform_names(fields: pl.DataFrame, platforms: Platforms) -> _PlatformNames:
+    """Resolve each distinct spelling once, in Python, and map the column by it."""
+    raw = fields["platform"].value_counts(name="records")
+    spelled = raw["platform"].to_list()
+    counts: dict[str, int] = {}
+    for spelling, records in zip(spelled, raw["records"].to_list(), strict=True):
+        normal = normalise_platform(spelling)
+        if normal:
+            counts[normal] = counts.get(normal, 0) + records
+    resolved = [platforms.resolve(spelling) for spelling in spelled]
+    if not spelled:
+        return _PlatformNames(fields["platform"], counts)
+    canonical = fields["platform"].replace_strict(spelled, resolved, return_dtype=pl.String)
+    return _PlatformNames(canonical, counts)
+
+
+def _first_reason(*, plain: bool) -> pl.Expr:
+    """The reason of highest precedence that holds, or null."""
+    rules: list[tuple[pl.Expr, Reason]] = [
+        (pl.col("user_id") == "", Reason.MISSING_USER_ID),
+        (pl.col("session_id") == "", Reason.MISSING_SESSION_ID),
+        (pl.col("platform") == "", Reason.MISSING_PLATFORM),
+        (pl.col("_canonical").is_null(), Reason.UNKNOWN_PLATFORM),
+        (pl.col("activity_time") == "", Reason.MISSING_ACTIVITY_TIME),
+        (pl.col("_time").is_null(), Reason.BAD_ACTIVITY_TIME),
+        (pl.col("activity_type") == "", Reason.MISSING_ACTIVITY_TYPE),
+    ]
+    if not plain:
+        control = pl.any_horizontal(pl.col(COLUMNS).str.contains(r"\p{Cc}"))
+        rules.insert(0, (control, Reason.CONTROL_CHARACTER))
+    return pl.coalesce(pl.when(broken).then(pl.lit(reason.value)) for broken, reason in rules)

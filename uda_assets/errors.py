@@ -1,0 +1,37 @@
+"""Everything that can go wrong for a reason a user can mend, one family, each with a message of one line."""
+
+from __future__ import annotations
+
+
+class UdaError(Exception):
+    """The data are at fault, or what the program was asked to work on (exit code 1)."""
+
+
+class UsageError(UdaError):
+    """The program was used wrongly (exit code 2)."""
+
+
+class DropUnreadable(UdaError):
+    """A drop as a whole cannot be read.
+
+    Attributes:
+        reason: A short code such as ``missing_column``.
+        advice: What is wrong and what to do, in one line.
+    """
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}: {advice}")
+        self.reason = reason
+        self.advice = advice
+
+
+class MalformedRecord(UdaError):
+    """The first malformed record of a ``fail_fast`` run."""
+
+    def __init__(self, drop: str, line: int, reason: str, raw: str) -> None:
+        super().__init__(f"drop {drop!r}, line {line}: {reason}: {raw[:200]!r}")
+        self.drop, self.line, self.reason, self.raw = drop, line, reason, raw
+
+
+class DropRejected(UdaError):
+    """A drop that would be rejected whole, in a ``fail_fast`` run."""

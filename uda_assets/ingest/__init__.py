@@ -1,0 +1,6 @@
+"""Reading CSV drops with every record accounted for."""
+
+from uda_assets.ingest.reader import Batch, read_batches
+from uda_assets.ingest.source import Source, open_source
+
+__all__ = ["Batch", "Source", "open_source", "read_batches"]

@@ -1,0 +1,319 @@
+"""One block of a drop, from bytes to judged records.
+
+Lines without quotes, and lines whose quotes are all in order, are tokenised by pyarrow, a block at a time. The few others
+(the *odd* lines: stray quotes, bytes that are not UTF-8, quoted fields padded with white space, records of several lines)
+are read one by one with the exact grammar of :mod:`uda_assets.ingest.records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from uda_assets.contract import COLUMNS, RECORD_SCHEMA, STRUCTURAL, Platforms, Reason, judge
+from uda_assets.ingest.header import Header
+from uda_assets.ingest.records import LookAhead, decode, is_blank, is_utf8, printable_raw, scan
+from uda_assets.ingest.source import Source
+
+Offsets = npt.NDArray[np.int64]
+
+LINE_REASON_RAW = pl.Schema({"line": pl.Int64, "reason": pl.String, "raw": pl.String})
+"""Quarantined records of a block or drop, before the drop's name is added."""
+
+# A line whose every field is either bare and free of quotes or quoted to its last character.
+_IN_ORDER = r'^(?:[^",]*|"[^"]*(?:""[^"]*)*")(?:,(?:[^",]*|"[^"]*(?:""[^"]*)*"))*[\r\n]*$'
+_QUOTE, _LF, _CR = ord('"'), ord("\n"), ord("\r")
+
+
+class BlockRecords(NamedTuple):
+    """What a block holds.
+
+    Attributes:
+        kept: Accepted records, in ``RECORD_SCHEMA``.
+        quarantined: Malformed records in ``LINE_REASON_RAW``; lines counted from 0 at the start of the block.
+        read: Number of records, counted as they were tokenised and not from the two frames.
+        lines: Physical lines from the start of the block to ``end``.
+        end: Offset in the drop at which the next record starts, which may lie beyond the block.
+        spellings: Records by normalised platform spelling.
+    """
+
+    kept: pl.DataFrame
+    quarantined: pl.DataFrame
+    read: int
+    lines: int
+    end: int
+    spellings: dict[str, int]
+
+
+class Lines(NamedTuple):
+    """Where the physical lines of a block are: offsets of first byte, of line end, and of the next line."""
+
+    starts: Offsets
+    ends: Offsets
+    followings: Offsets
+
+
+def find_lines(block: bytes) -> Lines:
+    """The physical lines of a block; LF, CRLF and CR end one."""
+    codes = np.frombuffer(block, np.uint8)
+    feeds = np.flatnonzero(codes == _LF)
+    if b"\r" in block:
+        returns = np.flatnonzero(codes == _CR)
+        before_feed = np.append(codes, 0)[returns + 1] == _LF
+        paired = np.zeros(len(feeds), bool)
+        paired[np.searchsorted(feeds, returns[before_feed])] = True
+        ends = np.concatenate([feeds - paired, returns[~before_feed]])
+        followings = np.concatenate([feeds, returns[~before_feed]]) + 1
+        order = np.argsort(followings)
+        ends, followings = ends[order], followings[order]
+    else:
+        ends, followings = feeds, feeds + 1
+    if not len(followings) or followings[-1] < len(block):
+        ends, followings = np.append(ends, len(block)), np.append(followings, len(block))
+    starts = np.concatenate([[0], followings[:-1]])
+    return Lines(starts, ends, followings)
+
+
+@dataclass
+class _OddRecords:
+    """Records read one by one: candidates for the contract, and those malformed in their structure."""
+
+    candidates: list[tuple[int, str, list[str]]] = field(default_factory=list)
+    """Line, raw text and the five fields."""
+    malformed: list[tuple[int, str, str]] = field(default_factory=list)
+    """Line, reason and raw text."""
+    consumed: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges of lines, first to last, that are a record's further lines."""
+    end: int = 0
+    lines: int = 0
+
+
+def read_block(
+    source: Source, start: int, stop: int, header: Header, ahead: LookAhead, platforms: Platforms
+) -> BlockRecords:
+    """Read the records that start between two offsets of a drop.
+
+    Args:
+        source: The drop.
+        start: Offset of a record's first byte.
+        stop: Offset behind a line end, or the drop's size.
+        header: The drop's columns.
+        ahead: Finds the end of records that leave the block.
+        platforms: The platform table of the contract.
+    """
+    block = source.read(start, stop - start)
+    ascii_only = block.isascii()
+    codes = np.frombuffer(block, np.uint8)
+    line_ends = np.count_nonzero(codes == _LF)
+    plain = ascii_only and int(np.count_nonzero(codes < 32)) == line_ends and b"\x7f" not in block
+    valid = ascii_only or is_utf8(block)
+    if valid and b'"' not in block:
+        return _read_regular(block, stop, header, platforms, plain=plain)
+    lines = find_lines(block)
+    odd = _odd_lines(block, lines, valid=valid)
+    if not len(odd):
+        return _read_regular(block, stop, header, platforms, plain=plain)
+    one_by_one = _read_odd(source, block, start, lines, odd, header, ahead)
+    regular = np.ones(len(lines.starts), bool)
+    regular[odd] = False
+    for first, last in one_by_one.consumed:
+        regular[first : last + 1] = False
+    indexes = np.flatnonzero(regular)
+    rest = _join_lines(block, lines, indexes)
+    found = _read_regular(rest, stop, header, platforms, plain=plain, numbers=indexes)
+    return _with_odd(found, one_by_one, stop, len(lines.starts), platforms)
+
+
+def _read_regular(
+    block: bytes, stop: int, header: Header, platforms: Platforms, *, plain: bool, numbers: Offsets | None = None
+) -> BlockRecords:
+    """Tokenise lines that are each a record, or blank. ``numbers`` are their line numbers where some were left out."""
+    table, ragged = _tokenise(block, header)
+    fields = pl.DataFrame(pl.from_arrow(table)).with_row_index("row")
+    verdict = judge(fields, platforms, plain=plain)
+    kept = verdict.kept.drop("row")
+    if not ragged and not verdict.rejected.height:
+        lines = len(numbers) if numbers is not None else _count_lines(block)
+        return BlockRecords(kept, LINE_REASON_RAW.to_frame(), table.num_rows, lines, stop, verdict.spellings)
+    lines_of_block = find_lines(block)
+    # The tokeniser skips empty lines and hands the ragged ones out, so rows are counted among the remaining ones.
+    rows = np.flatnonzero(lines_of_block.ends > lines_of_block.starts)
+    ragged_lines = rows[[number for number, _ in ragged]] if ragged else rows[:0]
+    sound = np.delete(rows, [number for number, _ in ragged]) if ragged else rows
+    faults: list[tuple[int, str, str]] = []
+    for index, (_, reason) in zip(ragged_lines.tolist(), ragged, strict=True):
+        raw = block[lines_of_block.starts[index] : lines_of_block.ends[index]].decode()
+        if not is_blank(raw):
+            faults.append((index, reason.value, raw))
+    read = table.num_rows + len(faults)
+    for row, reason_name in verdict.rejected.select("row", "reason").iter_rows():
+        index = int(sound[row])
+        raw = block[lines_of_block.starts[index] : lines_of_block.ends[index]].decode()
+        faults.append((index, reason_name, raw))
+    if numbers is not None:
+        faults = [(int(numbers[index]), reason, raw) for index, reason, raw in faults]
+    line_count = len(numbers) if numbers is not None else len(lines_of_block.starts)
+    return BlockRecords(kept, _faults(faults), read, line_count, stop, verdict.spellings)
+
+
+def _count_lines(block: bytes) -> int:
+    if b"\r" in block:
+        return len(find_lines(block).starts)
+    return block.count(b"\n") + (not block.endswith(b"\n"))
+
+
+def _tokenise(block: bytes, header: Header) -> tuple[pa.Table, list[tuple[int, Reason]]]:
+    """The five columns as strings, and the numbers (from 0) of non-empty lines with too few or too many fields."""
+    ragged: list[tuple[int, Reason]] = []
+    if not block.strip(b"\r\n"):
+        return pa.table({name: pa.array([], pa.string()) for name in COLUMNS}), ragged
+
+    def note(row: pa.csv.InvalidRow) -> str:
+        short = row.actual_columns < row.expected_columns
+        ragged.append((row.number - 1, Reason.TOO_FEW_FIELDS if short else Reason.TOO_MANY_FIELDS))
+        return "skip"
+
+    names = [f"column_{i}" for i in range(header.width)]
+    wanted = [names[header.positions[name]] for name in COLUMNS]
+    table = pa.csv.read_csv(
+        pa.py_buffer(block),
+        # One block and no threads: rows keep their numbers; blocks run side by side instead.
+        read_options=pa.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(block) + 1),
+        parse_options=pa.csv.ParseOptions(invalid_row_handler=note),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(wanted, pa.string()),
+            include_columns=wanted,
+            strings_can_be_null=False,
+            check_utf8=False,
+        ),
+    )
+    return table.rename_columns(list(COLUMNS)), ragged
+
+
+def _odd_lines(block: bytes, lines: Lines, *, valid: bool) -> Offsets:
+    """Indexes of the lines that must be read one by one."""
+    odd = np.zeros(len(lines.starts), bool)
+    if not valid:
+        # Without check: the view is only cast where it may hold bytes that are not UTF-8.
+        odd = _line_series(block, lines).cast(pl.String, strict=False).is_null().to_numpy().copy()
+    quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == _QUOTE)
+    quoted = np.unique(np.searchsorted(lines.followings, quotes, side="right"))
+    quoted = quoted[~odd[quoted]]
+    if len(quoted):
+        texts = _line_series(block, lines).gather(quoted).cast(pl.String)
+        odd[quoted[~texts.str.contains(_IN_ORDER).to_numpy()]] = True
+    return np.flatnonzero(odd)
+
+
+def _line_series(block: bytes, lines: Lines) -> pl.Series:
+    """The lines with their ends, as a binary column over the block's own memory."""
+    offsets = np.append(lines.starts, len(block)).astype(np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block)]
+    return pl.Series(pl.from_arrow(pa.Array.from_buffers(pa.large_binary(), len(lines.starts), buffers)))
+
+
+def _join_lines(block: bytes, lines: Lines, indexes: Offsets) -> bytes:
+    """The bytes of some lines, cut out in runs of neighbours."""
+    if not len(indexes):
+        return b""
+    breaks = np.flatnonzero(np.diff(indexes) > 1)
+    firsts = lines.starts[indexes[np.append(0, breaks + 1)]].tolist()
+    lasts = lines.followings[indexes[np.append(breaks, len(indexes) - 1)]].tolist()
+    return b"".join([block[first:last] for first, last in zip(firsts, lasts, strict=True)])
+
+
+def _read_odd(
+    source: Source, block: bytes, start: int, lines: Lines, odd: Offsets, header: Header, ahead: LookAhead
+) -> _OddRecords:
+    found = _OddRecords(end=start + len(block), lines=len(lines.starts))
+    resume = 0
+    for index in odd.tolist():
+        if index < resume:
+            continue
+        raw = block[lines.starts[index] : lines.ends[index]]
+        following = start + int(lines.followings[index])
+        resume = _read_one(source, raw, start + int(lines.starts[index]), following, index, header, ahead, found)
+        if resume > index + 1:
+            found.consumed.append((index + 1, resume - 1))
+    return found
+
+
+def _read_one(
+    source: Source, raw: bytes, start: int, following: int, line: int, header: Header, ahead: LookAhead,
+    found: _OddRecords,
+) -> int:  # fmt: skip
+    """Read the record on an odd line into ``found`` and return the index of the line after it."""
+    record, faults, end, lines = scan(decode(raw)), set[Reason](), following, 1
+    if not is_utf8(raw):
+        faults.add(Reason.ENCODING)
+    if record.bad_quote:
+        faults.add(Reason.BAD_QUOTE)
+    if record.open:
+        if further := ahead.fault(following):
+            faults.add(further)
+        elif not faults:
+            extent = ahead.extent(following)
+            end, lines = extent.end, 1 + extent.lines
+            raw_record = source.read(start, end - start)
+            raw_record = raw_record[
+                : -2 if raw_record.endswith(b"\r\n") else -1 if raw_record[-1:] in b"\r\n" else None
+            ]
+            record = scan(decode(raw_record))
+    if not faults and len(record.fields) != header.width:
+        faults.add(Reason.TOO_FEW_FIELDS if len(record.fields) < header.width else Reason.TOO_MANY_FIELDS)
+    if not faults and not record.open:
+        five = [record.fields[header.positions[name]] for name in COLUMNS]
+        if lines == 1 or not _has_control(five):
+            whole = decode(raw) if lines == 1 else decode(raw_record)
+            found.candidates.append((line, whole, five))
+            if end > found.end:
+                found.end, found.lines = end, line + lines
+            return line + lines
+        faults.add(Reason.CONTROL_CHARACTER)
+    reason = min(faults, key=list(Reason).index)
+    assert reason in STRUCTURAL
+    if not is_blank(printable_raw(raw)):
+        found.malformed.append((line, reason.value, printable_raw(raw)))
+    return line + 1
+
+
+def _has_control(fields: Iterable[str]) -> bool:
+    return bool(pl.Series(list(fields)).str.strip_chars().str.contains(r"\p{Cc}").any())
+
+
+def _with_odd(found: BlockRecords, odd: _OddRecords, stop: int, lines: int, platforms: Platforms) -> BlockRecords:
+    """Join the records that were read one by one to the regular ones."""
+    columns = [list(column) for column in zip(*(fields for _, _, fields in odd.candidates), strict=True)]
+    numbers = [number for number, _, _ in odd.candidates]
+    raws = {number: raw for number, raw, _ in odd.candidates}
+    frame = pl.DataFrame(
+        {"line": numbers, **dict(zip(COLUMNS, columns or [[]] * len(COLUMNS), strict=True))},
+        schema={"line": pl.Int64, **dict.fromkeys(COLUMNS, pl.String)},
+    )
+    verdict = judge(frame, platforms)
+    rejected = [(line, reason, raws[line]) for line, reason in verdict.rejected.iter_rows()]
+    spellings = dict(found.spellings)
+    for spelling, records in verdict.spellings.items():
+        spellings[spelling] = spellings.get(spelling, 0) + records
+    return BlockRecords(
+        kept=pl.concat([found.kept, verdict.kept.drop("line")]),
+        quarantined=pl.concat([found.quarantined, _faults([*odd.malformed, *rejected])]).sort("line"),
+        read=found.read + len(odd.candidates) + len(odd.malformed),
+        lines=max(lines, odd.lines),
+        end=max(stop, odd.end),
+        spellings=spellings,
+    )
+
+
+def _faults(faults: list[tuple[int, str, str]]) -> pl.DataFrame:
+    return pl.DataFrame(sorted(faults), schema=LINE_REASON_RAW, orient="row")
+
+
+assert list(RECORD_SCHEMA) == list(COLUMNS)

@@ -1,0 +1,65 @@
+"""A drop's header: which column stands where."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from uda_assets.contract import COLUMNS
+from uda_assets.errors import DropUnreadable
+from uda_assets.ingest.records import is_blank, is_utf8, scan
+from uda_assets.ingest.source import Source
+
+_TRIMMED = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+
+class Header(NamedTuple):
+    """Where a drop's columns are.
+
+    Attributes:
+        positions: Position of each required column.
+        width: Number of columns.
+        body: Offset of the first byte after the header's line.
+        line: Number of the first line of the body, from 1.
+    """
+
+    positions: Mapping[str, int]
+    width: int
+    body: int
+    line: int
+
+
+def read_header(source: Source) -> Header:
+    """Find the header: the first line that is not blank.
+
+    Raises:
+        DropUnreadable: There is none, it is not text, or a required column is missing or there twice.
+    """
+    start = len(codecs.BOM_UTF8) if source.read(0, 3) == codecs.BOM_UTF8 else 0
+    for number, line in enumerate(source.lines(start), start=1):
+        if not is_utf8(line.content) or b"\0" in line.content:
+            raise DropUnreadable(
+                "binary_content", f"the header, line {number}, is not UTF-8 text; deliver a CSV file in UTF-8"
+            )
+        text = line.content.decode()
+        if not is_blank(text):
+            return _parse(text, line.following, number)
+    raise DropUnreadable("no_header", f"there is no header; the first line must name {', '.join(COLUMNS)}")
+
+
+def _parse(text: str, body: int, number: int) -> Header:
+    parsed = scan(text)
+    if parsed.open or parsed.bad_quote:
+        raise DropUnreadable("bad_header", f"the header, line {number}, has a stray quote; mend its quotes")
+    names = [name.strip(_TRIMMED).casefold() for name in parsed.fields]
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise DropUnreadable(
+            "missing_column",
+            f"the header, line {number}, has no column {', '.join(missing)}; it must name {', '.join(COLUMNS)}",
+        )
+    twice = [name for name in COLUMNS if names.count(name) > 1]
+    if twice:
+        raise DropUnreadable("duplicate_column", f"the header, line {number}, names {', '.join(twice)} more than once")
+    return Header({name: names.index(name) for name in COLUMNS}, len(names), body, number + 1)
