@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
+from uda_assets.errors import UdaError
 from uda_assets.timestamps import parse_times
 
 COLUMNS = ("user_id", "session_id", "platform", "activity_time", "activity_type")
@@ -24,25 +27,25 @@ COLUMNS = ("user_id", "session_id", "platform", "activity_time", "activity_type"
 
 RECORD_SCHEMA = pl.Schema(
     {
-        "user_id": pl.String,
-        "session_id": pl.String,
-        "platform": pl.String,
+        "user_id": pl.String(),
+        "session_id": pl.String(),
+        "platform": pl.String(),
         "activity_time": pl.Datetime("us", "UTC"),
-        "activity_type": pl.String,
+        "activity_type": pl.String(),
     }
 )
-QUARANTINE_SCHEMA = pl.Schema({"drop": pl.String, "line": pl.Int64, "reason": pl.String, "raw": pl.String})
+QUARANTINE_SCHEMA = pl.Schema({"drop": pl.String(), "line": pl.Int64(), "reason": pl.String(), "raw": pl.String()})
 SESSION_SCHEMA = pl.Schema(
     {
-        "platform": pl.String,
-        "user_id": pl.String,
-        "session_id": pl.String,
+        "platform": pl.String(),
+        "user_id": pl.String(),
+        "session_id": pl.String(),
         "started_at": pl.Datetime("us", "UTC"),
         "ended_at": pl.Datetime("us", "UTC"),
-        "events": pl.Int64,
+        "events": pl.Int64(),
     }
 )
-LEADERBOARD_SCHEMA = pl.Schema({"platform": pl.String, "user_id": pl.String, "session_count": pl.Int64})
+LEADERBOARD_SCHEMA = pl.Schema({"platform": pl.String(), "user_id": pl.String(), "session_count": pl.Int64()})
 
 WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """Unicode's White_Space property, as the inside of a regex class; what :meth:`polars.Expr.str.strip_chars` trims."""
@@ -61,7 +64,10 @@ class Reason(StrEnum):
 
     ENCODING = "encoding", "bytes that are not UTF-8; save the file as UTF-8"
     UNTERMINATED_QUOTE = "unterminated_quote", "a quoted field that never ends; close the quote or double it"
-    BAD_QUOTE = "bad_quote", "text beside a quoted field, or a quote inside a bare one; quote the field, double the quote"
+    BAD_QUOTE = (
+        "bad_quote",
+        "text beside a quoted field, or a quote inside a bare one; quote the field, double the quote",
+    )
     TOO_FEW_FIELDS = "too_few_fields", "fewer fields than the header has columns; add the missing commas"
     TOO_MANY_FIELDS = "too_many_fields", "more fields than the header has columns; quote fields that contain a comma"
     CONTROL_CHARACTER = "control_character", "a control character or line end inside a required field; remove it"
@@ -81,7 +87,7 @@ DEFAULT_PLATFORMS: Mapping[str, tuple[str, ...]] = {"Android": (), "Web": (), "i
 """Canonical platform names and their further spellings; a name's own normalised form is always one of its spellings."""
 
 
-class ContractError(ValueError):
+class ContractError(UdaError):
     """The platform table contradicts itself or is not well formed."""
 
 
@@ -97,6 +103,7 @@ class Platforms:
     Attributes:
         table: Canonical name to its further spellings.
         keep_unknown: Keep records of unknown platforms under their normalised spelling instead of quarantining them.
+
     """
 
     table: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(DEFAULT_PLATFORMS))
@@ -115,6 +122,7 @@ class Platforms:
 
         Raises:
             ContractError: A name is empty or has control characters, or one spelling means two platforms.
+
         """
         found: dict[str, str] = {}
         for name, further in self.table.items():
@@ -138,6 +146,44 @@ class Platforms:
         return hashlib.sha256(meaning.encode()).hexdigest()
 
 
+def read_platforms(path: Path) -> Platforms:
+    """The platform table with what a TOML file adds to it; a file that is not there adds nothing.
+
+    The file holds a table ``[platforms]`` of canonical names, each with a list of further spellings, and optionally
+    ``keep_unknown = true`` at its top.
+
+    Raises:
+        ContractError: The file is not such a table.
+
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return platforms_from(content.get("platforms", {}), keep_unknown=content.get("keep_unknown"))
+    except FileNotFoundError:
+        return Platforms()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ContractError) as error:
+        raise ContractError(f"{path}: {error}") from None
+
+
+def platforms_from(table: object, base: Platforms | None = None, *, keep_unknown: object = None) -> Platforms:
+    """The platform table ``base`` with what was read from a file or a run config, checked.
+
+    Raises:
+        ContractError: ``table`` does not map names to lists of spellings, or contradicts itself.
+
+    """
+    if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
+        raise ContractError("platforms must be a table of platform names")
+    for name, spellings in table.items():
+        if not isinstance(spellings, list) or not all(isinstance(spelling, str) for spelling in spellings):
+            raise ContractError(f"platform {name!r} must have a list of spellings")
+    if keep_unknown is not None and not isinstance(keep_unknown, bool):
+        raise ContractError("keep_unknown must be true or false")
+    platforms = (base or Platforms()).extended(table, keep_unknown=keep_unknown)
+    _ = platforms.spellings  # contradictions show here
+    return platforms
+
+
 class Judgement(NamedTuple):
     """What the contract says of a batch of records.
 
@@ -145,6 +191,7 @@ class Judgement(NamedTuple):
         kept: Accepted records in ``RECORD_SCHEMA``, with further columns of the input (such as ``line``) in front.
         rejected: The malformed ones: the input's further columns and ``reason``.
         spellings: Records by normalised platform spelling, among those that came as far as the platform rule.
+
     """
 
     kept: pl.DataFrame
@@ -159,6 +206,7 @@ def judge(records: pl.DataFrame, platforms: Platforms, *, plain: bool = False) -
         records: The five ``COLUMNS`` as untrimmed strings, and any further columns, which are handed through.
         platforms: The platform table.
         plain: The caller knows that all text is ASCII without control characters, which saves looking for them.
+
     """
     fields = _trimmed(records, plain=plain)
     names = _platform_names(fields, platforms)

@@ -17,6 +17,7 @@ class DropUnreadable(UdaError):
     Attributes:
         reason: A short code such as ``missing_column``.
         advice: What is wrong and what to do, in one line.
+
     """
 
     def __init__(self, reason: str, advice: str) -> None:

@@ -20,6 +20,7 @@ def parse_times(texts: pl.Series) -> pl.Series:
 
     Returns:
         A series of ``Datetime("us", "UTC")`` of the same length, null where the text is not such a time.
+
     """
     plain = texts.str.contains(_PLAIN).fill_null(False)
     times = pl.select(pl.when(plain).then(_in_range(_clock(texts)))).to_series()

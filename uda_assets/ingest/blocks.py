@@ -42,6 +42,7 @@ class BlockRecords(NamedTuple):
         lines: Physical lines from the start of the block to ``end``.
         end: Offset in the drop at which the next record starts, which may lie beyond the block.
         spellings: Records by normalised platform spelling.
+
     """
 
     kept: pl.DataFrame
@@ -107,12 +108,12 @@ def read_block(
         header: The drop's columns.
         ahead: Finds the end of records that leave the block.
         platforms: The platform table of the contract.
+
     """
     block = source.read(start, stop - start)
     ascii_only = block.isascii()
     codes = np.frombuffer(block, np.uint8)
-    line_ends = np.count_nonzero(codes == _LF)
-    plain = ascii_only and int(np.count_nonzero(codes < 32)) == line_ends and b"\x7f" not in block
+    plain = ascii_only and b"\x7f" not in block and _only_line_ends(codes, block)
     valid = ascii_only or is_utf8(block)
     if valid and b'"' not in block:
         return _read_regular(block, stop, header, platforms, plain=plain)
@@ -129,6 +130,11 @@ def read_block(
     rest = _join_lines(block, lines, indexes)
     found = _read_regular(rest, stop, header, platforms, plain=plain, numbers=indexes)
     return _with_odd(found, one_by_one, stop, len(lines.starts), platforms)
+
+
+def _only_line_ends(codes: npt.NDArray[np.uint8], block: bytes) -> bool:
+    """Whether line ends are the only control characters."""
+    return int(np.count_nonzero(codes < ord(" "))) == block.count(b"\n") + block.count(b"\r")
 
 
 def _read_regular(

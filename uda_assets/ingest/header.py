@@ -22,6 +22,7 @@ class Header(NamedTuple):
         width: Number of columns.
         body: Offset of the first byte after the header's line.
         line: Number of the first line of the body, from 1.
+
     """
 
     positions: Mapping[str, int]
@@ -35,6 +36,7 @@ def read_header(source: Source) -> Header:
 
     Raises:
         DropUnreadable: There is none, it is not text, or a required column is missing or there twice.
+
     """
     start = len(codecs.BOM_UTF8) if source.read(0, 3) == codecs.BOM_UTF8 else 0
     for number, line in enumerate(source.lines(start), start=1):

@@ -27,6 +27,7 @@ class Batch(NamedTuple):
         read: Records read, counted on their own.
         spellings: Records by normalised platform spelling.
         position: Bytes of the (plain) drop read so far.
+
     """
 
     kept: pl.DataFrame
@@ -46,6 +47,7 @@ def read_batches(
 
     Raises:
         DropUnreadable: The drop has no usable header.
+
     """
     header = read_header(source)
     ahead = LookAhead(source)

@@ -35,6 +35,7 @@ def scan(text: str, *, inside: bool = False) -> Scan:
     Args:
         text: A physical line, or several where line ends stand inside quotes; without the final line end.
         inside: The text starts inside a quoted field, as a record's further lines do.
+
     """
     fields: list[str] = []
     bad, position = False, 0
@@ -93,6 +94,7 @@ class Extent(NamedTuple):
         unterminated: The quotes never close.
         last_bad_quote: Offset behind the last line with a misplaced quote, or -1.
         last_undecodable: Offset behind the last line that is not UTF-8, or -1.
+
     """
 
     start: int

@@ -80,6 +80,7 @@ def open_source(path: Path, spill: Path | None = None) -> Iterator[Source]:
     Raises:
         DropUnreadable: The archive is broken.
         UdaError: The file is missing, a directory or not readable.
+
     """
     try:
         with path.open("rb") as file:

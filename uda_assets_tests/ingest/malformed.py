@@ -30,23 +30,23 @@ G = GOOD + b"\n"  # a good record on a line of its own
 GN = GOOD + b",x\n"  # the same where there is a note
 
 
+def _record(name: str, record: bytes, reason: str | None) -> Case:
+    """A file of one record, on line 2."""
+    return Case(name, H + record + b"\n", [], [(2, reason)]) if reason else Case(name, H + record + b"\n", [2], [])
+
+
 def _id(name: str, user_id: bytes, reason: str | None = None) -> Case:
-    """One record, on line 2, with this text for its first field."""
-    return Case(name, H + user_id + REST + b"\n", [], [(2, reason)]) if reason else _kept(name, user_id + REST)
+    return _record(name, user_id + REST, reason)
 
 
 def _platform(name: str, platform: str, *, known: bool) -> Case:
     record = f"u1,s1,{platform},2026-01-31T08:15:00Z,view".encode()
-    return _kept(name, record) if known else Case(name, H + record + b"\n", [], [(2, "unknown_platform")])
+    return _record(name, record, None if known else "unknown_platform")
 
 
 def _time(name: str, time: str, *, good: bool) -> Case:
     record = f"u1,s1,ios,{time},view".encode()
-    return _kept(name, record) if good else Case(name, H + record + b"\n", [], [(2, "bad_activity_time")])
-
-
-def _kept(name: str, record: bytes) -> Case:
-    return Case(name, H + record + b"\n", [2], [])
+    return _record(name, record, None if good else "bad_activity_time")
 
 
 def _rejected(name: str, data: bytes, rejection: str) -> Case:
@@ -322,9 +322,263 @@ QUOTES = [
     Case(
         "resumption inside a quoted field finds a good record",
         N + b'u"1,s1,ios,2026-01-31T08:15:00Z,view,"a\n' + GN + b'"\n' + GN,
-        [3],
-        [(2, "bad_quote"), (4, "bad_quote"), (5, "unterminated_quote")]
-        if False
-        else [(2, "bad_quote"), (4, "unterminated_quote")],
+        [3, 5],
+        [(2, "bad_quote"), (4, "unterminated_quote")],
     ),
+    Case("comes before too_few_fields", H + b'u1,s"1\n', [], [(2, "bad_quote")]),
+    Case("comes before too_many_fields", H + GOOD + b',x"\n', [], [(2, "bad_quote")]),
+    Case("comes before control_character", H + b'u\0"1' + REST + b"\n", [], [(2, "bad_quote")]),
+    Case("comes before missing_user_id", H + b',"s1"x,ios,2026-01-31T08:15:00Z,view\n', [], [(2, "bad_quote")]),
+]
+
+FIELD_COUNTS = [
+    Case("four fields", H + b"u1,s1,ios,2026-01-31T08:15:00Z\n" + G, [3], [(2, "too_few_fields")]),
+    Case("one field", H + b"u1\n" + G, [3], [(2, "too_few_fields")]),
+    Case("six fields", H + GN + G, [3], [(2, "too_many_fields")]),
+    Case("a trailing comma", H + GOOD + b",\n" + G, [3], [(2, "too_many_fields")]),
+    Case("a trailing comma at the end of the file", H + GOOD + b",", [], [(2, "too_many_fields")]),
+    Case("an extra column left out", N + G + GN, [3], [(2, "too_few_fields")]),
+    Case("an extra column empty at the end of the file", N + GOOD + b",", [2], []),
+    Case("a quoted comma does not count", H + b'"u1,s1",ios,2026-01-31T08:15:00Z,view\n', [], [(2, "too_few_fields")]),
+    Case("two records on a line", H + GOOD + b"," + GOOD, [], [(2, "too_many_fields")]),
+    Case(
+        "a record cut in two",
+        H + b"u1,s1,ios\n,2026-01-31T08:15:00Z,view\n",
+        [],
+        [(2, "too_few_fields"), (3, "too_few_fields")],
+    ),
+    Case("too few, over two lines", N + b'u1,s1,"a\nb"\n' + GN, [4], [(2, "too_few_fields"), (3, "bad_quote")]),
+    Case(
+        "too many, over two lines",
+        N + GOOD + b',y,"\n"\n' + GN,
+        [4],
+        [(2, "too_many_fields"), (3, "unterminated_quote")],
+    ),
+    Case("too few comes before control_character", H + b"u\x001,s1\n", [], [(2, "too_few_fields")]),
+    Case("too few comes before missing_user_id", H + b",,,\n", [], [(2, "too_few_fields")]),
+    Case("too many comes before control_character", H + b"\0" + GN, [], [(2, "too_many_fields")]),
+    Case("too many comes before missing_user_id", H + b",,,,,\n", [], [(2, "too_many_fields")]),
+]
+
+CONTROL_CHARACTERS = [
+    _id("NUL", b"u\x001", "control_character"),
+    _id("tab inside", b"u\t1", "control_character"),
+    _id("escape", b"\x1b[1mu1", "control_character"),
+    _id("delete", b"u1\x7f", "control_character"),
+    _id("U+0080", b"u\xc2\x801", "control_character"),
+    _id("NEL inside", b"u\xc2\x851", "control_character"),
+    _id("U+009F at the end", b"u1\xc2\x9f", "control_character"),
+    _id("U+001C at the start is not trimmed", b"\x1cu1", "control_character"),
+    _id("U+001F at the end is not trimmed", b"u1\x1f", "control_character"),
+    _id("NUL alone", b"\0", "control_character"),
+    _id("vertical tab inside quotes", b'"u\x0b1"', "control_character"),
+    _id("white space around a control character", b'" \x01 "', "control_character"),
+    _id("tabs at the edges are trimmed", b"\tu1\t"),
+    _id("tabs at the edges within quotes are trimmed", b'"\tu1\t"'),
+    _id("vertical tab, form feed and NEL at the edges are trimmed", b"\x0b\x0cu1\xc2\x85"),
+    _id("U+2028, U+200B, a soft hyphen and a BOM inside are none", "u\u2028\u200b\u00ad\ufeff1".encode()),
+    _id("U+00A0 inside is none", b"u" + NBSP + b"1"),
+    Case("in session_id", H + b"u1,s\x011,ios,2026-01-31T08:15:00Z,view\n", [], [(2, "control_character")]),
+    Case("in platform", H + b"u1,s1,i\tos,2026-01-31T08:15:00Z,view\n", [], [(2, "control_character")]),
+    Case("in activity_time", H + b"u1,s1,ios,2026-01-31\t08:15:00Z,view\n", [], [(2, "control_character")]),
+    Case("in activity_type", H + b"u1,s1,ios,2026-01-31T08:15:00Z,vi\x7few\n", [], [(2, "control_character")]),
+    Case("in an extra column", N + GOOD + b",\x00\x1b\t\xc2\x85\n" + GN, [2, 3], []),
+    Case("LF inside", H + b'"u\n1"' + REST + b"\n" + G, [4], [(2, "control_character"), (3, "bad_quote")]),
+    Case("CR inside", H + b'"u\r1"' + REST + b"\n" + G, [4], [(2, "control_character"), (3, "bad_quote")]),
+    Case("CRLF inside", H + b'"u\r\n1"' + REST + b"\n" + G, [4], [(2, "control_character"), (3, "bad_quote")]),
+    Case("LF at the end is trimmed", H + b'"u1\n"' + REST + b"\n" + G, [2, 4], []),
+    Case("CRLF at the start is trimmed", H + b'"\r\nu1"' + REST + b"\n" + G, [2, 4], []),
+    Case(
+        "line ends at the edges of two fields",
+        H + GOOD.replace(b"u1", b'"\nu1\n"').replace(b"view", b'"\rview\r\n"'),
+        [2],
+        [],
+    ),
+    Case(
+        "in a record over two lines",
+        N + b"\0" + GOOD + b',"a\nb"\n' + GN,
+        [4],
+        [(2, "control_character"), (3, "bad_quote")],
+    ),
+    Case(
+        "comes before missing_user_id", H + b",s\x001,ios,2026-01-31T08:15:00Z,view\n", [], [(2, "control_character")]
+    ),
+    Case("comes before unknown_platform", H + b"u1,s1,tv,2026-01-31T08:15:00Z,\x07\n", [], [(2, "control_character")]),
+    Case("comes before missing_activity_time", H + b"u1,s1,ios,,\x07\n", [], [(2, "control_character")]),
+]
+
+MISSING = [
+    Case("everything", H + b",,,,\n", [], [(2, "missing_user_id")]),
+    Case("everything, quoted", H + b'"","","","",""\n', [], [(2, "missing_user_id")]),
+    Case("all but user_id", H + b"u1,,,,\n", [], [(2, "missing_session_id")]),
+    Case("all but the ids", H + b"u1,s1,,,\n", [], [(2, "missing_platform")]),
+    Case("unknown_platform comes before missing_activity_time", H + b"u1,s1,tv,,\n", [], [(2, "unknown_platform")]),
+    Case("time and type", H + b"u1,s1,ios,,\n", [], [(2, "missing_activity_time")]),
+    Case(
+        "bad_activity_time comes before missing_activity_type", H + b"u1,s1,ios,now,\n", [], [(2, "bad_activity_time")]
+    ),
+    Case("type", H + b"u1,s1,ios,2026-01-31T08:15:00Z,\n", [], [(2, "missing_activity_type")]),
+    Case("missing_user_id comes before unknown_platform", H + b",s1,tv,now,view\n", [], [(2, "missing_user_id")]),
+    Case(
+        "missing_session_id comes before bad_activity_time", H + b"u1,,ios,now,view\n", [], [(2, "missing_session_id")]
+    ),
+    Case("missing_platform comes before bad_activity_time", H + b"u1,s1,,now,view\n", [], [(2, "missing_platform")]),
+    Case("unknown_platform comes before bad_activity_time", H + b"u1,s1,tv,now,view\n", [], [(2, "unknown_platform")]),
+    _id("spaces and tabs", b" \t ", "missing_user_id"),
+    _id("Unicode white space", "\u00a0\u3000\u0085".encode(), "missing_user_id"),
+    _id("quoted white space", b'" \t"', "missing_user_id"),
+    _id("a zero-width space is something", b"\xe2\x80\x8b"),
+    Case("a quoted line end", H + b'"\n"' + REST + b"\n" + G, [4], [(2, "missing_user_id")]),
+    Case(
+        "reading goes on after the whole record", N + REST + b',"\n' + GN + b'"\n' + GN, [5], [(2, "missing_user_id")]
+    ),
+]
+
+PLATFORMS = [
+    _platform("canonical spelling", "iOS", known=True),
+    _platform("upper case", "WEB", known=True),
+    _platform("padded", "\u00a0 Android\t", known=True),
+    _platform("quoted and padded", '" Android\n"', known=True),
+    _platform("full-width letters", "\uff49\uff2f\uff33", known=True),
+    _platform("circled letter", "\u24e6eb", known=True),
+    _platform("Roman numeral one", "\u2170os", known=True),
+    _platform("long s", "io\u017f", known=True),
+    _platform("dotless i", "\u0131os", known=False),
+    _platform("capital i with a dot", "\u0130OS", known=False),
+    _platform("Cyrillic o", "i\u043es", known=False),
+    _platform("space inside", "i os", known=False),
+    _platform("zero-width space at the end", "ios\u200b", known=False),
+    _platform("soft hyphen", "and\u00adroid", known=False),
+    _platform("punctuation", "ios.", known=False),
+    _platform("quotes as part of the name", '"""ios"""', known=False),
+    _platform("another platform", "tv", known=False),
+    Case(
+        "unknown in a record over two lines",
+        N + b'u1,s1,tv,2026-01-31T08:15:00Z,view,"\n"\n' + GN,
+        [4],
+        [(2, "unknown_platform")],
+    ),
+]
+
+TIMES = [
+    _time("Z", "2026-01-31T08:15:00Z", good=True),
+    _time("no zone", "2026-01-31T08:15:00", good=True),
+    _time("a space for T", "2026-01-31 08:15:00", good=True),
+    _time("one digit of a second", "2026-01-31T08:15:00.1", good=True),
+    _time("six digits of a second and Z", "2026-01-31 08:15:00.123456Z", good=True),
+    _time("+HH", "2026-01-31T08:15:00+01", good=True),
+    _time("+HHMM", "2026-01-31T08:15:00.5+0130", good=True),
+    _time("+HH:MM", "2026-01-31 08:15:00+01:30", good=True),
+    _time("the largest offsets", "2026-01-31T08:15:00-23:59", good=True),
+    _time("minus zero", "2026-01-31T08:15:00-00:00", good=True),
+    _time("padded", "\t2026-01-31T08:15:00Z\u3000", good=True),
+    _time("quoted, a line end at the edge", '"\n2026-01-31T08:15:00Z\n"', good=True),
+    _time("leap day", "2024-02-29T00:00:00Z", good=True),
+    _time("leap day of a leap century", "2000-02-29T00:00:00Z", good=True),
+    _time("the first moment", "0001-01-01T00:00:00Z", good=True),
+    _time("the last moment", "9999-12-31T23:59:59.999999Z", good=True),
+    _time("the first moment by way of an offset", "0001-01-01T23:59:00+23:59", good=True),
+    _time("the last second by way of an offset", "9999-12-31T00:00:59-23:59", good=True),
+    _time("before the first moment once in UTC", "0001-01-01T00:00:59+00:01", good=False),
+    _time("after the last moment once in UTC", "9999-12-31T23:59:00-00:01", good=False),
+    _time("year 0", "0000-12-31T23:59:59Z", good=False),
+    _time("year 0, though year 1 in UTC", "0000-12-31T23:59:59-01:00", good=False),
+    _time("no leap year", "2026-02-29T00:00:00Z", good=False),
+    _time("no leap century", "1900-02-29T00:00:00Z", good=False),
+    _time("month 0", "2026-00-01T00:00:00Z", good=False),
+    _time("month 13", "2026-13-01T00:00:00Z", good=False),
+    _time("day 0", "2026-01-00T00:00:00Z", good=False),
+    _time("31 April", "2026-04-31T00:00:00Z", good=False),
+    _time("hour 24", "2026-01-31T24:00:00Z", good=False),
+    _time("minute 60", "2026-01-31T08:60:00Z", good=False),
+    _time("leap second", "2016-12-31T23:59:60Z", good=False),
+    _time("seven digits of a second", "2026-01-31T08:15:00.1234567Z", good=False),
+    _time("no digit after the point", "2026-01-31T08:15:00.Z", good=False),
+    _time("comma for point", '"2026-01-31T08:15:00,5Z"', good=False),
+    _time("lower case t", "2026-01-31t08:15:00Z", good=False),
+    _time("lower case z", "2026-01-31T08:15:00z", good=False),
+    _time("two spaces", "2026-01-31  08:15:00Z", good=False),
+    _time("no-break space for T", "2026-01-31\u00a008:15:00Z", good=False),
+    _time("T and space", "2026-01-31T 08:15:00Z", good=False),
+    _time("date alone", "2026-01-31", good=False),
+    _time("no seconds", "2026-01-31T08:15Z", good=False),
+    _time("one-digit hour", "2026-01-31T8:15:00Z", good=False),
+    _time("two-digit year", "26-01-31T08:15:00Z", good=False),
+    _time("five-digit year", "12026-01-31T08:15:00Z", good=False),
+    _time("signed year", "+2026-01-31T08:15:00Z", good=False),
+    _time("slashes", "2026/01/31 08:15:00", good=False),
+    _time("basic form", "20260131T081500Z", good=False),
+    _time("week date", "2026-W05-6T08:15:00Z", good=False),
+    _time("seconds since 1970", "1769847300", good=False),
+    _time("offset of 24 hours", "2026-01-31T08:15:00+24:00", good=False),
+    _time("offset of 60 minutes", "2026-01-31T08:15:00+01:60", good=False),
+    _time("one-digit offset", "2026-01-31T08:15:00+1", good=False),
+    _time("three-digit offset", "2026-01-31T08:15:00+013", good=False),
+    _time("offset with a loose colon", "2026-01-31T08:15:00+01:", good=False),
+    _time("offset with seconds", "2026-01-31T08:15:00+01:30:00", good=False),
+    _time("Z and offset", "2026-01-31T08:15:00Z+01", good=False),
+    _time("space before the offset", "2026-01-31T08:15:00 +01:00", good=False),
+    _time("typographic minus", "2026-01-31T08:15:00\u221201:00", good=False),
+    _time("zone by name", "2026-01-31T08:15:00 UTC", good=False),
+    _time("text after it", "2026-01-31T08:15:00Zx", good=False),
+    _time("full-width digit", "\uff12026-01-31T08:15:00Z", good=False),
+    _time("Arabic digit", "202\u0666-01-31T08:15:00Z", good=False),
+]
+
+WHOLE_FILES = [
+    Case(
+        "one of nearly everything",
+        BOM
+        + b"\r\n"  # 1
+        + N  # 2
+        + GN  # 3
+        + b"\n"  # 4
+        + b'"u"1'
+        + REST
+        + b",x\r"  # 5
+        + GOOD
+        + b',"a\r\nb"\n'  # 6, 7
+        + b"u\xff"
+        + REST
+        + b",x\n"  # 8
+        + b'u1,s1,tv,2026-01-31T08:15:00Z,view,"\n\n"\n'  # 9 to 11
+        + G  # 12
+        + GOOD
+        + b",x,y\r\n"  # 13
+        + b"u1,s1,web,yesterday,view,\n"  # 14
+        + b'"u1'
+        + REST
+        + b",x\n"  # 15
+        + GN,  # 16
+        [3, 6, 16],
+        [
+            (5, "bad_quote"),
+            (8, "encoding"),
+            (9, "unknown_platform"),
+            (12, "too_few_fields"),
+            (13, "too_many_fields"),
+            (14, "bad_activity_time"),
+            (15, "unterminated_quote"),
+        ],
+    ),
+]
+
+CASES = [
+    case._replace(name=f"{section}: {case.name}")
+    for section, cases in {
+        "rejected": REJECTIONS,
+        "header": HEADERS,
+        "line ends": LINE_ENDS,
+        "blank lines": BLANK_LINES,
+        "encoding": ENCODING,
+        "unterminated": UNTERMINATED,
+        "quotes": QUOTES,
+        "field counts": FIELD_COUNTS,
+        "control characters": CONTROL_CHARACTERS,
+        "missing": MISSING,
+        "platform": PLATFORMS,
+        "time": TIMES,
+        "whole file": WHOLE_FILES,
+    }.items()
+    for case in cases
 ]

@@ -1,8 +1,8 @@
 """The reference reader: what a drop means, written to be checked against the rules by reading it.
 
 It is slow and plain, uses the standard library alone and shares no code with the package. Where the fast reader and
-this one disagree, this one is right. It reads from top to bottom: text and physical lines, the syntax of one record, the
-value of one field, the reasons in their order of precedence, the header, and last the file.
+this one disagree, this one is right. It reads from top to bottom: text and physical lines, the syntax of a record, the
+value of a field, the reasons in their order of precedence, the header, and last the file.
 """
 
 from __future__ import annotations

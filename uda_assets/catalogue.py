@@ -1,0 +1,115 @@
+"""The catalogue of drops: what is there, what is committed, and what a run has to do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from uda_assets.contract import Platforms
+from uda_assets.ingest.convert import CONVERTER_VERSION
+from uda_assets.lake import DropManifest, Lake, Ledger, Rejection
+
+
+class Status(StrEnum):
+    """Where a drop stands."""
+
+    COMMITTED = "committed"
+    REJECTED = "rejected"
+    PENDING = "pending"
+    FORGOTTEN = "forgotten"
+    VANISHED = "vanished"
+
+
+class DropEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the drop ledger; numbers are those of the committed version, or of the rejected one."""
+
+    drop: str
+    status: Status
+    records: int | None = None
+    kept: int | None = None
+    quarantined: int | None = None
+    reason: str | None = None
+    fingerprint: str | None = None
+    converted_at: datetime | None = None
+
+
+def fingerprint(content: str, platforms: Platforms) -> str:
+    """Hash of a drop's content and of the rules that would be applied to it."""
+    return hashlib.sha256("\n".join([content, CONVERTER_VERSION, platforms.fingerprint]).encode()).hexdigest()
+
+
+def is_current(manifest: DropManifest, content: str, platforms: Platforms) -> bool:
+    """Whether converting the content under these rules would give what is committed.
+
+    A changed platform table affects a drop only through the spellings that occur in it.
+    """
+    if manifest.content != content or manifest.converter_version != CONVERTER_VERSION:
+        return False
+    if manifest.spellings is None:
+        return manifest.fingerprint == fingerprint(content, platforms)
+    return all(platforms.resolve(spelling) == meaning for spelling, meaning in manifest.meanings.items())
+
+
+def read_catalogue(lake: Lake, platforms: Platforms, max_reject_ratio: float) -> list[DropEntry]:
+    """All drops, present or not, in ascending order of name."""
+    contents = lake.content_hashes(lake.drops())
+    manifests, ledger = lake.manifests(), lake.ledger()
+    names = sorted({*contents, *manifests, *ledger.forgotten})
+    return [
+        _entry(name, contents.get(name), manifests.get(name), ledger, platforms, max_reject_ratio) for name in names
+    ]
+
+
+def _entry(
+    drop: str, content: str | None, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, ratio: float
+) -> DropEntry:
+    if content is None:
+        return _committed(manifest, Status.VANISHED) if manifest else DropEntry(drop=drop, status=Status.FORGOTTEN)
+    mark = fingerprint(content, platforms)
+    if ledger.forgotten.get(drop) == content:
+        return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=mark)
+    rejection = ledger.rejections.get(drop)
+    if rejection and rejection.fingerprint == mark and _still_holds(rejection, ratio):
+        return _rejected(drop, rejection)
+    if manifest is None:
+        return DropEntry(drop=drop, status=Status.PENDING, fingerprint=mark)
+    if not is_current(manifest, content, platforms):
+        return _committed(manifest, Status.PENDING, fingerprint=mark)
+    return _committed(manifest, Status.COMMITTED)
+
+
+def _still_holds(rejection: Rejection, ratio: float) -> bool:
+    return not rejection.records or rejection.quarantined / rejection.records > ratio
+
+
+def _committed(manifest: DropManifest, status: Status, fingerprint: str | None = None) -> DropEntry:
+    return DropEntry(
+        drop=manifest.drop,
+        status=status,
+        records=manifest.records,
+        kept=manifest.kept,
+        quarantined=manifest.quarantined,
+        fingerprint=fingerprint or manifest.fingerprint,
+        converted_at=manifest.converted_at,
+    )
+
+
+def _rejected(drop: str, rejection: Rejection) -> DropEntry:
+    return DropEntry(
+        drop=drop,
+        status=Status.REJECTED,
+        records=rejection.records or None,
+        kept=0 if rejection.records else None,
+        quarantined=rejection.quarantined or None,
+        reason=f"{rejection.reason}: {rejection.advice}",
+        fingerprint=rejection.fingerprint,
+    )
+
+
+def pending(entries: Iterable[DropEntry]) -> list[str]:
+    """Names of the drops that a run has to convert."""
+    return [entry.drop for entry in entries if entry.status == Status.PENDING]

@@ -1,0 +1,184 @@
+"""Converting all that is pending, drop by drop, each committed by its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from uda_assets.catalogue import fingerprint
+from uda_assets.contract import Platforms
+from uda_assets.errors import DropRejected, DropUnreadable, UdaError
+from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, convert
+from uda_assets.lake import MANIFEST, DropManifest, Lake, Rejection, hash_file, write_json
+from uda_assets.settings import ErrorMode, Settings
+
+
+class ConversionReport(NamedTuple):
+    """What a run converted, and what it rejected whole."""
+
+    converted: list[DropManifest]
+    rejected: dict[str, Rejection]
+
+
+def convert_drops(
+    lake: Lake,
+    drops: Iterable[str],
+    platforms: Platforms,
+    settings: Settings,
+    on_drop: Callable[[str], None] | None = None,
+) -> ConversionReport:
+    """Convert and commit drops; the caller holds the lake's lock.
+
+    With ``fail_fast`` nothing is committed unless every drop is without fault; otherwise each drop is committed as it is
+    done, and what cannot be read or is malformed beyond ``max_reject_ratio`` is entered in the ledger.
+
+    Raises:
+        MalformedRecord, DropRejected: In ``fail_fast`` mode, for the first fault.
+
+    """
+    run = _convert_all_or_nothing if settings.error_mode is ErrorMode.FAIL_FAST else _convert_each
+    converted: list[DropManifest] = []
+    rejected: dict[str, Rejection] = {}
+    for drop, outcome in run(lake, sorted(drops), platforms, settings):
+        if isinstance(outcome, DropManifest):
+            converted.append(outcome)
+        else:
+            rejected[drop] = outcome
+        if on_drop:
+            on_drop(drop)
+    _update_ledger(lake, converted, rejected)
+    return ConversionReport(converted, rejected)
+
+
+def _convert_each(
+    lake: Lake, drops: list[str], platforms: Platforms, settings: Settings
+) -> Iterator[tuple[str, DropManifest | Rejection]]:
+    # One large drop is read by several threads, many small ones by one thread each.
+    at_once = min(settings.threads, len(drops)) or 1
+    threads = max(1, settings.threads // at_once)
+
+    def one(drop: str) -> tuple[str, DropManifest | Rejection]:
+        with lake.stage() as staged:
+            outcome = _stage(lake, drop, platforms, settings, staged, threads)
+            if isinstance(outcome, DropManifest):
+                lake.commit_drop(staged, drop)
+            return drop, outcome
+
+    with ThreadPoolExecutor(at_once, thread_name_prefix="uda-convert") as pool:
+        futures = [pool.submit(one, drop) for drop in drops]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _convert_all_or_nothing(
+    lake: Lake, drops: list[str], platforms: Platforms, settings: Settings
+) -> Iterator[tuple[str, DropManifest | Rejection]]:
+    with ExitStack() as stages:
+        ready: list[tuple[Path, DropManifest]] = []
+        for drop in drops:
+            staged = stages.enter_context(lake.stage())
+            outcome = _stage(lake, drop, platforms, settings, staged, settings.threads)
+            if isinstance(outcome, Rejection):
+                raise DropRejected(f"drop {drop!r}: {outcome.reason}: {outcome.advice}")
+            ready.append((staged, outcome))
+        for staged, manifest in ready:
+            lake.commit_drop(staged, manifest.drop)
+            yield manifest.drop, manifest
+
+
+def _stage(
+    lake: Lake, drop: str, platforms: Platforms, settings: Settings, staged: Path, threads: int
+) -> DropManifest | Rejection:
+    """Convert a drop below ``staged``; a file that changes meanwhile is read again."""
+    source = lake.source(drop)
+    for _ in range(3):
+        content = hash_file(source)
+        mark = fingerprint(content, platforms)
+        data = staged / "data"
+        try:
+            done = convert(
+                source,
+                drop,
+                data,
+                staged / "quarantine.parquet",
+                platforms,
+                threads=threads,
+                fail_fast=settings.error_mode is ErrorMode.FAIL_FAST,
+                spill=staged,
+            )
+        except DropUnreadable as error:
+            return _rejection(content, mark, settings, error.reason, error.advice)
+        if hash_file(source) == content:
+            break
+    else:
+        raise UdaError(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")
+    if done.reject_ratio > settings.max_reject_ratio:
+        return _too_malformed(done, content, mark, settings)
+    manifest = _manifest(done, drop, content, mark, platforms)
+    write_json(data / MANIFEST, manifest)
+    return manifest
+
+
+def _manifest(done: Conversion, drop: str, content: str, mark: str, platforms: Platforms) -> DropManifest:
+    return DropManifest(
+        drop=drop,
+        content=content,
+        fingerprint=mark,
+        converter_version=CONVERTER_VERSION,
+        records=done.records,
+        kept=done.kept,
+        quarantined=done.quarantined,
+        reasons=dict(sorted(done.reasons.items())),
+        files=done.files,
+        spellings=None if done.spellings is None else dict(sorted(done.spellings.items())),
+        meanings={spelling: platforms.resolve(spelling) for spelling in sorted(done.spellings or ())},
+        converted_at=datetime.now(UTC),
+    )
+
+
+def _rejection(content: str, mark: str, settings: Settings, reason: str, advice: str) -> Rejection:
+    return Rejection(
+        content=content,
+        fingerprint=mark,
+        reason=reason,
+        advice=advice,
+        rejected_at=datetime.now(UTC),
+        max_reject_ratio=settings.max_reject_ratio,
+    )
+
+
+def _too_malformed(done: Conversion, content: str, mark: str, settings: Settings) -> Rejection:
+    reason, count = done.reasons.most_common(1)[0]
+    return Rejection(
+        content=content,
+        fingerprint=mark,
+        reason="too_many_malformed",
+        advice=(
+            f"{done.quarantined} of {done.records} records are malformed ({done.reject_ratio:.0%}, at most "
+            f"{settings.max_reject_ratio:.0%} may be), mostly {reason} ({count}); mend and deliver it again, or raise "
+            "max_reject_ratio"
+        ),
+        rejected_at=datetime.now(UTC),
+        max_reject_ratio=settings.max_reject_ratio,
+        records=done.records,
+        quarantined=done.quarantined,
+    )
+
+
+def _update_ledger(lake: Lake, converted: list[DropManifest], rejected: dict[str, Rejection]) -> None:
+    ledger = lake.ledger()
+    before = (dict(ledger.rejections), dict(ledger.forgotten))
+    for manifest in converted:
+        ledger.rejections.pop(manifest.drop, None)
+        ledger.forgotten.pop(manifest.drop, None)
+    ledger.rejections.update(rejected)
+    if (ledger.rejections, ledger.forgotten) != before:
+        lake.write_ledger(ledger)

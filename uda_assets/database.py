@@ -1,0 +1,59 @@
+"""DuckDB as this project uses it: bounded in memory, spilling below the data root, names and paths always quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from uda_assets.lake import PartFile
+from uda_assets.settings import Settings
+
+
+@contextmanager
+def working_database(settings: Settings, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory for one piece of work, which spills to ``spill`` beyond the memory limit."""
+    with duckdb.connect(config=database_config(settings, spill)) as connection:
+        yield connection
+
+
+def database_config(settings: Settings, spill: Path | None = None) -> dict[str, str | bool | int | float | list[str]]:
+    """DuckDB's configuration for these settings."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": settings.threads,
+        "memory_limit": settings.memory_limit,
+        "preserve_insertion_order": False,
+        "TimeZone": "UTC",
+    }
+    return config | ({"temp_directory": str(spill)} if spill else {})
+
+
+def literal(text: str | Path) -> str:
+    """An SQL string."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def parquet_relation(base: Path, files: Iterable[PartFile], empty: str) -> str:
+    """Part files below ``base`` as a relation, ``platform`` taken from their paths.
+
+    Args:
+        base: The directory that the files' paths start from.
+        files: The files, possibly none.
+        empty: The relation's columns and types, for when there is no file.
+
+    """
+    paths = ", ".join(literal(base / file.path) for file in files)
+    if not paths:
+        nulls = ", ".join(f"NULL::{kind} AS {name}" for name, kind in (part.split() for part in empty.split(", ")))
+        return f"(SELECT {nulls} WHERE false)"
+    return f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'platform': VARCHAR}})"
+
+
+RECORD_COLUMNS = (
+    "platform VARCHAR, user_id VARCHAR, session_id VARCHAR, activity_time TIMESTAMPTZ, activity_type VARCHAR"
+)
+SESSION_COLUMNS = (
+    "platform VARCHAR, user_id VARCHAR, session_id VARCHAR, started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, events BIGINT"
+)

@@ -1,0 +1,201 @@
+"""From a drop to Parquet: accepted records by platform, malformed ones to quarantine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from uda_assets.contract import QUARANTINE_SCHEMA, RECORD_SCHEMA, Platforms
+from uda_assets.errors import MalformedRecord
+from uda_assets.ingest.reader import Batch, read_batches
+from uda_assets.ingest.source import open_source
+from uda_assets.lake import PartFile, make_dir, platform_dir
+
+CONVERTER_VERSION = "1"
+"""Part of every fingerprint: raise it when the same drop would be converted differently."""
+
+ROW_GROUP_ROWS = 256_000
+_MAX_SPELLINGS = 1_000
+_COMPRESSION = {"compression": "zstd", "compression_level": 1}
+
+
+def _arrow_schema(schema: pl.Schema, *, without: tuple[str, ...] = ()) -> pa.Schema:
+    kinds = {pl.String: pa.string(), pl.Int64: pa.int64()}
+    time = pa.timestamp("us", "UTC")
+    return pa.schema([(name, kinds.get(type(kind), time)) for name, kind in schema.items() if name not in without])
+
+
+PARQUET_SCHEMA = _arrow_schema(RECORD_SCHEMA, without=("platform",))
+"""Columns inside the part files; ``platform`` is in their path."""
+QUARANTINE_PARQUET_SCHEMA = _arrow_schema(QUARANTINE_SCHEMA)
+
+
+@dataclass
+class Conversion:
+    """What a conversion read and wrote.
+
+    Attributes:
+        records: Records read, as counted by the tokeniser.
+        kept: Rows written to the part files.
+        reasons: Quarantined records by reason.
+        files: The part files.
+        spellings: Records by normalised platform spelling; None where there were too many to list.
+
+    """
+
+    records: int = 0
+    kept: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    files: list[PartFile] = field(default_factory=list)
+    spellings: Counter[str] | None = field(default_factory=Counter)
+
+    @property
+    def quarantined(self) -> int:
+        """Malformed records."""
+        return self.reasons.total()
+
+    @property
+    def reject_ratio(self) -> float:
+        """Share of malformed records, 0 to 1."""
+        return self.quarantined / self.records if self.records else 0.0
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch."""
+        self.records += batch.read
+        self.kept += batch.kept.height
+        self.reasons.update(dict(batch.quarantined["reason"].value_counts().iter_rows()))
+        if self.spellings is not None:
+            self.spellings.update(batch.spellings)
+            if len(self.spellings) > _MAX_SPELLINGS:
+                self.spellings = None
+
+
+def convert(
+    source: Path,
+    drop: str,
+    target: Path,
+    quarantine: Path,
+    platforms: Platforms,
+    *,
+    threads: int = 1,
+    fail_fast: bool = False,
+    spill: Path | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Conversion:
+    """Convert a drop; memory does not grow with it.
+
+    Args:
+        source: The CSV file.
+        drop: Its name, for the quarantine.
+        target: New directory: ``platform=P/part.0.parquet``, ``_metadata``, ``_common_metadata``.
+        quarantine: New Parquet file in ``QUARANTINE_SCHEMA``.
+        platforms: The platform table of the contract.
+        threads: Blocks read at once.
+        fail_fast: Stop at the first malformed record.
+        spill: Directory for temporary files.
+        on_progress: Told the bytes of the plain drop read so far.
+
+    Raises:
+        DropUnreadable: The drop cannot be read as a whole.
+        MalformedRecord: A record is malformed, and ``fail_fast`` is set.
+
+    """
+    done = Conversion()
+    make_dir(target)
+    make_dir(quarantine.parent)
+    with (
+        open_source(source, spill) as plain,
+        _PartWriters(target) as parts,
+        pq.ParquetWriter(quarantine, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as malformed,
+    ):
+        for batch in read_batches(plain, platforms, threads=threads):
+            if fail_fast and batch.quarantined.height:
+                line, reason, raw = batch.quarantined.row(0)
+                raise MalformedRecord(drop, line, reason, raw)
+            done.add(batch)
+            parts.write(batch.kept)
+            if batch.quarantined.height:
+                frame = batch.quarantined.select(pl.lit(drop).alias("drop"), "line", "reason", "raw")
+                malformed.write_table(frame.to_arrow().cast(QUARANTINE_PARQUET_SCHEMA))
+            if on_progress:
+                on_progress(batch.position)
+    done.files = parts.files
+    return done
+
+
+class _PartWriters:
+    """One Parquet file a platform, opened when its first record comes."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._stack = ExitStack()
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._waiting: dict[str, list[pl.DataFrame]] = {}
+        self._footers: dict[str, list[pq.FileMetaData]] = {}
+        self._rows: Counter[str] = Counter()
+
+    def __enter__(self) -> _PartWriters:
+        self._stack.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            for platform in self._waiting:
+                self._flush(platform)
+        self._stack.__exit__(kind, error, trace)
+        if kind is None:
+            self._write_summaries()
+
+    @property
+    def files(self) -> list[PartFile]:
+        """The part files, by platform."""
+        return [PartFile(_part_path(name), name, self._rows[name]) for name in sorted(self._writers)]
+
+    def write(self, kept: pl.DataFrame) -> None:
+        """Add records; row groups are written as they fill."""
+        for (platform,), records in kept.partition_by("platform", as_dict=True, include_key=False).items():
+            waiting = self._waiting.setdefault(platform, [])
+            waiting.append(records)
+            if sum(frame.height for frame in waiting) >= ROW_GROUP_ROWS:
+                self._flush(platform)
+
+    def _flush(self, platform: str) -> None:
+        if not self._waiting[platform]:
+            return
+        records = pl.concat(self._waiting[platform])
+        self._waiting[platform] = []
+        self._rows[platform] += records.height
+        self._writer(platform).write_table(records.to_arrow().cast(PARQUET_SCHEMA), row_group_size=ROW_GROUP_ROWS)
+
+    def _writer(self, platform: str) -> pq.ParquetWriter:
+        if platform not in self._writers:
+            path = self._target / _part_path(platform)
+            path.parent.mkdir()
+            footers = self._footers[platform] = []
+            writer = pq.ParquetWriter(path, PARQUET_SCHEMA, metadata_collector=footers, **_COMPRESSION)
+            self._writers[platform] = self._stack.enter_context(writer)
+        return self._writers[platform]
+
+    def _write_summaries(self) -> None:
+        """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is."""
+        pq.write_metadata(PARQUET_SCHEMA, self._target / "_common_metadata")
+        footers = []
+        for platform in sorted(self._footers):
+            for footer in self._footers[platform]:
+                footer.set_file_path(_part_path(platform))
+                footers.append(footer)
+        pq.write_metadata(PARQUET_SCHEMA, self._target / "_metadata", metadata_collector=footers)
+
+
+def _part_path(platform: str) -> str:
+    return f"{platform_dir(platform)}/part.0.parquet"

@@ -1,0 +1,357 @@
+"""The data root on disk: where things are, what counts, and how a change becomes visible.
+
+The file system is the truth. Outputs are staged, then moved into place by a commit whose first step is an intent file:
+a crash before it leaves debris, which the next writer removes; a crash after it is completed by the next writer.
+The idea is that of a write-ahead log (ARIES, Mohan et al. 1992), with one entry.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from uda_assets.errors import UdaError
+
+MANIFEST = "_manifest.json"
+MANIFEST_VERSION = 1
+DROP_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
+_UNFINISHED_SUFFIXES = (".part", ".tmp")
+# A file changed less than this long before it was hashed may change again within the clock's resolution.
+_RACY_NANOSECONDS = 2_000_000_000
+
+T = TypeVar("T")
+
+
+class PartFile(msgspec.Struct, frozen=True):
+    """A Parquet file of a converted drop: its path below the drop's directory, its platform and number of rows."""
+
+    path: str
+    platform: str
+    rows: int
+
+
+class DropManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a committed drop consists of and how it came about.
+
+    Attributes:
+        records, kept, quarantined: Numbers of records; the first is the sum of the others.
+        content: SHA-256 of the file as delivered.
+        fingerprint: Hash of content and rules.
+        spellings: Records by normalised platform spelling, or None where there were too many to list.
+        meanings: What those spellings resolved to (None: unknown).
+
+    """
+
+    version: int = MANIFEST_VERSION
+    drop: str
+    content: str
+    fingerprint: str
+    converter_version: str
+    records: int
+    kept: int
+    quarantined: int
+    reasons: dict[str, int]
+    files: list[PartFile]
+    spellings: dict[str, int] | None
+    meanings: dict[str, str | None]
+    converted_at: datetime
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a drop was rejected whole, and under which circumstances."""
+
+    content: str
+    fingerprint: str
+    reason: str
+    advice: str
+    rejected_at: datetime
+    max_reject_ratio: float
+    records: int = 0
+    quarantined: int = 0
+
+
+class Ledger(msgspec.Struct, kw_only=True):
+    """What is known of drops beside their manifests: rejections, and content that was forgotten."""
+
+    version: int = MANIFEST_VERSION
+    rejections: dict[str, Rejection] = {}
+    forgotten: dict[str, str] = {}
+
+
+class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which files are the sessions, and which drops (with their fingerprints) they are made of."""
+
+    version: int = MANIFEST_VERSION
+    generation: str
+    drops: dict[str, str]
+    files: list[PartFile]
+    records: int
+    sessions: int
+    superseded: list[str] = []
+
+
+class SeenFile(msgspec.Struct, frozen=True):
+    """A file's stat at the time it was hashed, and its hash."""
+
+    size: int
+    changed: int
+    inode: int
+    content: str
+
+
+class Lake:
+    """Paths, listings, commits and the writer's lock of one data root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.datasets = self.root / "datasets"
+        self.parquets = self.root / "dataset_parquets"
+        self.quarantine = self.root / "quarantine"
+        self.sessions = self.root / "sessions"
+        self.results = self.root / "results"
+        self.warehouse = self.root / "uda.duckdb"
+        self._internal = self.root / ".uda"
+        self._staging = self._internal / "staging"
+
+    # -- drops ---------------------------------------------------------------------------------------------------
+
+    def drops(self) -> dict[str, os.stat_result]:
+        """The drops that are there, by name in ascending order, with their stat; costs no reading."""
+        found = dict(_walk(self.datasets, "")) if self.datasets.is_dir() else {}
+        return dict(sorted(found.items()))
+
+    def source(self, drop: str) -> Path:
+        """The raw file of a drop."""
+        return self.datasets / drop
+
+    def parquet_dir(self, drop: str) -> Path:
+        """Where a drop's converted records are."""
+        return self.parquets / f"{drop}.parquet"
+
+    def quarantine_file(self, drop: str) -> Path:
+        """Where a drop's malformed records are."""
+        return self.quarantine / f"{drop}.parquet"
+
+    def content_hashes(self, drops: dict[str, os.stat_result]) -> dict[str, str]:
+        """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again.
+
+        The caution about files changed only just before is git's ("racy git").
+        """
+        cache_file = self._internal / "catalogue.json"
+        try:
+            known = read_json(cache_file, dict[str, SeenFile]) or {}
+        except UdaError:
+            known = {}
+        seen: dict[str, SeenFile] = {}
+        trusted: dict[str, SeenFile] = {}
+        for drop, stat in drops.items():
+            mark = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            old = known.get(drop)
+            if old and (old.size, old.changed, old.inode) == mark:
+                seen[drop] = trusted[drop] = old
+                continue
+            began = time.time_ns()
+            seen[drop] = SeenFile(*mark, hash_file(self.source(drop)))
+            if began - stat.st_mtime_ns > _RACY_NANOSECONDS:
+                trusted[drop] = seen[drop]
+        if trusted != known:
+            write_json(cache_file, trusted)
+        return {drop: file.content for drop, file in seen.items()}
+
+    # -- manifests -----------------------------------------------------------------------------------------------
+
+    def manifests(self) -> dict[str, DropManifest]:
+        """The committed drops, by name."""
+        if not self.parquets.is_dir():
+            return {}
+        found = (read_json(path, DropManifest) for path in sorted(self.parquets.rglob(MANIFEST)))
+        return {manifest.drop: manifest for manifest in found if manifest}
+
+    def manifest(self, drop: str) -> DropManifest | None:
+        """The manifest of one drop, if it is committed."""
+        return read_json(self.parquet_dir(drop) / MANIFEST, DropManifest)
+
+    def sessions_manifest(self) -> SessionsManifest | None:
+        """Which sessions files count, if sessions were ever built."""
+        return read_json(self.sessions / MANIFEST, SessionsManifest)
+
+    def ledger(self) -> Ledger:
+        """Rejections and forgotten drops."""
+        return read_json(self._internal / "ledger.json", Ledger) or Ledger()
+
+    def write_ledger(self, ledger: Ledger) -> None:
+        """Replace the ledger."""
+        write_json(self._internal / "ledger.json", ledger)
+
+    # -- commit --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def stage(self) -> Iterator[Path]:
+        """A new staging directory, removed at the end with whatever was not committed."""
+        path = self._staging / uuid.uuid4().hex
+        make_dir(path)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def commit_drop(self, staged: Path, drop: str) -> None:
+        """Make ``staged / "data"`` and ``staged / "quarantine.parquet"`` the drop's converted form, both or neither."""
+        write_json(staged / "intent.json", {"drop": drop})
+        self._complete(staged)
+
+    def _complete(self, staged: Path) -> None:
+        """Carry out a commit whose intent is written; every step may already have been done."""
+        intent = read_json(staged / "intent.json", dict[str, str])
+        if intent:
+            target, data = self.parquet_dir(intent["drop"]), staged / "data"
+            if data.exists():
+                if target.exists():
+                    target.replace(staged / "superseded")
+                make_dir(target.parent)
+                data.replace(target)
+            malformed, place = staged / "quarantine.parquet", self.quarantine_file(intent["drop"])
+            if malformed.exists():
+                make_dir(place.parent)
+                malformed.replace(place)
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def remove_drop(self, drop: str) -> None:
+        """Remove a drop's converted form."""
+        with self.stage() as bin_:
+            if self.parquet_dir(drop).exists():
+                self.parquet_dir(drop).replace(bin_ / "data")
+        self.quarantine_file(drop).unlink(missing_ok=True)
+
+    # -- lock ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, timeout: float) -> Iterator[None]:
+        """Be the only writer of the data root; first complete or remove what an earlier one left behind.
+
+        The lock is the system's and ends with its holder, however that dies.
+
+        Raises:
+            UdaError: Another writer held the lock for ``timeout`` seconds, or the data root cannot be written.
+
+        """
+        make_dir(self._internal)
+        path = self._internal / "lock"
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise UdaError(f"the data root {self.root} cannot be written: {error.strerror}") from None
+        with file:
+            _acquire(file.fileno(), path, timeout)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+            file.flush()
+            for staged in sorted(self._staging.iterdir()) if self._staging.is_dir() else []:
+                self._complete(staged)
+            yield
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A directory for spilling, removed at the end."""
+        with self.stage() as path:
+            yield path
+
+
+def _acquire(descriptor: int, path: Path, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                holder = path.read_text(encoding="utf-8").strip() or "another process"
+                raise UdaError(
+                    f"the data root is being written by {holder}; waited {timeout:g} s (UDA_LOCK_TIMEOUT)"
+                ) from None
+            time.sleep(0.05)
+
+
+def _walk(directory: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED_SUFFIXES):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            elif entry.name.lower().endswith(DROP_SUFFIXES) and entry.is_file():
+                yield f"{prefix}{entry.name}", entry.stat()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def platform_dir(platform: str) -> str:
+    """The Hive-style directory of a platform; characters that mean something in paths are percent-encoded."""
+    return f"platform={quote(platform, safe=' ')}"
+
+
+def make_dir(path: Path) -> None:
+    """Make a directory and its parents.
+
+    Raises:
+        UdaError: It cannot be made.
+
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UdaError(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place at the end, or is removed on any error."""
+    make_dir(path.parent)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a JSON file in one step, on disk before it is visible."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(value)))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json(path: Path, kind: type[T]) -> T | None:
+    """A JSON file as ``kind``, or None where there is none.
+
+    Raises:
+        UdaError: The file is not what it should be.
+
+    """
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UdaError(f"{path} is damaged ({error}); remove it, and the next run makes it anew") from None

@@ -1,0 +1,59 @@
+"""Session counts, windows and leaderboards, as SQL over a relation of sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+
+from uda_assets.contract import LEADERBOARD_SCHEMA
+
+
+class Window(NamedTuple):
+    """Sessions that started in ``[since, until)``; None is unbounded. A session belongs to the moment it started."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def condition(self) -> str:
+        """As an SQL condition on ``started_at``."""
+        parts = []
+        if self.since:
+            parts.append(f"started_at >= TIMESTAMPTZ '{self.since.isoformat()}'")
+        if self.until:
+            parts.append(f"started_at < TIMESTAMPTZ '{self.until.isoformat()}'")
+        return " AND ".join(parts) or "true"
+
+
+MERGE_RECORDS = """
+    SELECT platform, user_id, session_id,
+           min(activity_time) AS started_at, max(activity_time) AS ended_at, count(*) AS events
+    FROM {records} GROUP BY platform, user_id, session_id
+"""
+"""One row a session, from records."""
+
+
+def count_sessions(sessions: str, window: Window) -> str:
+    """SQL for sessions by platform and user, from a relation in ``SESSION_SCHEMA``."""
+    return (
+        f"SELECT platform, user_id, count(*) AS session_count FROM {sessions} WHERE {window.condition} "
+        "GROUP BY platform, user_id"
+    )
+
+
+def rank(counts: str, n: int) -> str:
+    """SQL for the leaderboard: the top ``n`` users a platform by session count, ties by user_id ascending."""
+    return (
+        f"SELECT platform, user_id, session_count FROM {counts} QUALIFY row_number() OVER "
+        f"(PARTITION BY platform ORDER BY session_count DESC, user_id) <= {int(n)} "
+        "ORDER BY platform, session_count DESC, user_id"
+    )
+
+
+def leaderboard(connection: duckdb.DuckDBPyConnection, sessions: str, n: int, window: Window) -> pl.DataFrame:
+    """The leaderboard in ``LEADERBOARD_SCHEMA``, from a relation of sessions known to ``connection``."""
+    query = rank(f"({count_sessions(sessions, window)})", n)
+    return pl.DataFrame(connection.sql(query).pl(), schema=LEADERBOARD_SCHEMA)

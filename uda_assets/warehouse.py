@@ -1,0 +1,124 @@
+"""Publishing: the result files, and the DuckDB warehouse that replaces the one before in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from uda_assets.catalogue import DropEntry
+from uda_assets.contract import QUARANTINE_SCHEMA
+from uda_assets.database import database_config, literal
+from uda_assets.lake import Lake, SessionsManifest, replacing
+from uda_assets.ranking import Window, count_sessions, rank
+from uda_assets.sessions import sessions_relation
+from uda_assets.settings import Settings
+
+RESULT_NAME = "Result_top_n_by_platform"
+
+Connect = Callable[[Path], AbstractContextManager[duckdb.DuckDBPyConnection]]
+"""Opens the database file at a path, making it where there is none."""
+
+_DROPS_SCHEMA = {
+    "drop": pl.String,
+    "status": pl.String,
+    "records": pl.Int64,
+    "kept": pl.Int64,
+    "quarantined": pl.Int64,
+    "reason": pl.String,
+    "fingerprint": pl.String,
+    "converted_at": pl.Datetime("us", "UTC"),
+}
+
+
+class Publication(NamedTuple):
+    """What was published: the leaderboard, in ``LEADERBOARD_SCHEMA``, and the files it is in."""
+
+    leaderboard: pl.DataFrame
+    csv: Path
+    parquet: Path
+
+
+def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect: Connect | None = None) -> Publication:
+    """Publish the leaderboard of the committed sessions; the caller holds the lake's lock.
+
+    All files are complete before the first of them is put in place.
+
+    Args:
+        lake: The data root.
+        settings: ``n`` and the window of the leaderboard.
+        drops: The drop ledger, for the table of that name.
+        connect: How to open the warehouse's database; plain DuckDB by default.
+    """
+    csv, parquet = (lake.results / f"{RESULT_NAME}.{kind}" for kind in ("csv", "parquet"))
+    with replacing(csv) as new_csv, replacing(parquet) as new_parquet, replacing(lake.warehouse) as new_warehouse:
+        with lake.stage() as spill, (connect or _connect)(new_warehouse) as connection:
+            for name, value in database_config(settings, spill).items():
+                connection.execute(f"SET {name} = {literal(str(value))}")
+            leaderboard = _fill(connection, lake, settings, drops)
+        leaderboard.write_csv(new_csv)
+        leaderboard.write_parquet(new_parquet)
+    return Publication(leaderboard, csv, parquet)
+
+
+def _connect(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    return duckdb.connect(path)
+
+
+def _fill(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings, drops: Iterable[DropEntry]
+) -> pl.DataFrame:
+    manifest = lake.sessions_manifest()
+    connection.execute(f"CREATE VIEW sessions AS SELECT {_SESSION_NAMES} FROM {sessions_relation(lake, manifest)}")
+    counts = count_sessions("sessions", Window(settings.since, settings.until))
+    connection.execute(f"CREATE TABLE session_counts AS {counts}")
+    connection.execute(f"CREATE TABLE top_n_by_platform AS {rank('session_counts', settings.n)}")
+    ledger = drops_frame(drops).to_arrow()
+    connection.register("ledger", ledger)
+    connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
+    connection.unregister("ledger")
+    connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantine_relation(lake, manifest)}")
+    top = connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
+    return pl.DataFrame(top.pl())
+
+
+_SESSION_NAMES = "platform, user_id, session_id, started_at, ended_at, events"
+
+
+def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:
+    """The drop ledger as a table."""
+    rows = [
+        [value if (value := getattr(entry, name)) is None or name != "status" else str(value) for name in _DROPS_SCHEMA]
+        for entry in drops
+    ]
+    return pl.DataFrame(rows, schema=_DROPS_SCHEMA, orient="row")
+
+
+def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
+    """The quarantined records of the drops that count, as an SQL relation in ``QUARANTINE_SCHEMA``."""
+    names = manifest.drops if manifest else {}
+    paths = [path for path in map(lake.quarantine_file, names) if path.exists()]
+    if not paths:
+        return "(SELECT NULL::VARCHAR AS drop, NULL::BIGINT AS line, NULL::VARCHAR AS reason, NULL::VARCHAR AS raw LIMIT 0)"
+    return f"read_parquet([{', '.join(map(literal, paths))}], hive_partitioning = false)"
+
+
+def read_quarantine(lake: Lake, drop: str | None = None) -> pl.DataFrame:
+    """The quarantined records of one drop or of all, in ``QUARANTINE_SCHEMA``, by drop and line."""
+    names = [drop] if drop else sorted(lake.manifests())
+    frames = [
+        pl.read_parquet(path, hive_partitioning=False) for path in map(lake.quarantine_file, names) if path.exists()
+    ]
+    return pl.concat([QUARANTINE_SCHEMA.to_frame(), *frames]).sort("drop", "line")
+
+
+def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest | None) -> pa.Table:
+    """A leaderboard with another N or window, from the committed sessions."""
+    with lake.stage() as spill, duckdb.connect(config=database_config(settings, spill)) as connection:
+        counts = count_sessions(sessions_relation(lake, manifest), Window(settings.since, settings.until))
+        return connection.sql(rank(f"({counts})", settings.n)).to_arrow_table()
