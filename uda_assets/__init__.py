@@ -1,0 +1,1 @@
+"""Exact leaderboards of user activity, from suppliers' CSV drops."""

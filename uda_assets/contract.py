@@ -1,7 +1,7 @@
 """The data contract: columns, rules and their reasons, platforms and their spellings.
 
-Everything that decides whether a record is kept lives here, as data and as plain Polars expressions.
-The order of :class:`Reason` is the order of precedence: a record that breaks several rules is quarantined for the first.
+Everything that decides whether a record is kept lives here, as data and as plain Polars expressions. The order of
+:class:`Reason` is the order of precedence: a record that breaks several rules is quarantined for the first.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Reason(StrEnum):
     explanation: str
 
     def __new__(cls, value: str, explanation: str) -> Reason:
+        """A reason is its name, and carries its explanation."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.explanation = explanation

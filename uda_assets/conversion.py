@@ -33,8 +33,8 @@ def convert_drops(
 ) -> ConversionReport:
     """Convert and commit drops; the caller holds the lake's lock.
 
-    With ``fail_fast`` nothing is committed unless every drop is without fault; otherwise each drop is committed as it is
-    done, and what cannot be read or is malformed beyond ``max_reject_ratio`` is entered in the ledger.
+    With ``fail_fast`` nothing is committed unless every drop is without fault; otherwise each drop is committed as it
+    is done, and what cannot be read or is malformed beyond ``max_reject_ratio`` is entered in the ledger.
 
     Raises:
         MalformedRecord, DropRejected: In ``fail_fast`` mode, for the first fault.

@@ -24,14 +24,14 @@ RESULT_NAME = "Result_top_n_by_platform"
 Connect = Callable[[Path], AbstractContextManager[duckdb.DuckDBPyConnection]]
 """Opens the database file at a path, making it where there is none."""
 
-_DROPS_SCHEMA = {
-    "drop": pl.String,
-    "status": pl.String,
-    "records": pl.Int64,
-    "kept": pl.Int64,
-    "quarantined": pl.Int64,
-    "reason": pl.String,
-    "fingerprint": pl.String,
+_DROPS_SCHEMA: dict[str, pl.DataType] = {
+    "drop": pl.String(),
+    "status": pl.String(),
+    "records": pl.Int64(),
+    "kept": pl.Int64(),
+    "quarantined": pl.Int64(),
+    "reason": pl.String(),
+    "fingerprint": pl.String(),
     "converted_at": pl.Datetime("us", "UTC"),
 }
 
@@ -104,7 +104,8 @@ def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
     names = manifest.drops if manifest else {}
     paths = [path for path in map(lake.quarantine_file, names) if path.exists()]
     if not paths:
-        return "(SELECT NULL::VARCHAR AS drop, NULL::BIGINT AS line, NULL::VARCHAR AS reason, NULL::VARCHAR AS raw LIMIT 0)"
+        columns = "NULL::VARCHAR AS drop, NULL::BIGINT AS line, NULL::VARCHAR AS reason, NULL::VARCHAR AS raw"
+        return f"(SELECT {columns} LIMIT 0)"
     return f"read_parquet([{', '.join(map(literal, paths))}], hive_partitioning = false)"
 
 

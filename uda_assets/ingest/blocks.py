@@ -1,14 +1,13 @@
 """One block of a drop, from bytes to judged records.
 
-Lines without quotes, and lines whose quotes are all in order, are tokenised by pyarrow, a block at a time. The few others
-(the *odd* lines: stray quotes, bytes that are not UTF-8, quoted fields padded with white space, records of several lines)
-are read one by one with the exact grammar of :mod:`uda_assets.ingest.records`.
+Lines without quotes, and lines whose quotes are all in order, are tokenised by pyarrow, a block at a time. The few
+others (the *odd* lines: stray quotes, bytes that are not UTF-8, quoted fields padded with white space, records of
+several lines) are read one by one with the exact grammar of :mod:`uda_assets.ingest.records`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +16,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from uda_assets.contract import COLUMNS, RECORD_SCHEMA, STRUCTURAL, Platforms, Reason, judge
+from uda_assets.contract import COLUMNS, Platforms, Reason, judge
 from uda_assets.ingest.header import Header
-from uda_assets.ingest.records import LookAhead, decode, is_blank, is_utf8, printable_raw, scan
+from uda_assets.ingest.records import LookAhead, Scan, decode, is_blank, is_utf8, printable_raw, scan
 from uda_assets.ingest.source import Source
 
 Offsets = npt.NDArray[np.int64]
@@ -36,7 +35,7 @@ class BlockRecords(NamedTuple):
     """What a block holds.
 
     Attributes:
-        kept: Accepted records, in ``RECORD_SCHEMA``.
+        kept: Accepted records, in ``contract.RECORD_SCHEMA``.
         quarantined: Malformed records in ``LINE_REASON_RAW``; lines counted from 0 at the start of the block.
         read: Number of records, counted as they were tokenised and not from the two frames.
         lines: Physical lines from the start of the block to ``end``.
@@ -82,20 +81,6 @@ def find_lines(block: bytes) -> Lines:
     return Lines(starts, ends, followings)
 
 
-@dataclass
-class _OddRecords:
-    """Records read one by one: candidates for the contract, and those malformed in their structure."""
-
-    candidates: list[tuple[int, str, list[str]]] = field(default_factory=list)
-    """Line, raw text and the five fields."""
-    malformed: list[tuple[int, str, str]] = field(default_factory=list)
-    """Line, reason and raw text."""
-    consumed: list[tuple[int, int]] = field(default_factory=list)
-    """Ranges of lines, first to last, that are a record's further lines."""
-    end: int = 0
-    lines: int = 0
-
-
 def read_block(
     source: Source, start: int, stop: int, header: Header, ahead: LookAhead, platforms: Platforms
 ) -> BlockRecords:
@@ -121,8 +106,10 @@ def read_block(
     odd = _odd_lines(block, lines, valid=valid)
     if not len(odd):
         return _read_regular(block, stop, header, platforms, plain=plain)
-    one_by_one = _read_odd(source, block, start, lines, odd, header, ahead)
-    regular = np.ones(len(lines.starts), bool)
+    one_by_one = _OddReader(source, start, block, lines, header, ahead)
+    one_by_one.read(odd)
+    # Without empty lines, whose line feed would join the carriage return of a line before.
+    regular = lines.ends > lines.starts
     regular[odd] = False
     for first, last in one_by_one.consumed:
         regular[first : last + 1] = False
@@ -207,8 +194,7 @@ def _odd_lines(block: bytes, lines: Lines, *, valid: bool) -> Offsets:
     """Indexes of the lines that must be read one by one."""
     odd = np.zeros(len(lines.starts), bool)
     if not valid:
-        # Without check: the view is only cast where it may hold bytes that are not UTF-8.
-        odd = _line_series(block, lines).cast(pl.String, strict=False).is_null().to_numpy().copy()
+        odd[list(_undecodable_lines(memoryview(block), lines, 0, len(lines.starts)))] = True
     quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == _QUOTE)
     quoted = np.unique(np.searchsorted(lines.followings, quotes, side="right"))
     quoted = quoted[~odd[quoted]]
@@ -216,6 +202,18 @@ def _odd_lines(block: bytes, lines: Lines, *, valid: bool) -> Offsets:
         texts = _line_series(block, lines).gather(quoted).cast(pl.String)
         odd[quoted[~texts.str.contains(_IN_ORDER).to_numpy()]] = True
     return np.flatnonzero(odd)
+
+
+def _undecodable_lines(block: memoryview, lines: Lines, first: int, stop: int) -> Iterator[int]:
+    """Lines that are not UTF-8, by halving: a few bad lines cost a few decodings."""
+    if is_utf8(block[lines.starts[first] : lines.followings[stop - 1]]):
+        return
+    if stop - first == 1:
+        yield first
+        return
+    middle = (first + stop) // 2
+    yield from _undecodable_lines(block, lines, first, middle)
+    yield from _undecodable_lines(block, lines, middle, stop)
 
 
 def _line_series(block: bytes, lines: Lines) -> pl.Series:
@@ -235,66 +233,101 @@ def _join_lines(block: bytes, lines: Lines, indexes: Offsets) -> bytes:
     return b"".join([block[first:last] for first, last in zip(firsts, lasts, strict=True)])
 
 
-def _read_odd(
-    source: Source, block: bytes, start: int, lines: Lines, odd: Offsets, header: Header, ahead: LookAhead
-) -> _OddRecords:
-    found = _OddRecords(end=start + len(block), lines=len(lines.starts))
-    resume = 0
-    for index in odd.tolist():
-        if index < resume:
-            continue
-        raw = block[lines.starts[index] : lines.ends[index]]
-        following = start + int(lines.followings[index])
-        resume = _read_one(source, raw, start + int(lines.starts[index]), following, index, header, ahead, found)
-        if resume > index + 1:
-            found.consumed.append((index + 1, resume - 1))
-    return found
+class _OddReader:
+    """Reads records one by one: candidates for the contract, and those malformed in their structure.
+
+    Attributes:
+        candidates: Line, raw text and the five fields.
+        malformed: Line, reason and raw text.
+        consumed: Ranges of lines, first to last, that are a record's further lines.
+        end: Offset behind the last record.
+        lines: Physical lines up to there.
+    """
+
+    def __init__(
+        self, source: Source, start: int, block: bytes, lines: Lines, header: Header, ahead: LookAhead
+    ) -> None:
+        self._source, self._start, self._block, self._lines = source, start, block, lines
+        self._header, self._ahead = header, ahead
+        self.candidates: list[tuple[int, str, list[str]]] = []
+        self.malformed: list[tuple[int, str, str]] = []
+        self.consumed: list[tuple[int, int]] = []
+        self.end, self.lines = start + len(block), len(lines.starts)
+
+    def read(self, odd: Offsets) -> None:
+        """Read the records that start on these lines; a line inside a record before it starts none."""
+        resume = 0
+        for line in odd.tolist():
+            if line >= resume:
+                resume = self._read_record(line)
+
+    def _read_record(self, line: int) -> int:
+        """Read one record and return the line after it."""
+        raw = self._block[self._lines.starts[line] : self._lines.ends[line]]
+        following = self._start + int(self._lines.followings[line])
+        record = scan(decode(raw))
+        fault = self._quote_fault(raw, record, following)
+        if fault is None and record.open:
+            return self._read_long_record(line, raw, following)
+        fault = fault or self._width_fault(record)
+        if fault:
+            self._reject(line, fault, raw)
+        else:
+            self.candidates.append((line, decode(raw), self._five(record)))
+        return line + 1
+
+    def _read_long_record(self, line: int, first: bytes, following: int) -> int:
+        """Read a record of several lines whose quotes are in order."""
+        extent = self._ahead.extent(following)
+        start = self._start + int(self._lines.starts[line])
+        raw = _without_line_end(self._source.read(start, extent.end - start)).decode()
+        record = scan(raw)
+        fault = self._width_fault(record)
+        if fault is None and _has_control(self._five(record)):
+            fault = Reason.CONTROL_CHARACTER
+        if fault:
+            self._reject(line, fault, first)
+            return line + 1
+        self.candidates.append((line, raw, self._five(record)))
+        after = line + 1 + extent.lines
+        self.consumed.append((line + 1, after - 1))
+        if extent.end > self.end:
+            self.end, self.lines = extent.end, after
+        return after
+
+    def _quote_fault(self, raw: bytes, record: Scan, following: int) -> Reason | None:
+        """The first of encoding, unterminated_quote and bad_quote that holds, over all lines of the record."""
+        faults = {self._ahead.fault(following) if record.open else None}
+        if not is_utf8(raw):
+            faults.add(Reason.ENCODING)
+        if record.bad_quote:
+            faults.add(Reason.BAD_QUOTE)
+        by_precedence = (Reason.ENCODING, Reason.UNTERMINATED_QUOTE, Reason.BAD_QUOTE)
+        return next((reason for reason in by_precedence if reason in faults), None)
+
+    def _width_fault(self, record: Scan) -> Reason | None:
+        if len(record.fields) == self._header.width:
+            return None
+        return Reason.TOO_FEW_FIELDS if len(record.fields) < self._header.width else Reason.TOO_MANY_FIELDS
+
+    def _five(self, record: Scan) -> list[str]:
+        return [record.fields[self._header.positions[name]] for name in COLUMNS]
+
+    def _reject(self, line: int, reason: Reason, first: bytes) -> None:
+        self.malformed.append((line, reason.value, printable_raw(first)))
 
 
-def _read_one(
-    source: Source, raw: bytes, start: int, following: int, line: int, header: Header, ahead: LookAhead,
-    found: _OddRecords,
-) -> int:  # fmt: skip
-    """Read the record on an odd line into ``found`` and return the index of the line after it."""
-    record, faults, end, lines = scan(decode(raw)), set[Reason](), following, 1
-    if not is_utf8(raw):
-        faults.add(Reason.ENCODING)
-    if record.bad_quote:
-        faults.add(Reason.BAD_QUOTE)
-    if record.open:
-        if further := ahead.fault(following):
-            faults.add(further)
-        elif not faults:
-            extent = ahead.extent(following)
-            end, lines = extent.end, 1 + extent.lines
-            raw_record = source.read(start, end - start)
-            raw_record = raw_record[
-                : -2 if raw_record.endswith(b"\r\n") else -1 if raw_record[-1:] in b"\r\n" else None
-            ]
-            record = scan(decode(raw_record))
-    if not faults and len(record.fields) != header.width:
-        faults.add(Reason.TOO_FEW_FIELDS if len(record.fields) < header.width else Reason.TOO_MANY_FIELDS)
-    if not faults and not record.open:
-        five = [record.fields[header.positions[name]] for name in COLUMNS]
-        if lines == 1 or not _has_control(five):
-            whole = decode(raw) if lines == 1 else decode(raw_record)
-            found.candidates.append((line, whole, five))
-            if end > found.end:
-                found.end, found.lines = end, line + lines
-            return line + lines
-        faults.add(Reason.CONTROL_CHARACTER)
-    reason = min(faults, key=list(Reason).index)
-    assert reason in STRUCTURAL
-    if not is_blank(printable_raw(raw)):
-        found.malformed.append((line, reason.value, printable_raw(raw)))
-    return line + 1
+def _without_line_end(raw: bytes) -> bytes:
+    if raw.endswith(b"\r\n"):
+        return raw[:-2]
+    return raw[:-1] if raw.endswith((b"\n", b"\r")) else raw
 
 
 def _has_control(fields: Iterable[str]) -> bool:
     return bool(pl.Series(list(fields)).str.strip_chars().str.contains(r"\p{Cc}").any())
 
 
-def _with_odd(found: BlockRecords, odd: _OddRecords, stop: int, lines: int, platforms: Platforms) -> BlockRecords:
+def _with_odd(found: BlockRecords, odd: _OddReader, stop: int, lines: int, platforms: Platforms) -> BlockRecords:
     """Join the records that were read one by one to the regular ones."""
     columns = [list(column) for column in zip(*(fields for _, _, fields in odd.candidates), strict=True)]
     numbers = [number for number, _, _ in odd.candidates]
@@ -320,6 +353,3 @@ def _with_odd(found: BlockRecords, odd: _OddRecords, stop: int, lines: int, plat
 
 def _faults(faults: list[tuple[int, str, str]]) -> pl.DataFrame:
     return pl.DataFrame(sorted(faults), schema=LINE_REASON_RAW, orient="row")
-
-
-assert list(RECORD_SCHEMA) == list(COLUMNS)

@@ -42,8 +42,8 @@ def read_batches(
 ) -> Iterator[Batch]:
     """Read a drop to its end, in batches of about ``block_bytes`` bytes.
 
-    Blocks are read ahead by ``threads`` threads on the assumption that each starts with a record. Where the record before
-    it turns out to reach into a block, that block is read again from the record's end.
+    Blocks are read ahead by ``threads`` threads on the assumption that each starts with a record. Where the record
+    before it turns out to reach into a block, that block is read again from the record's end.
 
     Raises:
         DropUnreadable: The drop has no usable header.

@@ -7,6 +7,7 @@ one that ends inside quotes (an *open* line) needs to look ahead.
 
 from __future__ import annotations
 
+import codecs
 import re
 from threading import Lock
 from typing import NamedTuple
@@ -65,10 +66,10 @@ def is_blank(text: str) -> bool:
     return _ONLY_BLANK.fullmatch(text) is not None
 
 
-def is_utf8(content: bytes) -> bool:
+def is_utf8(content: bytes | memoryview) -> bool:
     """Whether the bytes are well-formed UTF-8."""
     try:
-        content.decode()
+        codecs.utf_8_decode(content, "strict", True)
     except UnicodeDecodeError:
         return False
     return True
@@ -80,7 +81,7 @@ def decode(content: bytes) -> str:
 
 
 def printable_raw(content: bytes) -> str:
-    """Raw bytes as the text that the quarantine keeps: undecodable bytes as ``\\xff``."""
+    r"""Raw bytes as the text that the quarantine keeps: undecodable bytes as ``\xff``."""
     return content.decode(errors="backslashreplace")
 
 
