@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from uda_assets.errors import UsageError
 from uda_assets.lake import PartFile
 from uda_assets.settings import Settings
 
@@ -15,19 +16,25 @@ from uda_assets.settings import Settings
 @contextmanager
 def working_database(settings: Settings, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory for one piece of work, which spills to ``spill`` beyond the memory limit."""
-    with duckdb.connect(config=database_config(settings, spill)) as connection:
+    with duckdb.connect() as connection:
+        configure(connection, settings, spill)
         yield connection
 
 
-def database_config(settings: Settings, spill: Path | None = None) -> dict[str, str | bool | int | float | list[str]]:
-    """DuckDB's configuration for these settings."""
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "threads": settings.threads,
-        "memory_limit": settings.memory_limit,
-        "preserve_insertion_order": False,
-        "TimeZone": "UTC",
-    }
-    return config | ({"temp_directory": str(spill)} if spill else {})
+def configure(connection: duckdb.DuckDBPyConnection, settings: Settings, spill: Path) -> None:
+    """Bound a connection's threads and memory; beyond the memory it spills to the directory ``spill``.
+
+    Raises:
+        UsageError: The memory limit is none.
+    """
+    try:
+        connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
+    except duckdb.Error:
+        raise UsageError(f"memory_limit cannot be {settings.memory_limit!r}; write it like 1GiB") from None
+    connection.execute(f"SET threads = {settings.threads}")
+    connection.execute(f"SET temp_directory = {literal(spill)}")
+    connection.execute("SET preserve_insertion_order = false")
+    connection.execute("SET TimeZone = 'UTC'")
 
 
 def literal(text: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import NamedTuple
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import QUARANTINE_SCHEMA
-from uda_assets.database import database_config, literal
+from uda_assets.database import configure, literal, working_database
 from uda_assets.lake import Lake, SessionsManifest, replacing
 from uda_assets.ranking import Window, count_sessions, rank
+from uda_assets.ranking import leaderboard as ranked
 from uda_assets.sessions import sessions_relation
 from uda_assets.settings import Settings
 
@@ -58,8 +59,7 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
     csv, parquet = (lake.results / f"{RESULT_NAME}.{kind}" for kind in ("csv", "parquet"))
     with replacing(csv) as new_csv, replacing(parquet) as new_parquet, replacing(lake.warehouse) as new_warehouse:
         with lake.stage() as spill, (connect or _connect)(new_warehouse) as connection:
-            for name, value in database_config(settings, spill).items():
-                connection.execute(f"SET {name} = {literal(str(value))}")
+            configure(connection, settings, spill)
             leaderboard = _fill(connection, lake, settings, drops)
         leaderboard.write_csv(new_csv)
         leaderboard.write_parquet(new_parquet)
@@ -118,8 +118,7 @@ def read_quarantine(lake: Lake, drop: str | None = None) -> pl.DataFrame:
     return pl.concat([QUARANTINE_SCHEMA.to_frame(), *frames]).sort("drop", "line")
 
 
-def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest | None) -> pa.Table:
+def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest | None) -> pl.DataFrame:
     """A leaderboard with another N or window, from the committed sessions."""
-    with lake.stage() as spill, duckdb.connect(config=database_config(settings, spill)) as connection:
-        counts = count_sessions(sessions_relation(lake, manifest), Window(settings.since, settings.until))
-        return connection.sql(rank(f"({counts})", settings.n)).to_arrow_table()
+    with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
+        return ranked(connection, sessions_relation(lake, manifest), settings.n, Window(settings.since, settings.until))

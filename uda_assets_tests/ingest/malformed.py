@@ -493,6 +493,7 @@ TIMES = [
     _time("minute 60", "2026-01-31T08:60:00Z", good=False),
     _time("leap second", "2016-12-31T23:59:60Z", good=False),
     _time("seven digits of a second", "2026-01-31T08:15:00.1234567Z", good=False),
+    _time("seven digits, six of them zeros", "2026-01-31T08:15:00.0000001Z", good=False),
     _time("no digit after the point", "2026-01-31T08:15:00.Z", good=False),
     _time("comma for point", '"2026-01-31T08:15:00,5Z"', good=False),
     _time("lower case t", "2026-01-31t08:15:00Z", good=False),

@@ -1,0 +1,18 @@
+"""The Definitions: everything in ``defs/``, and the resources."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from uda_assets.defs import automation, deduped_sessions, platform_parquet, raw_csv, top_n_by_platform
+from uda_assets.defs.resources import LakeResource, WarehouseResource
+
+_MODULES = [raw_csv, platform_parquet, deduped_sessions, top_n_by_platform]
+
+defs = dg.Definitions(
+    assets=dg.with_source_code_references(dg.load_assets_from_modules(_MODULES)),
+    asset_checks=dg.load_asset_checks_from_modules(_MODULES),
+    jobs=[automation.leaderboard_job],
+    resources={"lake": LakeResource(), "warehouse": WarehouseResource()},
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,60 @@
+"""One row a session."""
+
+import dagster as dg
+from pydantic import Field
+
+from uda_assets.contract import SESSION_SCHEMA
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema
+from uda_assets.defs.platform_parquet import platform_parquet
+from uda_assets.defs.resources import LakeResource, WarehouseResource
+from uda_assets.quality import events_accounted, session_key_unique
+from uda_assets.sessions import merge_sessions
+
+_COLUMNS = {
+    "platform": "Canonical platform",
+    "user_id": "Opaque user id",
+    "session_id": "Opaque session id",
+    "started_at": "Time of the first record, UTC; the session belongs to this moment",
+    "ended_at": "Time of the last record, UTC",
+    "events": "Number of records",
+}
+
+
+class SessionsConfig(dg.Config):
+    """How sessions are merged."""
+
+    engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
+    threads: int = Field(default=DEFAULTS.threads, description="Threads of the merge.")
+    memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Memory before the merge spills to disk.")
+
+
+@dg.asset(deps=[platform_parquet], group_name=GROUP, owners=OWNERS, kinds={"duckdb", "parquet"})
+def deduped_sessions(config: SessionsConfig, lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """One row a (platform, user_id, session_id), with when it started and ended and how many records it has."""
+    settings = lake.settings(engine=config.engine, threads=config.threads, memory_limit=config.memory_limit)
+    with lake.writing(settings) as root:
+        merged = merge_sessions(root, settings)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/column_schema": column_schema(SESSION_SCHEMA, _COLUMNS),
+            "dagster/row_count": merged.manifest.sessions,
+            "records": merged.manifest.records,
+            "drops": len(merged.manifest.drops),
+            "rebuilt": merged.rebuilt,
+            "path": dg.MetadataValue.path(str(root.sessions)),
+        }
+    )
+
+
+@dg.asset_check(asset=deduped_sessions, name="session_key_unique", blocking=True)
+def check_session_key_unique(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """No (platform, user_id, session_id) has two rows."""
+    with warehouse.scratch() as connection:
+        return check_result(session_key_unique(lake.open(), connection))
+
+
+@dg.asset_check(asset=deduped_sessions, name="events_accounted", blocking=True)
+def check_events_accounted(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+    """Records kept over all drops = sum of events over sessions, both counted on disk."""
+    with warehouse.scratch() as connection:
+        return check_result(events_accounted(lake.open(), connection))

@@ -1,0 +1,74 @@
+"""The leaderboard."""
+
+import dagster as dg
+from pydantic import Field
+
+from uda_assets.catalogue import read_catalogue
+from uda_assets.contract import LEADERBOARD_SCHEMA
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown, moment_text
+from uda_assets.defs.deduped_sessions import deduped_sessions
+from uda_assets.defs.resources import LakeResource, WarehouseResource
+from uda_assets.quality import leaderboard_recounted, leaderboard_well_formed
+from uda_assets.ranking import Window
+from uda_assets.warehouse import publish
+
+_COLUMNS = {
+    "platform": "Canonical platform",
+    "user_id": "Opaque user id",
+    "session_count": "Unique sessions of the user on the platform",
+}
+
+
+class LeaderboardConfig(dg.Config):
+    """How many users, and which sessions count."""
+
+    n: int = Field(default=DEFAULTS.n, description="Users a platform, at least 1.")
+    since: str | None = Field(
+        default=moment_text(DEFAULTS.since), description="Sessions that started at this time or later"
+    )
+    until: str | None = Field(default=moment_text(DEFAULTS.until), description="Sessions that started before this time")
+    engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
+
+
+_CHECKS = [
+    dg.AssetCheckSpec(
+        "leaderboard_well_formed", asset="top_n_by_platform", description="Columns, types, order and bound by N."
+    ),
+    dg.AssetCheckSpec(
+        "leaderboard_recounted",
+        asset="top_n_by_platform",
+        description="The listed users' sessions, counted again by DuckDB from the converted records.",
+    ),
+]
+
+
+@dg.asset(deps=[deduped_sessions], group_name=GROUP, owners=OWNERS, kinds={"duckdb", "csv"}, check_specs=_CHECKS)
+def top_n_by_platform(
+    config: LeaderboardConfig, lake: LakeResource, warehouse: WarehouseResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The top N users of each platform by unique sessions: Result CSV and Parquet, and the DuckDB warehouse.
+
+    Ties go to the smaller user id. Same inputs, same bytes.
+    """
+    settings = lake.settings(n=config.n, since=config.since, until=config.until, engine=config.engine)
+    with lake.writing(settings) as root:
+        drops = read_catalogue(root, lake.platforms(settings), settings.max_reject_ratio)
+        published = publish(root, settings, drops, warehouse.connect)
+        board = published.leaderboard
+        with warehouse.scratch() as connection:
+            recounted = leaderboard_recounted(root, connection, board, Window(settings.since, settings.until))
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/column_schema": column_schema(LEADERBOARD_SCHEMA, _COLUMNS),
+            "dagster/row_count": board.height,
+            "n": settings.n,
+            "leaderboard": markdown(board, rows=100),
+            "result_csv": dg.MetadataValue.path(str(published.csv)),
+            "result_parquet": dg.MetadataValue.path(str(published.parquet)),
+            "warehouse": dg.MetadataValue.path(str(root.warehouse)),
+        },
+        check_results=[
+            check_result(leaderboard_well_formed(board, settings.n))._replace(check_name="leaderboard_well_formed"),
+            check_result(recounted)._replace(check_name="leaderboard_recounted"),
+        ],
+    )

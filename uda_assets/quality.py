@@ -1,0 +1,177 @@
+"""What the chain promises, verified on what is on disk, from counts taken independently of the code that wrote it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+
+from uda_assets.catalogue import DropEntry, Status
+from uda_assets.contract import LEADERBOARD_SCHEMA, Platforms, Reason, normalise_platform
+from uda_assets.database import RECORD_COLUMNS, parquet_relation
+from uda_assets.errors import UdaError
+from uda_assets.ingest import open_source
+from uda_assets.ingest.convert import PARQUET_SCHEMA
+from uda_assets.ingest.header import read_header
+from uda_assets.lake import Lake, PartFile
+from uda_assets.ranking import Window
+from uda_assets.sessions import sessions_relation
+
+
+class Finding(NamedTuple):
+    """Whether a promise holds, in one sentence, and the cases where it does not."""
+
+    passed: bool
+    summary: str
+    cases: Sequence[str] = ()
+
+
+def _finding(faults: list[str], sound: str, broken: str) -> Finding:
+    return Finding(not faults, broken if faults else sound, faults)
+
+
+def headers_readable(lake: Lake, drops: list[str]) -> Finding:
+    """The headers of these drops name every required column once."""
+    faults = []
+    for drop in drops:
+        try:
+            with open_source(lake.source(drop)) as source:
+                read_header(source)
+        except UdaError as error:
+            faults.append(f"{drop}: {error}")
+    return _finding(faults, f"{len(drops)} pending drops have a usable header", f"{len(faults)} drops cannot be read")
+
+
+def drops_present(entries: list[DropEntry]) -> Finding:
+    """There is something to rank."""
+    count = sum(entry.status is not Status.FORGOTTEN for entry in entries)
+    return Finding(count > 0, f"{count} drops" if count else "no drops; put CSV files below the data root's datasets/")
+
+
+def parquet_schema_matches(lake: Lake) -> Finding:
+    """Every part file has exactly the contract's columns and types."""
+    faults = []
+    for drop, manifest in lake.manifests().items():
+        for file in manifest.files:
+            found = pq.read_schema(lake.parquet_dir(drop) / file.path)
+            if not found.equals(PARQUET_SCHEMA):
+                faults.append(f"{drop}/{file.path}: {found.names}")
+    return _finding(faults, "all part files have the contract's schema", f"{len(faults)} part files differ from it")
+
+
+def records_accounted(lake: Lake) -> Finding:
+    """For each drop: records read = rows in its part files + rows in its quarantine, as their own footers say."""
+    faults, total = [], 0
+    for drop, manifest in lake.manifests().items():
+        directory = lake.parquet_dir(drop)
+        kept = sum(_rows(path) for path in directory.rglob("part.*.parquet"))
+        quarantined = _rows(lake.quarantine_file(drop))
+        total += manifest.records
+        if (manifest.records, manifest.kept, manifest.quarantined) != (kept + quarantined, kept, quarantined):
+            faults.append(f"{drop}: {manifest.records} read, but {kept} kept and {quarantined} quarantined on disk")
+    return _finding(faults, f"all {total} records are kept or quarantined", f"{len(faults)} drops do not add up")
+
+
+def _rows(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows) if path.exists() else 0
+
+
+def no_rejected_drops(entries: list[DropEntry]) -> Finding:
+    """No drop was rejected whole."""
+    faults = [f"{entry.drop}: {entry.reason}" for entry in entries if entry.status is Status.REJECTED]
+    return _finding(faults, "no drop was rejected", f"{len(faults)} drops were rejected whole")
+
+
+def reject_ratio_low(lake: Lake, limit: float) -> Finding:
+    """No committed drop comes near ``limit``, the share of malformed records above which a drop is rejected."""
+    faults = [
+        f"{drop}: {manifest.quarantined} of {manifest.records} records"
+        for drop, manifest in lake.manifests().items()
+        if manifest.records and manifest.quarantined / manifest.records > limit / 2
+    ]
+    return _finding(
+        faults, f"all drops have under {limit / 2:.0%} malformed", f"{len(faults)} drops have more than that"
+    )
+
+
+def platforms_known(lake: Lake, platforms: Platforms) -> Finding:
+    """No record was quarantined for its platform; where one was, a likely alias is suggested."""
+    unknown: dict[str, int] = {}
+    unlisted = 0
+    for manifest in lake.manifests().values():
+        if manifest.spellings is None:
+            unlisted += manifest.reasons.get(Reason.UNKNOWN_PLATFORM, 0)
+        for spelling, records in (manifest.spellings or {}).items():
+            if manifest.meanings.get(spelling) is None:
+                unknown[spelling] = unknown.get(spelling, 0) + records
+    faults = [f"{spelling!r} ({records} records){_suggestion(spelling, platforms)}"
+              for spelling, records in sorted(unknown.items(), key=lambda item: -item[1])]  # fmt: skip
+    if unlisted:
+        faults.append(f"{unlisted} records in drops with too many spellings to list")
+    return _finding(faults[:50], "all platforms are known", f"{len(faults)} unknown platforms; see platforms.toml")
+
+
+def _suggestion(spelling: str, platforms: Platforms) -> str:
+    near = difflib.get_close_matches(normalise_platform(spelling), platforms.spellings, n=1)
+    return f": an alias of {platforms.spellings[near[0]]}?" if near else ""
+
+
+def session_key_unique(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Finding:
+    """No (platform, user_id, session_id) has two rows."""
+    sessions = sessions_relation(lake, lake.sessions_manifest())
+    query = f"""SELECT platform, user_id, session_id, count(*) FROM {sessions}
+                GROUP BY platform, user_id, session_id HAVING count(*) > 1 LIMIT 20"""
+    faults = [f"{row[:3]}: {row[3]} rows" for row in connection.execute(query).fetchall()]
+    return _finding(faults, "every session has one row", "sessions with several rows")
+
+
+def events_accounted(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Finding:
+    """Records kept over all drops = sum of ``events`` over sessions, both counted on disk."""
+    manifest = lake.sessions_manifest()
+    sessions = sessions_relation(lake, manifest)
+    events = int((connection.execute(f"SELECT coalesce(sum(events), 0) FROM {sessions}").fetchone() or (0,))[0])
+    kept = sum(_rows(path) for drop in (manifest.drops if manifest else ())
+               for path in lake.parquet_dir(drop).rglob("part.*.parquet"))  # fmt: skip
+    return Finding(events == kept, f"{kept} records kept, {events} events in sessions")
+
+
+def leaderboard_well_formed(board: pl.DataFrame, n: int) -> Finding:
+    """Columns and types, at most ``n`` rows a platform, by session_count descending then user_id ascending."""
+    faults = []
+    if board.schema != LEADERBOARD_SCHEMA:
+        return Finding(False, f"the columns are {dict(board.schema)}")
+    if not board.equals(board.sort(["platform", "session_count", "user_id"], descending=[False, True, False])):
+        faults.append("rows are not in order")
+    faults += [f"{name} has {rows} rows" for name, rows in board["platform"].value_counts().iter_rows() if rows > n]
+    if board.select("platform", "user_id").is_duplicated().any():
+        faults.append("a user is listed twice")
+    return _finding(faults, f"{board.height} rows, in order, at most {n} a platform", "; ".join(faults))
+
+
+def leaderboard_recounted(
+    lake: Lake, connection: duckdb.DuckDBPyConnection, board: pl.DataFrame, window: Window
+) -> Finding:
+    """The listed users' sessions, counted again from the converted records and not from the sessions."""
+    parts = [
+        PartFile(str(path.relative_to(lake.parquets)), "", 0)
+        for drop in lake.manifests()
+        for path in sorted(lake.parquet_dir(drop).rglob("part.*.parquet"))
+    ]
+    connection.register("board", board.to_arrow())
+    query = f"""
+        WITH started AS (
+            SELECT platform, user_id, session_id, min(activity_time) AS started_at
+            FROM {parquet_relation(lake.parquets, parts, RECORD_COLUMNS)}
+            SEMI JOIN board USING (platform, user_id) GROUP BY ALL),
+        counted AS (SELECT platform, user_id, count(*) AS sessions FROM started WHERE {window.condition} GROUP BY ALL)
+        SELECT platform, user_id, session_count, coalesce(sessions, 0)
+        FROM board LEFT JOIN counted USING (platform, user_id)
+        WHERE session_count IS DISTINCT FROM sessions LIMIT 20"""
+    rows = connection.execute(query).fetchall()
+    faults = [f"{platform} {user!r}: {listed} listed, {found} found" for platform, user, listed, found in rows]
+    return _finding(faults, f"all {board.height} counts are confirmed", "counts that do not hold")
