@@ -34,7 +34,6 @@ def configure(connection: duckdb.DuckDBPyConnection, settings: Settings, spill: 
     connection.execute(f"SET threads = {settings.threads}")
     connection.execute(f"SET temp_directory = {literal(spill)}")
     connection.execute("SET preserve_insertion_order = false")
-    connection.execute("SET TimeZone = 'UTC'")
 
 
 def literal(text: str | Path) -> str:

@@ -10,7 +10,7 @@ from uda_assets.defs.resources import LakeResource, WarehouseResource
 _MODULES = [raw_csv, platform_parquet, deduped_sessions, top_n_by_platform]
 
 defs = dg.Definitions(
-    assets=dg.with_source_code_references(dg.load_assets_from_modules(_MODULES)),
+    assets=dg.load_assets_from_modules(_MODULES),
     asset_checks=dg.load_asset_checks_from_modules(_MODULES),
     jobs=[automation.leaderboard_job],
     resources={"lake": LakeResource(), "warehouse": WarehouseResource()},

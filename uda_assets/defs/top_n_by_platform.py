@@ -7,6 +7,8 @@ from uda_assets.catalogue import read_catalogue
 from uda_assets.contract import LEADERBOARD_SCHEMA
 from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown, moment_text
 from uda_assets.defs.deduped_sessions import deduped_sessions
+from uda_assets.defs.platform_parquet import platform_parquet
+from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import LakeResource, WarehouseResource
 from uda_assets.quality import leaderboard_recounted, leaderboard_well_formed
 from uda_assets.ranking import Window
@@ -30,6 +32,7 @@ class LeaderboardConfig(dg.Config):
     engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
 
 
+# The warehouse publishes the drop ledger and the quarantine too, hence the dependency on all three.
 _CHECKS = [
     dg.AssetCheckSpec(
         "leaderboard_well_formed", asset="top_n_by_platform", description="Columns, types, order and bound by N."
@@ -42,7 +45,13 @@ _CHECKS = [
 ]
 
 
-@dg.asset(deps=[deduped_sessions], group_name=GROUP, owners=OWNERS, kinds={"duckdb", "csv"}, check_specs=_CHECKS)
+@dg.asset(
+    deps=[raw_csv, platform_parquet, deduped_sessions],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"duckdb", "csv"},
+    check_specs=_CHECKS,
+)
 def top_n_by_platform(
     config: LeaderboardConfig, lake: LakeResource, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
