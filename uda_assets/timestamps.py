@@ -48,7 +48,7 @@ def _full(texts: pl.Series) -> pl.Series:
     offset = hours.fill_null("0").cast(pl.Int64) * 60 + minutes.fill_null("0").cast(pl.Int64)
     shift = micros - pl.select(pl.when(sign == "-").then(-offset).otherwise(offset)).to_series() * 60_000_000
     parsed = _clock(texts).dt.timestamp("us") + shift
-    matched = texts.str.contains(_FULL)
+    matched = texts.str.contains(_FULL) & ~texts.str.starts_with("0000")
     return _in_range(pl.select(pl.when(matched).then(parsed)).to_series().cast(UTC_MICROSECONDS))
 
 

@@ -7,6 +7,7 @@ several lines) are read one by one with the exact grammar of :mod:`uda_assets.in
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -173,6 +174,9 @@ def _tokenise(block: bytes, header: Header) -> tuple[pa.Table, list[tuple[int, R
         ragged.append((row.number - 1, Reason.TOO_FEW_FIELDS if short else Reason.TOO_MANY_FIELDS))
         return "skip"
 
+    if block.startswith(codecs.BOM_UTF8):
+        # The tokeniser would take it for a mark, but here it is data; empty lines it skips.
+        block = b"\n" + block
     names = [f"column_{i}" for i in range(header.width)]
     wanted = [names[header.positions[name]] for name in COLUMNS]
     table = pa.csv.read_csv(

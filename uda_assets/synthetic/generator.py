@@ -24,6 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, Protocol
@@ -54,12 +55,12 @@ _THREADS = 2
 _EVENTS = (2, 1, 4, 1, 9, 3, 1, 6, 2, 12, 1, 3, 5, 2, 8, 4)
 _ROUND = sum(_EVENTS)
 _SESSION_OF: I64 = np.repeat(np.arange(len(_EVENTS)), _EVENTS)
-_STEP_OF: I64 = np.concatenate([np.arange(count) for count in _EVENTS])
 
 # Sessions start in bursts, so that they overlap even where there are few of them in many days.
 _BURST = 8
 _BURST_SECONDS = 120
 _STEP_SECONDS = 40
+_SECONDS_IN: I64 = np.concatenate([np.arange(count) * _STEP_SECONDS for count in _EVENTS])
 _LONGEST_SECONDS = _BURST_SECONDS + max(_EVENTS) * _STEP_SECONDS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -261,10 +262,16 @@ def _key(*parts: int) -> int:
 
 def _mix(numbers: I64 | U64, key: int) -> U64:
     """A random-looking 64-bit number for each of ``numbers``, different for different ones (SplitMix64)."""
-    mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    # In place, as fresh memory costs more here than the arithmetic.
+    mixed = numbers.astype(np.uint64)
+    shifted = np.empty_like(mixed)
+    mixed *= np.uint64(0x9E3779B97F4A7C15)
+    mixed += np.uint64(key)
+    for bits, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed ^= np.right_shift(mixed, np.uint64(bits), out=shifted)
+        mixed *= np.uint64(factor)
+    mixed ^= np.right_shift(mixed, np.uint64(31), out=shifted)
+    return mixed
 
 
 def _below(draws: U64, limit: int) -> I64:
@@ -286,6 +293,7 @@ PLATFORMS = ("Android", "Web", "iOS")
 _PREFERENCE: I64 = np.repeat(np.arange(3), (7, 3, 6))
 _NEXT_PLATFORM: I64 = np.array([1, 2, 0])
 _NAMES = 256
+_ID_LENGTH = 16
 _HEX = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype=np.uint16)
 
 
@@ -352,10 +360,10 @@ def _quoted(texts: pl.Series) -> pl.Series:
 
 
 def _hexadecimal(numbers: U64) -> pl.Series:
-    """Each number as 16 hexadecimal digits."""
+    """Each number as ``_ID_LENGTH`` hexadecimal digits."""
     digits = _HEX[numbers.astype(">u8").view(np.uint8)].view(np.uint8)
     # By way of lists of bytes, which costs a third of joining the digits as strings.
-    return pl.Series(digits).reshape((len(numbers), 16)).cast(pl.List(pl.UInt8)).cast(pl.Binary).cast(pl.String)
+    return pl.Series(digits).reshape((len(numbers), _ID_LENGTH)).cast(pl.List(pl.UInt8)).cast(pl.Binary).cast(pl.String)
 
 
 # --- When -------------------------------------------------------------------------------------------------------------
@@ -380,6 +388,24 @@ def _time_spellings(seed: int) -> list[_Spelling]:
     for micros in random.sample(range(1_000_000), 8):
         spellings.append(_Spelling("T", f".{micros:06}Z", 0, micros))
     return spellings + [_Spelling("T", "Z")] * (256 - len(spellings))
+
+
+class _Sessions(NamedTuple):
+    """The sessions of some events: numbers that contain each of them, and each event's place among these."""
+
+    numbers: I64
+    place: I64
+
+
+def _sessions(of_events: I64) -> _Sessions:
+    """Sessions to be worked out once each, as far as this is for free.
+
+    In order of time the sessions of a chunk are close to each other, so the range from first to last is short.
+    """
+    first, last = (int(of_events.min()), int(of_events.max())) if len(of_events) else (0, -1)
+    if last - first < len(of_events):
+        return _Sessions(np.arange(first, last + 1), of_events - first)
+    return _Sessions(of_events, np.arange(len(of_events)))
 
 
 class _Details(NamedTuple):
@@ -410,22 +436,24 @@ class _Timeline:
         draws = _mix(events, self._keys[0])
         return _Details(_bits(draws, 0, 8), _bits(draws, 8, 8), _bits(draws, 16, 4), _below(draws, _STEP_SECONDS))
 
-    def seconds(self, events: I64, details: _Details) -> I64:
+    def seconds(self, events: I64, sessions: _Sessions, pause: I64) -> I64:
         """When the events happened, in whole seconds since 1970."""
-        sessions = self.sessions(events)
-        lag = _below(_mix(sessions, self._keys[1]), self._window)
-        return self._starts(sessions) + lag + _STEP_OF[events & _ROUND - 1] * _STEP_SECONDS + details.pause
+        lag = _below(_mix(sessions.numbers, self._keys[1]), self._window)
+        begins = self._bursts(sessions.numbers) + lag
+        return begins[sessions.place] + _SECONDS_IN[events & _ROUND - 1] + pause
 
     def instants(self, events: I64) -> I64:
         """When the events happened, as they are written, in microseconds since 1970."""
         details = self.details(events)
-        return self.seconds(events, details) * 1_000_000 + self._micros[details.time_spelling]
+        seconds = self.seconds(events, _sessions(self.sessions(events)), details.pause)
+        return seconds * 1_000_000 + self._micros[details.time_spelling]
 
     def earliest_from(self, event: int) -> int:
         """A bound below the instants of all events from ``event`` on, which must be the first of a round."""
-        return int(self._starts(self.sessions(np.array([event])))[0]) * 1_000_000
+        return int(self._bursts(self.sessions(np.array([event])))[0]) * 1_000_000
 
-    def _starts(self, sessions: I64) -> I64:
+    def _bursts(self, sessions: I64) -> I64:
+        """When the sessions' bursts start."""
         return self._start + (sessions // _BURST * self._every).astype(np.int64)
 
 
@@ -532,10 +560,9 @@ def _platform_spellings() -> pl.Series:
 
 
 class _Parts(NamedTuple):
-    """Parts of lines. User and platform bring the commas beside them, as few parts are joined faster than many."""
+    """Parts of lines. The first two bring their commas with them, as few parts are joined faster than many."""
 
-    user: pl.Series
-    session: pl.Series
+    ids: pl.Series
     platform: pl.Series
     day: pl.Series
     clock: pl.Series
@@ -548,18 +575,18 @@ class _Scribe:
     def __init__(self, config: GeneratorConfig, population: _Population, timeline: _Timeline) -> None:
         self._population, self._timeline = population, timeline
         self._first_session = config.first_session
-        self._users = _quoted(population.names) + ","
-        self._platforms = "," + _platform_spellings() + ","
+        self._users = _quoted(population.names)
+        self._platforms = _platform_spellings() + ","
         self._activities = pl.Series(_ACTIVITIES)
         spellings = _time_spellings(config.seed)
-        self._shifts = np.array([spelling.shift for spelling in spellings])
         self._spaced = np.array([spelling.separator == " " for spelling in spellings]).astype(np.int64)
         self._endings = pl.Series([spelling.ending for spelling in spellings])
         self._line_ends = pl.Series([f"{time.ending},{activity}\n" for time in spellings for activity in _ACTIVITIES])
         # The calendar starts a day early for offsets west of Greenwich, and ends late for those east of it.
         first_day = config.start.astimezone(UTC).date() - timedelta(days=1)
         days = [first_day + timedelta(days=day) for day in range(math.ceil(config.days) + 4)]
-        self._midnight = (datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC) - _EPOCH) // _SECOND
+        midnight = (first_day - _EPOCH.date()) // timedelta(days=1) * 86_400
+        self._shifts = np.array([spelling.shift - midnight for spelling in spellings])
         self._days = pl.Series([f"{day.isoformat()}{separator}" for day in days for separator in "T "])
         self._clock = (pl.Series(np.arange(86_400)) * 1_000_000_000).cast(pl.Time).dt.to_string("%H:%M:%S")
 
@@ -567,31 +594,31 @@ class _Scribe:
         """The events as whole lines."""
         parts = self._parts(events)
         ends = self._line_ends.gather(parts.details.time_spelling * len(_ACTIVITIES) + parts.details.activity)
-        return pl.select(
-            pl.concat_str([parts.user, parts.session, parts.platform, parts.day, parts.clock, ends])
-        ).to_series()
+        return pl.select(pl.concat_str([parts.ids, parts.platform, parts.day, parts.clock, ends])).to_series()
 
     def fields(self, events: I64) -> pl.DataFrame:
         """The events as five columns of text, quoted where CSV asks for it."""
         parts = self._parts(events)
         ends = self._endings.gather(parts.details.time_spelling)
+        ids = pl.lit(parts.ids)
         return pl.select(
-            user_id=pl.lit(parts.user).str.strip_suffix(","),
-            session_id=pl.lit(parts.session),
-            platform=pl.lit(parts.platform).str.strip_chars(","),
+            user_id=ids.str.head(-_ID_LENGTH - 2),
+            session_id=ids.str.tail(_ID_LENGTH + 1).str.head(_ID_LENGTH),
+            platform=pl.lit(parts.platform).str.head(-1),
             activity_time=pl.concat_str([parts.day, parts.clock, ends]),
             activity_type=self._activities.gather(parts.details.activity),
         )
 
     def _parts(self, events: I64) -> _Parts:
-        who = self._population.identify(self._timeline.sessions(events) + self._first_session)
         details = self._timeline.details(events)
-        local = self._timeline.seconds(events, details) + self._shifts[details.time_spelling] - self._midnight
+        sessions = _sessions(self._timeline.sessions(events))
+        who = self._population.identify(sessions.numbers + self._first_session)
+        ids = pl.select(pl.concat_str([self._users.gather(who.user), _hexadecimal(who.session_id)], separator=","))
+        local = self._timeline.seconds(events, sessions, details.pause) + self._shifts[details.time_spelling]
         day = local // 86_400
         return _Parts(
-            user=self._users.gather(who.user),
-            session=_hexadecimal(who.session_id),
-            platform=self._platforms.gather(who.platform * 256 + details.platform_spelling),
+            ids=(ids.to_series() + ",").gather(sessions.place),
+            platform=self._platforms.gather(who.platform[sessions.place] * 256 + details.platform_spelling),
             day=self._days.gather(day * 2 + self._spaced[details.time_spelling]),
             clock=self._clock.gather(local - day * 86_400),
             details=details,
@@ -643,7 +670,7 @@ class _Vandal:
             "strange": pl.Series(_STRANGE_PLATFORMS),
             "bad_time": pl.Series(_BAD_TIMES),
         }
-        self._ways = _ways_to_break()
+        self._lines = {reason: _one_of(ways) for reason, ways in _ways_to_break().items()}
 
     def lines(self, fields: pl.DataFrame, reasons: I64, random: np.random.Generator) -> pl.Series:
         """A malformed line for each row of ``fields``, as bytes.
@@ -655,18 +682,25 @@ class _Vandal:
         """
         drawn = {name: pool.gather(random.integers(0, len(pool), len(fields))) for name, pool in self._supplies.items()}
         frame = fields.with_columns(**drawn, way=pl.Series(random.integers(0, 2**31, len(fields))))
-        rows = [np.flatnonzero(reasons == code) for code in range(len(_REASONS))]
-        broken = [self._broken(frame[of], reason) for reason, of in zip(_REASONS, rows, strict=True)]
-        return pl.concat(broken).gather(np.argsort(np.concatenate(rows)))
+        by_reason = np.argsort(reasons, kind="stable")
+        bounds = np.searchsorted(reasons[by_reason], np.arange(len(_REASONS) + 1))
+        parts = zip(_REASONS, pairwise(bounds.tolist()), strict=True)
+        frame = frame[by_reason]
+        broken = [self._broken(frame[start:end], reason) for reason, (start, end) in parts if start < end]
+        return pl.concat([pl.Series([], dtype=pl.Binary), *broken]).gather(np.argsort(by_reason))
 
     def _broken(self, frame: pl.DataFrame, reason: Reason) -> pl.Series:
-        ways = self._ways[reason]
-        # In each row all ways but its own are null.
-        line = pl.coalesce(pl.when(pl.col("way") % len(ways) == n).then(way) for n, way in enumerate(ways))
-        lines = frame.select(pl.concat_str([line, pl.lit("\n")])).to_series()
+        lines = frame.select(self._lines[reason]).to_series()
         if reason is Reason.ENCODING:
             return pl.Series([_with_bad_bytes(n, text) for n, text in enumerate(lines)], dtype=pl.Binary)
         return lines.cast(pl.Binary)
+
+
+def _one_of(ways: list[pl.Expr]) -> pl.Expr:
+    """A line made in one of the ways, as the column ``way`` chooses."""
+    # In each row all ways but its own are null.
+    chosen = [pl.when(pl.col("way") % len(ways) == n).then(way) for n, way in enumerate(ways)]
+    return pl.concat_str([pl.coalesce(chosen), pl.lit("\n")])
 
 
 def _with_bad_bytes(number: int, text: str) -> bytes:
@@ -811,11 +845,11 @@ class _Painter:
 
     def _kinds(self, chunk: _Chunk, random: np.random.Generator) -> npt.NDArray[np.int8]:
         """For each line, whether it is an original, a duplicate or malformed."""
-        malformed, originals = len(chunk.malformed), len(chunk.events)
-        kinds = np.full(chunk.lines, _DUPLICATE, dtype=np.int8)
-        kinds[:originals] = _ORIGINAL
-        kinds[chunk.lines - malformed :] = _MALFORMED
-        random.shuffle(kinds)
+        originals = len(chunk.events)
+        others = random.choice(chunk.lines, chunk.lines - originals, replace=False)
+        kinds = np.full(chunk.lines, _ORIGINAL, dtype=np.int8)
+        kinds[others] = _DUPLICATE
+        kinds[others[: len(chunk.malformed)]] = _MALFORMED
         if self._last_malformed in chunk.malformed:
             _swap(kinds, chunk.lines - 1, int(np.argmax(kinds == _MALFORMED)))
         if originals and not len(chunk.before):
