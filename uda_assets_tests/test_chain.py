@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,6 @@ def test_sample_gives_the_right_answer(root: Path) -> None:
         reasons = dict(warehouse.sql("SELECT reason, count(*) FROM quarantine GROUP BY ALL").fetchall())
         assert warehouse.sql("SELECT count(*) FROM session_counts").fetchall()[0][0] == len(true_board(10**6))
         assert warehouse.sql("SELECT sum(events) FROM sessions").fetchall() == [(4900,)]
-    import json
-
     assert reasons == json.loads((TRUTH / "truth.json").read_text())["reasons"]
 
 
@@ -134,5 +133,7 @@ def test_converted_drop_is_readable_by_four_readers(root: Path) -> None:
         "activity_type",
     ]
     assert len(dask.dataframe.read_parquet(drop)) == 4900
-    assert duckdb.sql(f"SELECT count(DISTINCT platform) FROM '{drop}/*/*.parquet'").fetchall() == [(3,)]
+    with duckdb.connect() as connection:
+        query = f"SELECT count(DISTINCT platform) FROM '{drop}/*/*.parquet'"
+        assert connection.execute(query).fetchall() == [(3,)]
     assert pl.scan_parquet(drop / "*/*.parquet", hive_partitioning=True).select(pl.len()).collect().item() == 4900

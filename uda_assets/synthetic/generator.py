@@ -430,7 +430,7 @@ class _Timeline:
 
     def sessions(self, events: I64) -> I64:
         """Each event's session, counted from the first of this file."""
-        return events // _ROUND * len(_EVENTS) + _SESSION_OF[events & _ROUND - 1]
+        return events // _ROUND * len(_EVENTS) + _SESSION_OF[events & _ROUND - 1]  # type: ignore[no-any-return]
 
     def details(self, events: I64) -> _Details:
         draws = _mix(events, self._keys[0])
@@ -440,13 +440,13 @@ class _Timeline:
         """When the events happened, in whole seconds since 1970."""
         lag = _below(_mix(sessions.numbers, self._keys[1]), self._window)
         begins = self._bursts(sessions.numbers) + lag
-        return begins[sessions.place] + _SECONDS_IN[events & _ROUND - 1] + pause
+        return begins[sessions.place] + _SECONDS_IN[events & _ROUND - 1] + pause  # type: ignore[no-any-return]
 
     def instants(self, events: I64) -> I64:
         """When the events happened, as they are written, in microseconds since 1970."""
         details = self.details(events)
         seconds = self.seconds(events, _sessions(self.sessions(events)), details.pause)
-        return seconds * 1_000_000 + self._micros[details.time_spelling]
+        return seconds * 1_000_000 + self._micros[details.time_spelling]  # type: ignore[no-any-return]
 
     def earliest_from(self, event: int) -> int:
         """A bound below the instants of all events from ``event`` on, which must be the first of a round."""
@@ -884,7 +884,7 @@ class _Painter:
         if self._config.shuffled:
             anywhere: I64 = random.integers(0, latest + 1)
             return anywhere
-        return np.maximum(0, latest + 1 - random.geometric(0.05, len(latest)))
+        return np.maximum(0, latest + 1 - random.geometric(0.05, len(latest)))  # type: ignore[no-any-return]
 
 
 def _swap(kinds: npt.NDArray[np.int8], one: int, other: int) -> None:
@@ -924,7 +924,7 @@ def written_atomically(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

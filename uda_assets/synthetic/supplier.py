@@ -36,8 +36,8 @@ class SupplierConfig:
         seed: Chooses the population, the records and which drops misbehave.
         malformed_ratio: Share of malformed records, 0 to 1.
         compression: How drops are packed.
-        corrections, duplicates, late, half_written: Chance, 0 to 1, that an emission writes an earlier drop anew, copies
-            an earlier one under a new name, holds activity some days old, or first lies about as a ``.part`` file.
+        corrections, duplicates, late, half_written: Chance, 0 to 1, that an emission writes an earlier drop anew,
+            copies one under a new name, holds activity some days old, or first lies about as a ``.part`` file.
 
     Raises:
         ValueError: A value is out of its range; the message is one line.

@@ -33,7 +33,7 @@ def test_table_of_malformed_inputs(case: Case) -> None:
     rejection, kept, quarantined = read_fast(case.data, block_bytes=64)
     assert rejection == case.rejection
     assert len(kept) == len(case.kept_lines)
-    assert sorted((row[0], row[1]) for row in quarantined) == sorted(case.quarantined)  # type: ignore[type-var]
+    assert sorted((row[0], row[1]) for row in quarantined) == sorted(case.quarantined)
 
 
 @given(data=valid_files(), block_bytes=BLOCKS)
@@ -70,7 +70,7 @@ def test_a_broken_archive_is_rejected_whole(tmp_path: Path, suffix: str, harm: s
     packed = gzip.compress(HEADER + RECORD * 5000) if suffix == ".gz" else zstandard.compress(HEADER + RECORD * 5000)
     path = tmp_path / f"drop.csv{suffix}"
     path.write_bytes(packed[:-20] if harm == "truncated" else b"no archive" * 10)
-    with pytest.raises(DropUnreadable, match="broken_archive.*deliver the file again"), open_source(path) as source:
+    with pytest.raises(DropUnreadable, match=r"broken_archive.*deliver the file again"), open_source(path) as source:
         list(read_batches(source, Platforms()))
 
 
