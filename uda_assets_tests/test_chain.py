@@ -75,7 +75,7 @@ def test_n_and_window_act_as_run_config(root: Path) -> None:
         expected = warehouse.sql("""
             SELECT platform, user_id, count(*) FROM sessions
             WHERE epoch(started_at) >= epoch(TIMESTAMP '2026-01-10')
-              AND epoch(started_at) < epoch(TIMESTAMP '2026-01-20') GROUP BY ALL
+              AND epoch(started_at) < epoch(TIMESTAMP '2026-01-20') GROUP BY platform, user_id
             QUALIFY row_number() OVER (PARTITION BY platform ORDER BY count(*) DESC, user_id) <= 7
             ORDER BY 1, 3 DESC, 2""").fetchall()
     assert result(root) == expected
