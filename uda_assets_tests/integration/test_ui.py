@@ -107,10 +107,11 @@ def test_materialize_from_the_ui_and_see_the_chain(page_root: tuple[str, Path]) 
             executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page = browser.new_page(viewport={"width": 2800, "height": 1000})
         page.goto(f"{address}/asset-groups/", wait_until="domcontentloaded")
         for name in CHAIN:
             page.get_by_text(name, exact=True).first.wait_for(timeout=60_000)
+        page.get_by_text("Checks").first.wait_for(timeout=60_000)
         if picture := os.environ.get("UDA_SCREENSHOT"):
             page.wait_for_timeout(3000)
             page.screenshot(path=picture)
