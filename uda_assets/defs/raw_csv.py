@@ -10,8 +10,18 @@ from uda_assets.defs.resources import LakeResource
 from uda_assets.quality import drops_present, headers_readable
 from uda_assets.warehouse import drops_frame
 
+# Part of the asset's own step: afterwards, nothing is pending any more.
+_CHECKS = [
+    dg.AssetCheckSpec("drops_present", asset="raw_csv", description="There is at least one drop."),
+    dg.AssetCheckSpec(
+        "headers_readable",
+        asset="raw_csv",
+        description="The header of each pending drop names every required column once.",
+    ),
+]
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"csv"})
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"csv"}, check_specs=_CHECKS)
 def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The drops below `datasets/`: which are there, what is in them (by fingerprint), and where each one stands.
 
@@ -21,6 +31,7 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
     settings = lake.settings()
     with lake.writing(settings) as root:
         entries = read_catalogue(root, lake.platforms(settings), settings.max_reject_ratio)
+        readable = headers_readable(root, pending(entries))
         sizes = sum(stat.st_size for stat in root.drops().values())
     counts = Counter(entry.status.value for entry in entries)
     ledger = drops_frame(entries).drop("fingerprint")
@@ -31,22 +42,9 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
             "rejected": counts["rejected"],
             "bytes": sizes,
             "drops": markdown(ledger),
-        }
+        },
+        check_results=[
+            check_result(drops_present(entries), dg.AssetCheckSeverity.WARN)._replace(check_name="drops_present"),
+            check_result(readable, dg.AssetCheckSeverity.WARN)._replace(check_name="headers_readable"),
+        ],
     )
-
-
-@dg.asset_check(asset=raw_csv, name="drops_present")
-def check_drops_present(lake: LakeResource) -> dg.AssetCheckResult:
-    """There is at least one drop."""
-    settings = lake.settings()
-    entries = read_catalogue(lake.open(), lake.platforms(settings), settings.max_reject_ratio)
-    return check_result(drops_present(entries), dg.AssetCheckSeverity.WARN)
-
-
-@dg.asset_check(asset=raw_csv, name="headers_readable")
-def check_headers_readable(lake: LakeResource) -> dg.AssetCheckResult:
-    """The header of each pending drop names every required column once."""
-    settings = lake.settings()
-    root = lake.open()
-    waiting = pending(read_catalogue(root, lake.platforms(settings), settings.max_reject_ratio))
-    return check_result(headers_readable(root, waiting), dg.AssetCheckSeverity.WARN)
