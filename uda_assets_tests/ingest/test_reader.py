@@ -21,6 +21,7 @@ from .strategies import hostile_files, mutated_files, valid_files
 
 # UDA_TEST_EXAMPLES=8000 makes 24,000 cases of the three properties together.
 EXAMPLES = int(os.environ.get("UDA_TEST_EXAMPLES", "250"))
+pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 BLOCKS = st.sampled_from([1, 37, 200, 1 << 20])
 agreement = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
