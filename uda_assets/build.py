@@ -6,7 +6,7 @@ from uda_assets.catalogue import pending, read_catalogue
 from uda_assets.contract import Platforms, platforms_from, read_platforms
 from uda_assets.conversion import ConversionReport, convert_drops
 from uda_assets.errors import UdaError
-from uda_assets.lake import Lake
+from uda_assets.lake import Lake, hash_file
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import Settings
 from uda_assets.warehouse import Publication, publish
@@ -44,10 +44,6 @@ def forget(lake: Lake, settings: Settings, drop: str) -> Publication:
         manifest, present = lake.manifest(drop), lake.drops()
         if manifest is None and drop not in present:
             raise UdaError(f"there is no drop {drop!r}; `uda drops` lists them")
-        ledger = lake.ledger()
-        hashes = lake.content_hashes(present)
-        ledger.forgotten[drop] = hashes.get(drop) or (manifest.content if manifest else "")
-        ledger.rejections.pop(drop, None)
-        lake.write_ledger(ledger)
-        lake.remove_drop(drop)
+        content = hash_file(lake.source(drop)) if drop in present else manifest.content if manifest else ""
+        lake.forget_drop(drop, content)
         return publish_committed(lake, settings, platforms)

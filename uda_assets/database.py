@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 
 from uda_assets.errors import UsageError
-from uda_assets.lake import PartFile
 from uda_assets.settings import Settings
 
 
@@ -41,25 +41,36 @@ def literal(text: str | Path) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def parquet_relation(base: Path, files: Iterable[PartFile], empty: str) -> str:
-    """Part files below ``base`` as a relation, ``platform`` taken from their paths.
+class _Located(Protocol):
+    """Anything with a path."""
+
+    @property
+    def path(self) -> str: ...
+
+
+def parquet_relation(base: Path, files: Iterable[_Located], empty: str, *, filename: bool = False) -> str:
+    """Parquet files below ``base`` as a relation, ``platform`` taken from their paths.
 
     Args:
         base: The directory that the files' paths start from.
         files: The files, possibly none.
         empty: The relation's columns and types, for when there is no file.
+        filename: Whether to add each row's file as a column of that name.
 
     """
     paths = ", ".join(literal(base / file.path) for file in files)
     if not paths:
-        nulls = ", ".join(f"NULL::{kind} AS {name}" for name, kind in (part.split() for part in empty.split(", ")))
-        return f"(SELECT {nulls} WHERE false)"
-    return f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{'platform': VARCHAR}})"
+        return empty_relation(empty)
+    options = "hive_partitioning = true, hive_types = {'platform': VARCHAR}" + (", filename = true" if filename else "")
+    return f"read_parquet([{paths}], {options})"
+
+
+def empty_relation(columns: str) -> str:
+    """A relation without rows; ``columns`` are names and types, as in ``a VARCHAR, b BIGINT``."""
+    nulls = ", ".join(f"NULL::{kind} AS {name}" for name, kind in (part.split() for part in columns.split(", ")))
+    return f"(SELECT {nulls} WHERE false)"
 
 
 RECORD_COLUMNS = (
     "platform VARCHAR, user_id VARCHAR, session_id VARCHAR, activity_time TIMESTAMPTZ, activity_type VARCHAR"
-)
-SESSION_COLUMNS = (
-    "platform VARCHAR, user_id VARCHAR, session_id VARCHAR, started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, events BIGINT"
 )

@@ -24,9 +24,11 @@ from urllib.parse import quote
 import msgspec
 
 from uda_assets.errors import UdaError
+from uda_assets.faults import Killed, passed
 
 MANIFEST = "_manifest.json"
 MANIFEST_VERSION = 1
+SESSIONS_VERSION = 2
 DROP_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 _UNFINISHED_SUFFIXES = (".part", ".tmp")
 # A file changed less than this long before it was hashed may change again within the clock's resolution.
@@ -84,23 +86,74 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """What is known of drops beside their manifests: rejections, and content that was forgotten."""
+    """What is known of drops beside their manifests: rejections, what was forgotten, and removals that have begun."""
 
     version: int = MANIFEST_VERSION
     rejections: dict[str, Rejection] = {}
     forgotten: dict[str, str] = {}
+    removing: list[str] = []
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A Parquet file of contributions: what each of some drops knows of each session of one platform.
+
+    Attributes:
+        path, platform, rows: As of any part file; the path is below the sessions' directory.
+        drops: The drops whose rows count.
+        removed: Drops whose rows are still in the file and do not count any more.
+
+    """
+
+    path: str
+    platform: str
+    rows: int
+    drops: list[str] = []
+    removed: list[str] = []
 
 
 class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which files are the sessions, and which drops (with their fingerprints) they are made of."""
+    """Which files are the sessions, and which drops (with their fingerprints) they are made of.
+
+    Attributes:
+        layout: How the files are to be read; another layout is built anew.
+        generation: Goes up by one with every change.
+        segments, shared, counts, changed: The files; :mod:`uda_assets.sessions` says what is in them.
+        platforms: Sessions by platform; ``sessions`` is their sum.
+        records: Records behind the sessions, as the drops' manifests have it.
+        fresh: Paths of the segments that came with this generation.
+        superseded: Files that count no longer and are kept for readers that still follow an older manifest.
+
+    """
+
+    version: int = SESSIONS_VERSION
+    layout: str = ""
+    generation: int = 0
+    drops: dict[str, str] = {}
+    segments: list[Segment] = []
+    shared: list[PartFile] = []
+    counts: list[PartFile] = []
+    changed: list[PartFile] = []
+    platforms: dict[str, int] = {}
+    records: int = 0
+    sessions: int = 0
+    fresh: list[str] = []
+    superseded: list[str] = []
+
+    def paths(self) -> list[str]:
+        """All files that count."""
+        files: list[Segment | PartFile] = [*self.segments, *self.shared, *self.counts, *self.changed]
+        return [file.path for file in files]
+
+
+class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the result files and the warehouse were last published from."""
 
     version: int = MANIFEST_VERSION
-    generation: str
-    drops: dict[str, str]
-    files: list[PartFile]
-    records: int
-    sessions: int
-    superseded: list[str] = []
+    generation: int
+    n: int
+    since: datetime | None
+    until: datetime | None
+    published_at: datetime
 
 
 class SeenFile(msgspec.Struct, frozen=True):
@@ -185,8 +238,29 @@ class Lake:
         return read_json(self.parquet_dir(drop) / MANIFEST, DropManifest)
 
     def sessions_manifest(self) -> SessionsManifest | None:
-        """Which sessions files count, if sessions were ever built."""
-        return read_json(self.sessions / MANIFEST, SessionsManifest)
+        """Which sessions files count; None where sessions were never built, or by an older version of this program.
+
+        Raises:
+            UdaError: A newer version of this program built them.
+
+        """
+        path = self.sessions / MANIFEST
+        if not _is_of_version(path, SESSIONS_VERSION):
+            return None
+        return read_json(path, SessionsManifest)
+
+    def published_generation(self) -> int | None:
+        """The generation of the sessions that the published warehouse refers to, if any was published."""
+        published = self.publication()
+        return published.generation if published else None
+
+    def publication(self) -> PublicationManifest | None:
+        """What was last published, if anything was."""
+        return read_json(self.results / MANIFEST, PublicationManifest)
+
+    def write_publication(self, publication: PublicationManifest) -> None:
+        """Say what is published."""
+        write_json(self.results / MANIFEST, publication)
 
     def ledger(self) -> Ledger:
         """Rejections and forgotten drops."""
@@ -205,12 +279,18 @@ class Lake:
         make_dir(path)
         try:
             yield path
-        finally:
+        except Killed:
+            raise
+        except BaseException:
             shutil.rmtree(path, ignore_errors=True)
+            raise
+        shutil.rmtree(path, ignore_errors=True)
 
     def commit_drop(self, staged: Path, drop: str) -> None:
         """Make ``staged / "data"`` and ``staged / "quarantine.parquet"`` the drop's converted form, both or neither."""
+        passed("drop: staged")
         write_json(staged / "intent.json", {"drop": drop})
+        passed("drop: intent written")
         self._complete(staged)
 
     def _complete(self, staged: Path) -> None:
@@ -221,20 +301,47 @@ class Lake:
             if data.exists():
                 if target.exists():
                     target.replace(staged / "superseded")
+                    passed("drop: old version moved away")
                 make_dir(target.parent)
                 data.replace(target)
+                passed("drop: new version in place")
             malformed, place = staged / "quarantine.parquet", self.quarantine_file(intent["drop"])
             if malformed.exists():
                 make_dir(place.parent)
                 malformed.replace(place)
         shutil.rmtree(staged, ignore_errors=True)
 
-    def remove_drop(self, drop: str) -> None:
-        """Remove a drop's converted form."""
-        with self.stage() as bin_:
-            if self.parquet_dir(drop).exists():
-                self.parquet_dir(drop).replace(bin_ / "data")
-        self.quarantine_file(drop).unlink(missing_ok=True)
+    def forget_drop(self, drop: str, content: str) -> None:
+        """Remove a drop's converted form for good: while its source has this content, it is not converted again."""
+        ledger = self.ledger()
+        ledger.forgotten[drop] = content
+        ledger.rejections.pop(drop, None)
+        ledger.removing.append(drop)
+        self.write_ledger(ledger)
+        passed("forget: noted")
+        self._complete_removals()
+
+    def _complete_removals(self) -> None:
+        ledger = self.ledger()
+        if not ledger.removing:
+            return
+        for drop in ledger.removing:
+            with self.stage() as bin_:
+                if self.parquet_dir(drop).exists():
+                    self.parquet_dir(drop).replace(bin_ / "data")
+            passed("forget: records removed")
+            self.quarantine_file(drop).unlink(missing_ok=True)
+        ledger.removing.clear()
+        self.write_ledger(ledger)
+
+    def _recover(self) -> None:
+        """Complete or remove what a writer that died left behind."""
+        for staged in sorted(self._staging.iterdir()) if self._staging.is_dir() else []:
+            self._complete(staged)
+        for directory in (self.root, self._internal, self.sessions, self.results, self.results / "daily"):
+            for path in directory.glob(".*.tmp*"):
+                path.unlink(missing_ok=True)
+        self._complete_removals()
 
     # -- lock ----------------------------------------------------------------------------------------------------
 
@@ -259,8 +366,7 @@ class Lake:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
             file.flush()
-            for staged in sorted(self._staging.iterdir()) if self._staging.is_dir() else []:
-                self._complete(staged)
+            self._recover()
             yield
 
     @contextmanager
@@ -328,8 +434,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    finally:
+    except Killed:
+        raise
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: object) -> None:
@@ -338,6 +447,26 @@ def write_json(path: Path, value: object) -> None:
         file.write(msgspec.json.format(msgspec.json.encode(value)))
         file.flush()
         os.fsync(file.fileno())
+
+
+class _Versioned(msgspec.Struct):
+    version: int = MANIFEST_VERSION
+
+
+def _is_of_version(path: Path, version: int) -> bool:
+    """Whether a manifest can be read: there and of this version; an older one is to be made anew.
+
+    Raises:
+        UdaError: It is of a newer version.
+
+    """
+    found = read_json(path, _Versioned)
+    if found and found.version > version:
+        raise UdaError(
+            f"{path} was written by a newer version of uda_assets (format {found.version}, this one reads up to "
+            f"{version}); use that version, or another data root"
+        )
+    return found is not None and found.version == version
 
 
 def read_json(path: Path, kind: type[T]) -> T | None:

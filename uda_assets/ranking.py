@@ -18,6 +18,11 @@ class Window(NamedTuple):
     until: datetime | None = None
 
     @property
+    def bounded(self) -> bool:
+        """Whether it leaves out any session."""
+        return self.since is not None or self.until is not None
+
+    @property
     def condition(self) -> str:
         """As an SQL condition on ``started_at``."""
         parts = []
@@ -55,5 +60,9 @@ def rank(counts: str, n: int) -> str:
 
 def leaderboard(connection: duckdb.DuckDBPyConnection, sessions: str, n: int, window: Window) -> pl.DataFrame:
     """The leaderboard in ``LEADERBOARD_SCHEMA``, from a relation of sessions known to ``connection``."""
-    query = rank(f"({count_sessions(sessions, window)})", n)
-    return pl.DataFrame(connection.sql(query).pl(), schema=LEADERBOARD_SCHEMA)
+    return read_ranked(connection, f"({count_sessions(sessions, window)})", n)
+
+
+def read_ranked(connection: duckdb.DuckDBPyConnection, counts: str, n: int) -> pl.DataFrame:
+    """The leaderboard in ``LEADERBOARD_SCHEMA``, from a relation of session counts known to ``connection``."""
+    return pl.DataFrame(connection.sql(rank(counts, n)).pl(), schema=LEADERBOARD_SCHEMA)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +15,10 @@ import polars as pl
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import QUARANTINE_SCHEMA
 from uda_assets.database import configure, literal, working_database
-from uda_assets.lake import Lake, SessionsManifest, replacing
-from uda_assets.ranking import Window, count_sessions, rank
-from uda_assets.ranking import leaderboard as ranked
-from uda_assets.sessions import sessions_relation
+from uda_assets.faults import passed
+from uda_assets.lake import Lake, PublicationManifest, SessionsManifest, replacing
+from uda_assets.ranking import Window, count_sessions, rank, read_ranked
+from uda_assets.sessions import SESSIONS, counts_relation, sessions_relation
 from uda_assets.settings import Settings
 
 RESULT_NAME = "Result_top_n_by_platform"
@@ -57,12 +58,21 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
         connect: How to open the warehouse's database; plain DuckDB by default.
     """
     csv, parquet = (lake.results / f"{RESULT_NAME}.{kind}" for kind in ("csv", "parquet"))
+    manifest = lake.sessions_manifest() or SessionsManifest()
     with replacing(csv) as new_csv, replacing(parquet) as new_parquet, replacing(lake.warehouse) as new_warehouse:
         with lake.stage() as spill, (connect or _connect)(new_warehouse) as connection:
             configure(connection, settings, spill)
-            leaderboard = _fill(connection, lake, settings, drops)
+            leaderboard = _fill(connection, lake, manifest, settings, drops)
         leaderboard.write_csv(new_csv)
         leaderboard.write_parquet(new_parquet)
+        passed("publish: files written")
+    passed("publish: files in place")
+    lake.write_publication(
+        PublicationManifest(
+            generation=manifest.generation, n=settings.n, since=settings.since, until=settings.until,
+            published_at=datetime.now(UTC),
+        )
+    )  # fmt: skip
     return Publication(leaderboard, csv, parquet)
 
 
@@ -71,12 +81,17 @@ def _connect(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
 
 
 def _fill(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings, drops: Iterable[DropEntry]
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    manifest: SessionsManifest,
+    settings: Settings,
+    drops: Iterable[DropEntry],
 ) -> pl.DataFrame:
-    manifest = lake.sessions_manifest()
-    connection.execute(f"CREATE VIEW sessions AS SELECT {_SESSION_NAMES} FROM {sessions_relation(lake, manifest)}")
-    counts = count_sessions("sessions", Window(settings.since, settings.until))
-    connection.execute(f"CREATE TABLE session_counts AS {counts}")
+    connection.execute(f"CREATE VIEW sessions AS SELECT {SESSIONS} FROM {sessions_relation(lake, manifest)}")
+    # All time is a view over what the lake keeps up to date; a window is counted, and small enough to be a table.
+    window = Window(settings.since, settings.until)
+    kind = "TABLE" if window.bounded else "VIEW"
+    connection.execute(f"CREATE {kind} session_counts AS SELECT * FROM {_counts(lake, manifest, window)}")
     connection.execute(f"CREATE TABLE top_n_by_platform AS {rank('session_counts', settings.n)}")
     ledger = drops_frame(drops).to_arrow()
     connection.register("ledger", ledger)
@@ -87,7 +102,10 @@ def _fill(
     return pl.DataFrame(top.pl())
 
 
-_SESSION_NAMES = "platform, user_id, session_id, started_at, ended_at, events"
+def _counts(lake: Lake, manifest: SessionsManifest | None, window: Window) -> str:
+    if not window.bounded:
+        return counts_relation(lake, manifest)
+    return f"({count_sessions(sessions_relation(lake, manifest), window)})"
 
 
 def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:
@@ -120,5 +138,6 @@ def read_quarantine(lake: Lake, drop: str | None = None) -> pl.DataFrame:
 
 def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest | None) -> pl.DataFrame:
     """A leaderboard with another N or window, from the committed sessions."""
+    counts = _counts(lake, manifest, Window(settings.since, settings.until))
     with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
-        return ranked(connection, sessions_relation(lake, manifest), settings.n, Window(settings.since, settings.until))
+        return read_ranked(connection, counts, settings.n)

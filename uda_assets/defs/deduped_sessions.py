@@ -40,7 +40,11 @@ def deduped_sessions(config: SessionsConfig, lake: LakeResource) -> dg.Materiali
             "dagster/row_count": merged.manifest.sessions,
             "records": merged.manifest.records,
             "drops": len(merged.manifest.drops),
+            "drops_added": len(merged.added),
+            "drops_removed": len(merged.removed),
             "rebuilt": merged.rebuilt,
+            "generation": merged.manifest.generation,
+            "files": len(merged.manifest.paths()),
             "path": dg.MetadataValue.path(str(root.sessions)),
         }
     )
