@@ -62,7 +62,8 @@ def parquet_relation(base: Path, files: Iterable[_Located], empty: str, *, filen
     if not paths:
         return empty_relation(empty)
     options = "hive_partitioning = true, hive_types = {'platform': VARCHAR}" + (", filename = true" if filename else "")
-    return f"read_parquet([{paths}], {options})"
+    # As a query of its own: DuckDB cannot tell the columns of two bare read_parquet in one join apart.
+    return f"(SELECT * FROM read_parquet([{paths}], {options}))"
 
 
 def empty_relation(columns: str) -> str:
