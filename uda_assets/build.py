@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from uda_assets.catalogue import pending, read_catalogue
+import time
+
+from uda_assets.arrivals import Arrivals, is_settled, look_for_arrivals, note_examined, rules_mark
+from uda_assets.catalogue import DropEntry, Status, pending, read_catalogue
 from uda_assets.contract import Platforms, platforms_from, read_platforms
 from uda_assets.conversion import ConversionReport, convert_drops
 from uda_assets.errors import UdaError
-from uda_assets.lake import Lake, hash_file
+from uda_assets.lake import Lake, Selection, hash_file, signature
 from uda_assets.sessions import merge_sessions
-from uda_assets.settings import Settings
-from uda_assets.warehouse import Publication, publish
+from uda_assets.settings import CleanSource, Settings
+from uda_assets.warehouse import Connect, Publication, publish
 
 PLATFORMS_FILE = "platforms.toml"
 
@@ -21,16 +24,73 @@ def platform_table(settings: Settings, further: object = None) -> Platforms:
     return platforms_from(further or {}, base, keep_unknown=keep_unknown)
 
 
-def convert_pending(lake: Lake, settings: Settings, platforms: Platforms) -> ConversionReport:
-    """Convert what the catalogue says is pending; the caller holds the lake's lock."""
-    entries = read_catalogue(lake, platforms, settings.max_reject_ratio)
-    return convert_drops(lake, pending(entries), platforms, settings)
+def open_lake(settings: Settings) -> Lake:
+    """The lake at the data root, with the drops that the settings select."""
+    selection = Selection(_patterns(settings.include), _patterns(settings.exclude), settings.modified_after)
+    return Lake(settings.root, selection)
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    return tuple(pattern for part in text.split(",") if (pattern := part.strip()))
+
+
+def arrivals(settings: Settings) -> Arrivals:
+    """What a run would have to look at, by directory listings alone."""
+    rules = rules_mark(platform_table(settings), settings.max_reject_ratio)
+    return look_for_arrivals(open_lake(settings), rules, settings.settle_seconds)
+
+
+def convert_pending(
+    lake: Lake, settings: Settings, platforms: Platforms, *, settle_seconds: float = 0.0
+) -> ConversionReport:
+    """Convert what the catalogue says is pending, the oldest first; the caller holds the lake's lock.
+
+    Args:
+        lake: The data root.
+        settings: ``max_drops_per_run`` bounds how many; what is left stays pending.
+        platforms: The platform table in force.
+        settle_seconds: Leave drops alone that changed more recently than this.
+    """
+    listed, now = lake.drops(), time.time()
+    waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio))
+    ready = [drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)]
+    ready.sort(key=lambda drop: (listed[drop].st_mtime_ns, drop))
+    chosen = ready[: settings.max_drops_per_run or None]
+    report = convert_drops(lake, chosen, platforms, settings)
+    rules = rules_mark(platforms, settings.max_reject_ratio)
+    note_examined(lake, rules, listed, set(waiting).difference(chosen))
+    return report
 
 
 def publish_committed(lake: Lake, settings: Settings, platforms: Platforms) -> Publication:
     """Merge and publish what is committed; the caller holds the lake's lock."""
     merge_sessions(lake, settings)
-    return publish(lake, settings, read_catalogue(lake, platforms, settings.max_reject_ratio))
+    return publish_merged(lake, settings, platforms)
+
+
+def publish_merged(lake: Lake, settings: Settings, platforms: Platforms, connect: Connect | None = None) -> Publication:
+    """Publish the merged sessions, then archive the raw files if so configured; the caller holds the lake's lock."""
+    entries = read_catalogue(lake, platforms, settings.max_reject_ratio)
+    published = publish(lake, settings, entries, connect)
+    if settings.clean_source is CleanSource.ARCHIVE:
+        archive_sources(lake, entries)
+    return published
+
+
+def archive_sources(lake: Lake, entries: list[DropEntry]) -> list[str]:
+    """Move the raw files of committed drops below ``archive``; one that has changed meanwhile stays."""
+    listed, manifests, merged = lake.drops(), lake.manifests(), lake.sessions_manifest()
+    hashes = lake.content_hashes(listed)
+    return [
+        entry.drop
+        for entry in entries
+        if entry.status is Status.COMMITTED
+        and entry.drop in listed
+        and merged is not None
+        and entry.drop in merged.drops
+        and hashes[entry.drop] == manifests[entry.drop].content
+        and lake.archive_drop(entry.drop, signature(listed[entry.drop]), hashes[entry.drop])
+    ]
 
 
 def forget(lake: Lake, settings: Settings, drop: str) -> Publication:

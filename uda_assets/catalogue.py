@@ -60,15 +60,23 @@ def read_catalogue(lake: Lake, platforms: Platforms, max_reject_ratio: float) ->
     manifests, ledger = lake.manifests(), lake.ledger()
     names = sorted({*contents, *manifests, *ledger.forgotten})
     return [
-        _entry(name, contents.get(name), manifests.get(name), ledger, platforms, max_reject_ratio) for name in names
+        _absent(lake, name, manifests.get(name))
+        if name not in contents
+        else _entry(name, contents[name], manifests.get(name), ledger, platforms, max_reject_ratio)
+        for name in names
     ]
 
 
+def _absent(lake: Lake, drop: str, manifest: DropManifest | None) -> DropEntry:
+    if manifest is None:
+        return DropEntry(drop=drop, status=Status.FORGOTTEN)
+    archived = (lake.archive / drop).exists()
+    return _committed(manifest, Status.COMMITTED if archived else Status.VANISHED)
+
+
 def _entry(
-    drop: str, content: str | None, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, ratio: float
+    drop: str, content: str, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, ratio: float
 ) -> DropEntry:
-    if content is None:
-        return _committed(manifest, Status.VANISHED) if manifest else DropEntry(drop=drop, status=Status.FORGOTTEN)
     mark = fingerprint(content, platforms)
     if ledger.forgotten.get(drop) == content:
         return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=mark)

@@ -56,6 +56,16 @@ class Compression(StrEnum):
     ZST = "zst"
 
 
+_INSTANCE = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 10
+"""
+
 DataRoot = Annotated[str | None, typer.Option("--data-root", help="The data root (UDA_DATA_ROOT; default: data).")]
 ErrorModeOption = Annotated[
     ErrorMode | None, typer.Option("--error-mode", help="Quarantine malformed records, or stop at the first.")
@@ -135,21 +145,21 @@ def converter(
     """
     del mode, n
     settings = _settings(context, error_mode=error_mode, max_reject_ratio=max_reject_ratio, data_root=data_root)
-    from uda_assets.build import platform_table
-    from uda_assets.lake import Lake
+    from uda_assets.build import convert_pending, open_lake, platform_table
 
-    lake, platforms = Lake(settings.root), platform_table(settings)
+    lake, platforms = open_lake(settings), platform_table(settings)
     drop = _drop_name(lake, filepath) if filepath and not output else None
     if filepath and drop is None:
         _convert_one(filepath, output, settings, platforms)
         return
-    from uda_assets.catalogue import pending, read_catalogue
     from uda_assets.conversion import convert_drops
     from uda_assets.output import say
 
     with lake.writing(settings.lock_timeout):
-        waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio))
-        report = convert_drops(lake, [drop] if drop else waiting, platforms, settings)
+        if drop:
+            report = convert_drops(lake, [drop], platforms, settings)
+        else:
+            report = convert_pending(lake, settings, platforms)
     for manifest in report.converted:
         say(_account(manifest.drop, manifest.records, manifest.quarantined, manifest.reasons))
         typer.echo(lake.parquet_dir(manifest.drop))
@@ -388,7 +398,7 @@ def dev(
     make_dir(home)
     config = home / "dagster.yaml"
     if not config.exists():
-        config.write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n", encoding="utf-8")
+        config.write_text(_INSTANCE, encoding="utf-8")
     environment = os.environ | {"DAGSTER_HOME": str(home), "UDA_DATA_ROOT": str(settings.root.absolute())}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "uda_assets.definitions", "-h", "127.0.0.1"]
     raise typer.Exit(subprocess.run([*command, "-p", str(port)], env=environment, check=False).returncode)  # noqa: S603
@@ -416,11 +426,11 @@ def _readable(path: Path) -> None:
 
 
 def _lake(settings: Settings) -> Lake:
-    from uda_assets.lake import Lake
+    from uda_assets.build import open_lake
 
     if not settings.root.is_dir():
         raise UdaError(f"there is no data root at {settings.root}; name one by --data-root or UDA_DATA_ROOT")
-    return Lake(settings.root)
+    return open_lake(settings)
 
 
 def _drop_name(lake: Lake, path: Path) -> str | None:

@@ -43,7 +43,7 @@ def convert_drops(
     run = _convert_all_or_nothing if settings.error_mode is ErrorMode.FAIL_FAST else _convert_each
     converted: list[DropManifest] = []
     rejected: dict[str, Rejection] = {}
-    for drop, outcome in run(lake, sorted(drops), platforms, settings):
+    for drop, outcome in run(lake, list(drops), platforms, settings):
         if isinstance(outcome, DropManifest):
             converted.append(outcome)
         else:

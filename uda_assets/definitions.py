@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import dagster as dg
 
-from uda_assets.defs import automation, deduped_sessions, platform_parquet, raw_csv, top_n_by_platform
+from uda_assets.defs import (
+    automation,
+    daily_top_n_by_platform,
+    deduped_sessions,
+    platform_parquet,
+    raw_csv,
+    top_n_by_platform,
+)
 from uda_assets.defs.resources import LakeResource, WarehouseResource
 
-_MODULES = [raw_csv, platform_parquet, deduped_sessions, top_n_by_platform]
+_MODULES = [raw_csv, platform_parquet, deduped_sessions, top_n_by_platform, daily_top_n_by_platform]
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(_MODULES),
     asset_checks=dg.load_asset_checks_from_modules(_MODULES),
-    jobs=[automation.leaderboard_job],
+    jobs=[automation.leaderboard_job, automation.daily_leaderboard_job],
+    schedules=[automation.leaderboard_schedule, automation.daily_leaderboard_schedule],
+    sensors=[automation.drop_sensor],
     resources={"lake": LakeResource(), "warehouse": WarehouseResource()},
     executor=dg.in_process_executor,
 )

@@ -17,8 +17,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -165,11 +166,57 @@ class SeenFile(msgspec.Struct, frozen=True):
     content: str
 
 
+class Selection(NamedTuple):
+    """Which files below ``datasets`` are seen as drops.
+
+    Attributes:
+        include, exclude: Patterns of names, as of :mod:`fnmatch`; ``*`` also matches ``/``.
+        modified_after: The earliest last change, if any.
+
+    """
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    modified_after: datetime | None = None
+
+    def takes(self, drop: str, stat: os.stat_result) -> bool:
+        """Whether a file is seen."""
+        if self.modified_after and stat.st_mtime < self.modified_after.timestamp():
+            return False
+        named = any(fnmatchcase(drop, pattern) for pattern in self.include)
+        return named and not any(fnmatchcase(drop, pattern) for pattern in self.exclude)
+
+
+EVERYTHING = Selection()
+
+
+class Examined(msgspec.Struct, frozen=True, kw_only=True):
+    """The files that nothing is left to do for, by size, time of change and inode, under rules known by their hash.
+
+    ``serial`` goes up with every run that got so far.
+    """
+
+    serial: int
+    rules: str
+    drops: dict[str, tuple[int, int, int]]
+
+
+def signature(stat: os.stat_result) -> tuple[int, int, int]:
+    """Size, time of change and inode: a file with the same is taken to be unchanged."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+# Manifests that were read, by path, with the file's signature: reading thousands of them anew each time is slow.
+_MANIFESTS: dict[str, tuple[tuple[int, int, int], DropManifest]] = {}
+
+
 class Lake:
     """Paths, listings, commits and the writer's lock of one data root."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, selection: Selection = EVERYTHING) -> None:
         self.root = root.absolute()
+        self._selection = selection
+        self.archive = self.root / "archive"
         self.datasets = self.root / "datasets"
         self.parquets = self.root / "dataset_parquets"
         self.quarantine = self.root / "quarantine"
@@ -183,8 +230,10 @@ class Lake:
 
     def drops(self) -> dict[str, os.stat_result]:
         """The drops that are there, by name in ascending order, with their stat; costs no reading."""
-        found = dict(_walk(self.datasets, "")) if self.datasets.is_dir() else {}
-        return dict(sorted(found.items()))
+        found = _walk(self.datasets, "") if self.datasets.is_dir() else ()
+        if self._selection != EVERYTHING:
+            found = ((drop, stat) for drop, stat in found if self._selection.takes(drop, stat))
+        return dict(sorted(found))
 
     def source(self, drop: str) -> Path:
         """The raw file of a drop."""
@@ -211,7 +260,7 @@ class Lake:
         seen: dict[str, SeenFile] = {}
         trusted: dict[str, SeenFile] = {}
         for drop, stat in drops.items():
-            mark = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            mark = signature(stat)
             old = known.get(drop)
             if old and (old.size, old.changed, old.inode) == mark:
                 seen[drop] = trusted[drop] = old
@@ -224,14 +273,40 @@ class Lake:
             write_json(cache_file, trusted)
         return {drop: file.content for drop, file in seen.items()}
 
+    def examined(self) -> Examined | None:
+        """What was last found to need nothing; None where that is not known."""
+        try:
+            return read_json(self._internal / "examined.json", Examined)
+        except UdaError:
+            return None
+
+    def write_examined(self, examined: Examined) -> None:
+        """Note what needs nothing."""
+        write_json(self._internal / "examined.json", examined)
+
+    def archive_drop(self, drop: str, expected: tuple[int, int, int], content: str) -> bool:
+        """Move a raw file below ``archive``, unless it is another one by now; an older archived version stays too."""
+        source, target = self.source(drop), self.archive / drop
+        if target.exists() and (older := hash_file(target)) != content:
+            target.replace(target.with_name(f"{target.name}.{older[:12]}"))
+        make_dir(target.parent)
+        try:
+            if signature(source.stat()) != expected:
+                return False
+            source.replace(target)
+        except FileNotFoundError:
+            return False
+        if signature(target.stat()) != expected and not source.exists():
+            target.replace(source)
+            return False
+        return True
+
     # -- manifests -----------------------------------------------------------------------------------------------
 
     def manifests(self) -> dict[str, DropManifest]:
         """The committed drops, by name."""
-        if not self.parquets.is_dir():
-            return {}
-        found = (read_json(path, DropManifest) for path in sorted(self.parquets.rglob(MANIFEST)))
-        return {manifest.drop: manifest for manifest in found if manifest}
+        found = _walk_manifests(self.parquets) if self.parquets.is_dir() else ()
+        return {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
 
     def manifest(self, drop: str) -> DropManifest | None:
         """The manifest of one drop, if it is committed."""
@@ -400,6 +475,32 @@ def _walk(directory: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
             elif entry.name.lower().endswith(DROP_SUFFIXES) and entry.is_file():
                 yield f"{prefix}{entry.name}", entry.stat()
+
+
+def _walk_manifests(directory: Path | str) -> Iterator[DropManifest]:
+    with os.scandir(directory) as entries:
+        inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for path in inner:
+        manifest = _manifest_in(path)
+        if manifest:
+            yield manifest
+        else:
+            yield from _walk_manifests(path)
+
+
+def _manifest_in(directory: str) -> DropManifest | None:
+    path = f"{directory}/{MANIFEST}"
+    try:
+        mark = signature(os.stat(path))  # noqa: PTH116 - a Path for each of thousands takes longer than the call.
+    except FileNotFoundError:
+        return None
+    known = _MANIFESTS.get(path)
+    if known and known[0] == mark:
+        return known[1]
+    manifest = read_json(Path(path), DropManifest)
+    if manifest:
+        _MANIFESTS[path] = (mark, manifest)
+    return manifest
 
 
 def hash_file(path: Path) -> str:

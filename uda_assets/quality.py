@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,6 +152,13 @@ def leaderboard_well_formed(board: pl.DataFrame, n: int) -> Finding:
     if board.select("platform", "user_id").is_duplicated().any():
         faults.append("a user is listed twice")
     return _finding(faults, f"{board.height} rows, in order, at most {n} a platform", "; ".join(faults))
+
+
+def days_well_formed(boards: dict[date, pl.DataFrame], n: int) -> Finding:
+    """Each day's leaderboard is well-formed."""
+    findings = {day: leaderboard_well_formed(board, n) for day, board in boards.items()}
+    faults = [f"{day}: {finding.summary}" for day, finding in findings.items() if not finding.passed]
+    return _finding(faults, f"{len(boards)} days, each in order, at most {n} a platform", "days that are not in order")
 
 
 def leaderboard_recounted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 import duckdb
@@ -66,3 +66,25 @@ def leaderboard(connection: duckdb.DuckDBPyConnection, sessions: str, n: int, wi
 def read_ranked(connection: duckdb.DuckDBPyConnection, counts: str, n: int) -> pl.DataFrame:
     """The leaderboard in ``LEADERBOARD_SCHEMA``, from a relation of session counts known to ``connection``."""
     return pl.DataFrame(connection.sql(rank(counts, n)).pl(), schema=LEADERBOARD_SCHEMA)
+
+
+def rank_days(connection: duckdb.DuckDBPyConnection, sessions: str, n: int, first: date, last: date) -> pl.DataFrame:
+    """The leaderboards of the days from ``first`` to ``last`` (UTC), both included, in one pass over the sessions.
+
+    Returns:
+        ``day`` and the columns of ``LEADERBOARD_SCHEMA``, in order of day, platform, rank.
+    """
+    window = Window(_midnight(first), _midnight(last) + timedelta(days=1))
+    # Days are counted in whole days since 1970, which needs no time zone.
+    query = f"""
+        SELECT day, platform, user_id, session_count FROM (
+            SELECT DATE '1970-01-01' + (epoch_us(started_at) // 86400000000)::INTEGER AS day, platform, user_id,
+                   count(*) AS session_count
+            FROM {sessions} WHERE {window.condition} GROUP BY day, platform, user_id)
+        QUALIFY row_number() OVER (PARTITION BY day, platform ORDER BY session_count DESC, user_id) <= {int(n)}
+        ORDER BY day, platform, session_count DESC, user_id"""
+    return pl.DataFrame(connection.sql(query).pl(), schema=pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA)))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

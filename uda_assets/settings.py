@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,13 @@ class Engine(StrEnum):
     POLARS = "polars"
 
 
+class CleanSource(StrEnum):
+    """What becomes of a raw file whose records are committed and published."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting with its default; ``UDA_<NAME>`` in the environment overrides it, a flag or run config both.
 
@@ -42,6 +49,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         threads: Blocks read at once and threads of DuckDB; by default as many as there are processors.
         memory_limit: Memory that DuckDB may use before it spills to the data root, such as ``1GiB``.
         lock_timeout: Seconds to wait for another writer of the data root.
+        include: Patterns of drops' names, separated by commas; only drops that match one are seen. ``*`` also matches
+            ``/``.
+        exclude: Patterns of drops' names that are not seen.
+        modified_after: Drops last changed before this moment are not seen; none by default.
+        max_drops_per_run: Convert at most so many drops, the oldest first; 0 is no bound. The rest stays pending.
+        settle_seconds: The sensor leaves a drop alone until it has not changed for this long.
+        clean_source: ``keep`` raw files, or ``archive`` them below ``archive/`` once their records are published.
+        schedule: When ``leaderboard_schedule`` looks for drops, as a cron expression in UTC.
+        daily_start: First partition of the daily leaderboards.
 
     """
 
@@ -56,6 +72,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = os.cpu_count() or 1
     memory_limit: str = "1GiB"
     lock_timeout: float = 60.0
+    include: str = "*"
+    exclude: str = ""
+    modified_after: datetime | None = None
+    max_drops_per_run: int = 0
+    settle_seconds: float = 2.0
+    clean_source: CleanSource = CleanSource.KEEP
+    schedule: str = "0 * * * *"
+    daily_start: str = "2020-01-01"
 
     @property
     def root(self) -> Path:
@@ -114,5 +138,13 @@ def _check_ranges(settings: Settings) -> None:
         raise UsageError(f"max_reject_ratio must be from 0 to 1, not {settings.max_reject_ratio}")
     if settings.threads < 1:
         raise UsageError(f"threads must be at least 1, not {settings.threads}")
+    if settings.max_drops_per_run < 0:
+        raise UsageError(f"max_drops_per_run must be 0 (no bound) or more, not {settings.max_drops_per_run}")
+    if settings.settle_seconds < 0:
+        raise UsageError(f"settle_seconds must be 0 or more, not {settings.settle_seconds:g}")
+    try:
+        date.fromisoformat(settings.daily_start)
+    except ValueError:
+        raise UsageError(f"daily_start must be a date like 2026-01-31, not {settings.daily_start!r}") from None
     if settings.since and settings.until and settings.since >= settings.until:
         raise UsageError(f"since ({settings.since}) must be before until ({settings.until})")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +14,12 @@ import duckdb
 import polars as pl
 
 from uda_assets.catalogue import DropEntry
-from uda_assets.contract import QUARANTINE_SCHEMA
+from uda_assets.contract import LEADERBOARD_SCHEMA, QUARANTINE_SCHEMA
 from uda_assets.database import configure, literal, working_database
+from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.lake import Lake, PublicationManifest, SessionsManifest, replacing
-from uda_assets.ranking import Window, count_sessions, rank, read_ranked
+from uda_assets.ranking import Window, count_sessions, rank, rank_days, read_ranked
 from uda_assets.sessions import SESSIONS, counts_relation, sessions_relation
 from uda_assets.settings import Settings
 
@@ -97,6 +99,7 @@ def _fill(
     connection.register("ledger", ledger)
     connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
     connection.unregister("ledger")
+    _fill_daily(connection, lake)
     connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantine_relation(lake, manifest)}")
     top = connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
     return pl.DataFrame(top.pl())
@@ -106,6 +109,57 @@ def _counts(lake: Lake, manifest: SessionsManifest | None, window: Window) -> st
     if not window.bounded:
         return counts_relation(lake, manifest)
     return f"({count_sessions(sessions_relation(lake, manifest), window)})"
+
+
+def publish_days(
+    lake: Lake, settings: Settings, days: Sequence[date], connect: Connect | None = None
+) -> dict[date, pl.DataFrame]:
+    """Publish a leaderboard for each day, of the sessions that started on it (UTC); the caller holds the lake's lock.
+
+    The sessions are read once for all days. A day without sessions gets an empty leaderboard.
+
+    Raises:
+        UdaError: No sessions were ever merged.
+    """
+    manifest = lake.sessions_manifest()
+    if manifest is None:
+        raise UdaError("nothing is built yet; materialize top_n_by_platform first")
+    with lake.stage() as staged:
+        with working_database(settings, staged / "spill") as connection:
+            ranked = rank_days(connection, sessions_relation(lake, manifest), settings.n, min(days), max(days))
+        boards = {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}
+        for day, board in boards.items():
+            csv, parquet = daily_result(lake, day)
+            with replacing(csv) as new_csv, replacing(parquet) as new_parquet:
+                board.write_csv(new_csv)
+                board.write_parquet(new_parquet)
+        if lake.warehouse.exists():
+            with replacing(lake.warehouse) as new_warehouse:
+                shutil.copyfile(lake.warehouse, new_warehouse)
+                with (connect or _connect)(new_warehouse) as connection:
+                    _fill_daily(connection, lake)
+    return boards
+
+
+def daily_result(lake: Lake, day: date) -> tuple[Path, Path]:
+    """The CSV and Parquet files of a day's leaderboard."""
+    stem = f"{RESULT_NAME}_{day:%Y-%m-%d}"
+    return lake.results / "daily" / f"{stem}.csv", lake.results / "daily" / f"{stem}.parquet"
+
+
+def _fill_daily(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    """The leaderboards of all days that were published, as one table."""
+    files = sorted((lake.results / "daily").glob(f"{RESULT_NAME}_*.parquet"))
+    days = [pl.read_parquet(path).select(_day_of(path), pl.all()) for path in files]
+    schema = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
+    table = pl.concat([schema.to_frame(), *days]).to_arrow()
+    connection.register("days", table)
+    connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")
+    connection.unregister("days")
+
+
+def _day_of(path: Path) -> pl.Expr:
+    return pl.lit(date.fromisoformat(path.stem.removeprefix(f"{RESULT_NAME}_"))).alias("day")
 
 
 def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:

@@ -254,7 +254,7 @@ def test_any_sequence_equals_a_recomputation(segments: int, monkeypatch: pytest.
     monkeypatch.setattr(sessions, "_MANY_SEGMENTS", segments)
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Deliveries,
         settings=settings(
             max_examples=SEQUENCES,

@@ -1,6 +1,28 @@
-"""Jobs: what is run together, and how."""
+"""Jobs, and what starts them by itself: the sensor for new drops, the schedules that catch what it missed."""
+
+from collections.abc import Sequence
 
 import dagster as dg
+
+from uda_assets.arrivals import Arrivals
+from uda_assets.build import arrivals
+from uda_assets.defs.common import DEFAULTS
+from uda_assets.defs.daily_top_n_by_platform import daily_partitions
+from uda_assets.defs.resources import LakeResource, readable_failures
+from uda_assets.settings import ErrorMode
+
+PENDING_TAG = "uda/pending"
+"""Which pending set a run was started for."""
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_ATTEMPTS = 3
+_NAMES_SHOWN = 20
 
 leaderboard_job = dg.define_asset_job(
     "leaderboard_job",
@@ -9,3 +31,80 @@ leaderboard_job = dg.define_asset_job(
     # A process a step costs more than the steps of most runs.
     executor_def=dg.in_process_executor,
 )
+
+daily_leaderboard_job = dg.define_asset_job(
+    "daily_leaderboard_job",
+    selection=dg.AssetSelection.assets("daily_top_n_by_platform"),
+    description="The leaderboards of single days, from the sessions that are there.",
+    partitions_def=daily_partitions,
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.sensor(job=leaderboard_job, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+def drop_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run for all drops that are new, changed or affected by changed rules; lists directories only.
+
+    A set of drops is asked for once. Where that run failed because of them (`fail_fast`), nothing happens until a drop
+    changes; where it failed otherwise, it is tried again a few times.
+    """
+    return _request(context.instance, lake, settle=True)
+
+
+@dg.schedule(
+    job=leaderboard_job,
+    cron_schedule=DEFAULTS.schedule,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def leaderboard_schedule(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
+    """Catch what a stopped sensor missed: a run, unless nothing is pending or a run is under way."""
+    request = _request(context.instance, lake, settle=False)
+    if isinstance(request, dg.RunRequest):
+        # Without a run key of its own, a schedule's run is known by its tick.
+        return dg.RunRequest(tags=request.tags, run_config=request.run_config)
+    return request
+
+
+daily_leaderboard_schedule = dg.build_schedule_from_partitioned_job(
+    daily_leaderboard_job,
+    name="daily_leaderboard_schedule",
+    description="The leaderboard of the day before, soon after midnight UTC.",
+    hour_of_day=0,
+    minute_of_hour=30,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+
+def _request(instance: dg.DagsterInstance, lake: LakeResource, *, settle: bool) -> dg.RunRequest | dg.SkipReason:
+    with readable_failures():
+        settings = lake.settings() if settle else lake.settings(settle_seconds=0.0)
+        found = arrivals(settings)
+    if not found.pending:
+        waiting = f"; {len(found.unsettled)} are still changing" if found.unsettled else ""
+        return dg.SkipReason(f"no drops are pending{waiting}")
+    running = instance.get_runs(dg.RunsFilter(job_name="leaderboard_job", statuses=_UNDER_WAY), limit=1)
+    if running:
+        return dg.SkipReason(f"run {running[0].run_id} is under way; {len(found.pending)} drops wait for the next one")
+    earlier = instance.get_runs(dg.RunsFilter(tags={PENDING_TAG: found.key}), limit=_ATTEMPTS)
+    if earlier and settings.error_mode is ErrorMode.FAIL_FAST:
+        return dg.SkipReason(f"run {earlier[0].run_id} stopped at one of these drops; mend it and deliver it again")
+    if len(earlier) >= _ATTEMPTS:
+        return dg.SkipReason(
+            f"{_ATTEMPTS} runs for these {len(found.pending)} drops did not get them done, the last is "
+            f"{earlier[0].run_id}; see why there, then materialize by hand"
+        )
+    config = {"ops": {"platform_parquet": {"config": {"settle_seconds": settings.settle_seconds}}}}
+    return dg.RunRequest(run_key=f"{found.key}-{len(earlier)}", tags=_tags(found, len(earlier)), run_config=config)
+
+
+def _tags(found: Arrivals, attempt: int) -> dict[str, str]:
+    tags = {PENDING_TAG: found.key, "uda/drops": str(len(found.pending)), "uda/drop_names": _names(found.pending)}
+    if found.rules_changed:
+        tags["uda/because"] = "rules changed"
+    return tags | ({"uda/attempt": str(attempt + 1)} if attempt else {})
+
+
+def _names(drops: Sequence[str]) -> str:
+    shown = ", ".join(drops[:_NAMES_SHOWN])
+    return shown if len(drops) <= _NAMES_SHOWN else f"{shown} and {len(drops) - _NAMES_SHOWN} more"

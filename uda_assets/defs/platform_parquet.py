@@ -47,6 +47,12 @@ class ConversionConfig(dg.Config):
     keep_unknown_platforms: bool = Field(
         default=DEFAULTS.keep_unknown_platforms, description="Keep unknown platforms instead of quarantining them."
     )
+    max_drops_per_run: int = Field(
+        default=DEFAULTS.max_drops_per_run, description="Convert at most so many drops, the oldest first; 0: all."
+    )
+    settle_seconds: float = Field(
+        default=0.0, description="Leave drops alone that changed more recently than this; the sensor sets it."
+    )
     threads: int = Field(default=DEFAULTS.threads, description="Blocks of a drop, or drops, that are read at once.")
 
 
@@ -62,9 +68,11 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
         engine=config.engine,
         keep_unknown_platforms=config.keep_unknown_platforms,
         threads=config.threads,
+        max_drops_per_run=config.max_drops_per_run,
     )
     with lake.writing(settings) as root:
-        report = convert_pending(root, settings, lake.platforms(settings, config.platforms))
+        platforms = lake.platforms(settings, config.platforms)
+        report = convert_pending(root, settings, platforms, settle_seconds=config.settle_seconds)
         manifests = root.manifests()
     return dg.MaterializeResult(
         metadata={
@@ -73,12 +81,18 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
             "drops": len(manifests),
             "converted_now": len(report.converted),
             "rejected_now": len(report.rejected),
+            "converted_drops": markdown(_converted(report.converted)),
             "records": sum(manifest.records for manifest in manifests.values()),
             "quarantined": sum(manifest.quarantined for manifest in manifests.values()),
             "quarantine_by_reason": markdown(_by_reason(manifests)),
             "path": dg.MetadataValue.path(str(root.parquets)),
         }
     )
+
+
+def _converted(manifests: list[DropManifest]) -> pl.DataFrame:
+    rows = [(manifest.drop, manifest.records, manifest.kept, manifest.quarantined) for manifest in manifests]
+    return pl.DataFrame(rows, schema=["drop", "records", "kept", "quarantined"], orient="row")
 
 
 def _by_reason(manifests: dict[str, DropManifest]) -> pl.DataFrame:

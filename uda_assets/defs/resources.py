@@ -9,7 +9,7 @@ import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
 
-from uda_assets.build import platform_table
+from uda_assets.build import open_lake, platform_table
 from uda_assets.contract import Platforms
 from uda_assets.errors import MalformedRecord, UdaError
 from uda_assets.lake import Lake
@@ -27,7 +27,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def open(self) -> Lake:
         """The lake at the data root."""
-        return Lake(self.settings().root)
+        return open_lake(self.settings())
 
     def platforms(self, settings: Settings, further: object = None) -> Platforms:
         """The platform table in force."""
@@ -36,7 +36,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def writing(self, settings: Settings) -> Iterator[Lake]:
         """The lake, with its lock held; what a user can mend fails the run without a traceback to read through."""
-        lake = Lake(settings.root)
+        lake = open_lake(settings)
         with readable_failures(), lake.writing(settings.lock_timeout):
             yield lake
 

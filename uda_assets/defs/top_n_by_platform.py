@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.catalogue import read_catalogue
+from uda_assets.build import publish_merged
 from uda_assets.contract import LEADERBOARD_SCHEMA
 from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown, moment_text
 from uda_assets.defs.deduped_sessions import deduped_sessions
@@ -12,9 +12,8 @@ from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import LakeResource, WarehouseResource
 from uda_assets.quality import leaderboard_recounted, leaderboard_well_formed
 from uda_assets.ranking import Window
-from uda_assets.warehouse import publish
 
-_COLUMNS = {
+LEADERBOARD_COLUMNS = {
     "platform": "Canonical platform",
     "user_id": "Opaque user id",
     "session_count": "Unique sessions of the user on the platform",
@@ -61,14 +60,13 @@ def top_n_by_platform(
     """
     settings = lake.settings(n=config.n, since=config.since, until=config.until, engine=config.engine)
     with lake.writing(settings) as root:
-        drops = read_catalogue(root, lake.platforms(settings), settings.max_reject_ratio)
-        published = publish(root, settings, drops, warehouse.connect)
+        published = publish_merged(root, settings, lake.platforms(settings), warehouse.connect)
         board = published.leaderboard
         with warehouse.scratch() as connection:
             recounted = leaderboard_recounted(root, connection, board, Window(settings.since, settings.until))
     return dg.MaterializeResult(
         metadata={
-            "dagster/column_schema": column_schema(LEADERBOARD_SCHEMA, _COLUMNS),
+            "dagster/column_schema": column_schema(LEADERBOARD_SCHEMA, LEADERBOARD_COLUMNS),
             "dagster/row_count": board.height,
             "n": settings.n,
             "leaderboard": markdown(board, rows=100),

@@ -1,0 +1,69 @@
+"""What has arrived since the last run, told from directory listings alone: no file is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import NamedTuple
+
+from uda_assets.contract import Platforms
+from uda_assets.ingest.convert import CONVERTER_VERSION
+from uda_assets.lake import Examined, Lake, signature
+
+
+class Arrivals(NamedTuple):
+    """What a run would have to look at.
+
+    Attributes:
+        pending: Drops that are new or changed, or all drops where the rules changed.
+        unsettled: Drops that changed so recently that they may still be being written.
+        key: Tells this pending set, and the rules, from any other.
+        rules_changed: Whether the rules are not those of the last run.
+    """
+
+    pending: list[str]
+    unsettled: list[str]
+    key: str
+    rules_changed: bool
+
+
+def rules_mark(platforms: Platforms, max_reject_ratio: float) -> str:
+    """Hash of all that decides what becomes of a record, its content apart."""
+    rules = "\n".join([CONVERTER_VERSION, platforms.fingerprint, repr(max_reject_ratio)])
+    return hashlib.sha256(rules.encode()).hexdigest()
+
+
+def look_for_arrivals(lake: Lake, rules: str, settle_seconds: float) -> Arrivals:
+    """Compare what is there with what was last found to need nothing."""
+    known = lake.examined()
+    same_rules = known is not None and known.rules == rules
+    done = known.drops if known and same_rules else {}
+    pending: dict[str, tuple[int, int, int]] = {}
+    unsettled = []
+    now = time.time()
+    for drop, stat in lake.drops().items():
+        mark = signature(stat)
+        if done.get(drop) == mark:
+            continue
+        if not is_settled(stat, settle_seconds, now):
+            unsettled.append(drop)
+        else:
+            pending[drop] = mark
+    # The serial tells apart two sets that look alike with a completed run between them, as when a rule is taken back.
+    serial = known.serial if known else 0
+    key = hashlib.sha256(repr((serial, rules, sorted(pending.items()))).encode()).hexdigest()[:16]
+    return Arrivals(list(pending), unsettled, key, rules_changed=known is not None and not same_rules)
+
+
+def is_settled(stat: os.stat_result, settle_seconds: float, now: float) -> bool:
+    """Whether a file has not changed for a while; its change of name counts, a clock that runs backwards does not."""
+    age = now - max(stat.st_mtime, stat.st_ctime)
+    return age >= settle_seconds or age < -settle_seconds
+
+
+def note_examined(lake: Lake, rules: str, listed: dict[str, os.stat_result], waiting: set[str]) -> None:
+    """Note what needs nothing any more: all that was listed before the run began, without what still waits."""
+    marks = {drop: signature(stat) for drop, stat in listed.items() if drop not in waiting}
+    known = lake.examined()
+    lake.write_examined(Examined(serial=known.serial + 1 if known else 1, rules=rules, drops=marks))
