@@ -8,7 +8,7 @@ several lines) are read one by one with the exact grammar of :mod:`uda_assets.in
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from uda_assets.contract import COLUMNS, Platforms, Reason, judge
+from uda_assets.contract import COLUMNS, RECORD_SCHEMA, Platforms, Reason, judge
 from uda_assets.ingest.header import Header
 from uda_assets.ingest.records import LookAhead, Scan, decode, is_blank, is_utf8, printable_raw, scan
 from uda_assets.ingest.source import Source
@@ -30,6 +30,9 @@ LINE_REASON_RAW = pl.Schema({"line": pl.Int64, "reason": pl.String, "raw": pl.St
 # A line whose every field is either bare and free of quotes or quoted to its last character.
 _IN_ORDER = r'^(?:[^",]*|"[^"]*(?:""[^"]*)*")(?:,(?:[^",]*|"[^"]*(?:""[^"]*)*"))*[\r\n]*$'
 _QUOTE, _LF, _CR = ord('"'), ord("\n"), ord("\r")
+_BEYOND = 0x7F - ord(" ")
+# Where exotic lines are fewer than one in so many, it pays to read the plain ones apart.
+_FEW = 8
 
 
 class BlockRecords(NamedTuple):
@@ -97,16 +100,13 @@ def read_block(
 
     """
     block = source.read(start, stop - start)
-    ascii_only = block.isascii()
-    codes = np.frombuffer(block, np.uint8)
-    plain = ascii_only and b"\x7f" not in block and _only_line_ends(codes, block)
-    valid = ascii_only or is_utf8(block)
-    if valid and b'"' not in block:
-        return _read_regular(block, stop, header, platforms, plain=plain)
+    exotic_bytes = _exotic_bytes(block)
+    if b'"' not in block and not len(exotic_bytes):
+        return _read_regular(block, stop, header, platforms, plain=True)
     lines = find_lines(block)
-    odd = _odd_lines(block, lines, valid=valid)
-    if not len(odd):
-        return _read_regular(block, stop, header, platforms, plain=plain)
+    exotic = np.zeros(len(lines.starts), bool)
+    exotic[np.searchsorted(lines.followings, exotic_bytes, side="right")] = True
+    odd = _odd_lines(block, lines, exotic)
     one_by_one = _OddReader(source, start, block, lines, header, ahead)
     one_by_one.read(odd)
     # Without empty lines, whose line feed would join the carriage return of a line before.
@@ -114,15 +114,23 @@ def read_block(
     regular[odd] = False
     for first, last in one_by_one.consumed:
         regular[first : last + 1] = False
-    indexes = np.flatnonzero(regular)
-    rest = _join_lines(block, lines, indexes)
-    found = _read_regular(rest, stop, header, platforms, plain=plain, numbers=indexes)
-    return _with_odd(found, one_by_one, stop, len(lines.starts), platforms)
+    if np.count_nonzero(exotic) * _FEW > len(exotic):
+        exotic[:] = True
+    found = [
+        _read_regular(_join_lines(block, lines, numbers), stop, header, platforms, plain=plain, numbers=numbers)
+        for plain, numbers in ((True, np.flatnonzero(regular & ~exotic)), (False, np.flatnonzero(regular & exotic)))
+        if len(numbers)
+    ]
+    return _joined(found, one_by_one, stop, len(lines.starts), platforms)
 
 
-def _only_line_ends(codes: npt.NDArray[np.uint8], block: bytes) -> bool:
-    """Whether line ends are the only control characters."""
-    return int(np.count_nonzero(codes < ord(" "))) == block.count(b"\n") + block.count(b"\r")
+def _exotic_bytes(block: bytes) -> Offsets:
+    """Where bytes are that plain text has not: control characters that end no line, and all beyond ASCII."""
+    codes = np.frombuffer(block, np.uint8)
+    # Below a space wraps around, so that one comparison finds both ends of the range.
+    places = np.flatnonzero(codes - np.uint8(ord(" ")) >= _BEYOND)
+    found = codes[places]
+    return places[(found != _LF) & (found != _CR)]
 
 
 def _read_regular(
@@ -194,13 +202,14 @@ def _tokenise(block: bytes, header: Header) -> tuple[pa.Table, list[tuple[int, R
     return table.rename_columns(list(COLUMNS)), ragged
 
 
-def _odd_lines(block: bytes, lines: Lines, *, valid: bool) -> Offsets:
+def _odd_lines(block: bytes, lines: Lines, exotic: npt.NDArray[np.bool_]) -> Offsets:
     """Indexes of the lines that must be read one by one."""
     odd = np.zeros(len(lines.starts), bool)
-    if not valid:
-        odd[list(_undecodable_lines(memoryview(block), lines, 0, len(lines.starts)))] = True
+    odd[list(_undecodable_lines(block, lines, np.flatnonzero(exotic)))] = True
     quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == _QUOTE)
-    quoted = np.unique(np.searchsorted(lines.followings, quotes, side="right"))
+    # Positions ascend, so that a line's quotes are neighbours.
+    quoted = np.searchsorted(lines.followings, quotes, side="right")
+    quoted = quoted[np.append(True, quoted[1:] != quoted[:-1])] if len(quoted) else quoted
     quoted = quoted[~odd[quoted]]
     if len(quoted):
         texts = _line_series(block, lines).gather(quoted).cast(pl.String)
@@ -208,16 +217,16 @@ def _odd_lines(block: bytes, lines: Lines, *, valid: bool) -> Offsets:
     return np.flatnonzero(odd)
 
 
-def _undecodable_lines(block: memoryview, lines: Lines, first: int, stop: int) -> Iterator[int]:
-    """Lines that are not UTF-8, by halving: a few bad lines cost a few decodings."""
-    if is_utf8(block[lines.starts[first] : lines.followings[stop - 1]]):
-        return
-    if stop - first == 1:
-        yield first
-        return
-    middle = (first + stop) // 2
-    yield from _undecodable_lines(block, lines, first, middle)
-    yield from _undecodable_lines(block, lines, middle, stop)
+def _undecodable_lines(block: bytes, lines: Lines, exotic: Offsets) -> list[int]:
+    """Lines that are not UTF-8, among those that are not plain."""
+    if not len(exotic) or is_utf8(block):
+        return []
+    starts, followings = lines.starts[exotic].tolist(), lines.followings[exotic].tolist()
+    return [
+        line
+        for line, start, following in zip(exotic.tolist(), starts, followings, strict=True)
+        if not is_utf8(block[start:following])
+    ]
 
 
 def _line_series(block: bytes, lines: Lines) -> pl.Series:
@@ -331,8 +340,26 @@ def _has_control(fields: Iterable[str]) -> bool:
     return bool(pl.Series(list(fields)).str.strip_chars().str.contains(r"\p{Cc}").any())
 
 
-def _with_odd(found: BlockRecords, odd: _OddReader, stop: int, lines: int, platforms: Platforms) -> BlockRecords:
-    """Join the records that were read one by one to the regular ones."""
+def _joined(found: list[BlockRecords], odd: _OddReader, stop: int, lines: int, platforms: Platforms) -> BlockRecords:
+    """Join what was read in bulk and what was read one by one."""
+    if odd.candidates or odd.malformed:
+        found.append(_judge_odd(odd, stop, platforms))
+    spellings: dict[str, int] = {}
+    for part in found:
+        for spelling, records in part.spellings.items():
+            spellings[spelling] = spellings.get(spelling, 0) + records
+    return BlockRecords(
+        kept=pl.concat([part.kept for part in found]) if found else RECORD_SCHEMA.to_frame(),
+        quarantined=pl.concat([LINE_REASON_RAW.to_frame(), *(part.quarantined for part in found)]).sort("line"),
+        read=sum(part.read for part in found),
+        lines=max(lines, odd.lines),
+        end=max(stop, odd.end),
+        spellings=spellings,
+    )
+
+
+def _judge_odd(odd: _OddReader, stop: int, platforms: Platforms) -> BlockRecords:
+    """Apply the contract to the records that were read one by one."""
     columns = [list(column) for column in zip(*(fields for _, _, fields in odd.candidates), strict=True)]
     numbers = [number for number, _, _ in odd.candidates]
     raws = {number: raw for number, raw, _ in odd.candidates}
@@ -342,16 +369,13 @@ def _with_odd(found: BlockRecords, odd: _OddReader, stop: int, lines: int, platf
     )
     verdict = judge(frame, platforms)
     rejected = [(line, reason, raws[line]) for line, reason in verdict.rejected.iter_rows()]
-    spellings = dict(found.spellings)
-    for spelling, records in verdict.spellings.items():
-        spellings[spelling] = spellings.get(spelling, 0) + records
     return BlockRecords(
-        kept=pl.concat([found.kept, verdict.kept.drop("line")]),
-        quarantined=pl.concat([found.quarantined, _faults([*odd.malformed, *rejected])]).sort("line"),
-        read=found.read + len(odd.candidates) + len(odd.malformed),
-        lines=max(lines, odd.lines),
+        kept=verdict.kept.drop("line"),
+        quarantined=_faults([*odd.malformed, *rejected]),
+        read=len(odd.candidates) + len(odd.malformed),
+        lines=odd.lines,
         end=max(stop, odd.end),
-        spellings=spellings,
+        spellings=verdict.spellings,
     )
 
 
