@@ -212,10 +212,12 @@ def judge(records: pl.DataFrame, platforms: Platforms, *, plain: bool = False) -
     fields = _trimmed(records, plain=plain)
     names = _platform_names(fields, platforms)
     fields = fields.with_columns(_canonical=names.canonical, _time=parse_times(fields["activity_time"]))
-    fields = fields.with_columns(reason=_first_reason(plain=plain))
     further = [name for name in records.columns if name not in COLUMNS]
-    bad = fields["reason"].is_not_null()
-    rejected = fields.filter(bad).select(*further, "reason")
+    # Whether a record is malformed is cheap to tell; why, only for the few that are.
+    rules = _rules(plain=plain)
+    bad = fields.select(pl.any_horizontal(broken for broken, _ in rules)).to_series()
+    reason = pl.coalesce(pl.when(broken).then(pl.lit(reason.value)) for broken, reason in rules)
+    rejected = fields.filter(bad).select(*further, reason.alias("reason"))
     kept = (fields.filter(~bad) if bad.any() else fields).select(
         *further, "user_id", "session_id", pl.col("_canonical").alias("platform"),
         pl.col("_time").alias("activity_time"), "activity_type",
@@ -253,8 +255,8 @@ def _platform_names(fields: pl.DataFrame, platforms: Platforms) -> _PlatformName
     return _PlatformNames(canonical, counts)
 
 
-def _first_reason(*, plain: bool) -> pl.Expr:
-    """The reason of highest precedence that holds, or null."""
+def _rules(*, plain: bool) -> list[tuple[pl.Expr, Reason]]:
+    """What breaks each rule, by descending precedence."""
     rules: list[tuple[pl.Expr, Reason]] = [
         (pl.col("user_id") == "", Reason.MISSING_USER_ID),
         (pl.col("session_id") == "", Reason.MISSING_SESSION_ID),
@@ -267,4 +269,4 @@ def _first_reason(*, plain: bool) -> pl.Expr:
     if not plain:
         control = pl.any_horizontal(pl.col(COLUMNS).str.contains(r"\p{Cc}"))
         rules.insert(0, (control, Reason.CONTROL_CHARACTER))
-    return pl.coalesce(pl.when(broken).then(pl.lit(reason.value)) for broken, reason in rules)
+    return rules

@@ -1,6 +1,12 @@
-"""Activity times: a strict subset of ISO 8601, parsed column-wise into UTC microseconds."""
+"""Activity times: a strict subset of ISO 8601, parsed column-wise into UTC microseconds.
+
+Parsers of libraries are either lax (one-digit months, second 60) or need a pattern for each form, so the digits are
+read here: position by position, each over the whole column.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,13 +15,17 @@ import pyarrow as pa
 
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 
-_LENGTH = len("YYYY-MM-DDTHH:MM:SS")
+_CLOCK = len("YYYY-MM-DDTHH:MM:SS")
+_LONGEST = len("YYYY-MM-DDTHH:MM:SS.123456+00:00")
 _DIGITS = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)
 _MONTH_LENGTHS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0])
+_SECOND = 1_000_000
+_FIRST = -62_135_596_800 * _SECOND  # 0001-01-01T00:00:00Z
+_LAST = 253_402_300_800 * _SECOND - 1  # 9999-12-31T23:59:59.999999Z
 
-# Polars' own parser takes one-digit months and second 60; the pattern does not.
-_CLOCK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-5][0-9]"
-_FULL = rf"^{_CLOCK}(?:\.([0-9]{{1,6}}))?(?:Z|([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)?$"
+Bytes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 def parse_times(texts: pl.Series) -> pl.Series:
@@ -28,19 +38,52 @@ def parse_times(texts: pl.Series) -> pl.Series:
         A series of ``Datetime("us", "UTC")`` of the same length, null where the text is not such a time.
 
     """
-    times, parsed = _fixed(texts)
-    if parsed.all():
-        return times
-    # Fractions and offsets cost more to take apart, so only the others are; malformed ones are among them.
-    others = pl.Series(np.flatnonzero(~parsed))
-    return times.scatter(others, _full(texts.gather(others)))
+    column = _column_of(texts)
+    micros, sound = _clock(column.windows(0, _CLOCK))
+    sound &= (column.lengths >= _CLOCK) & (column.lengths <= _LONGEST)
+    # What most texts end in needs no further look.
+    bare = column.lengths == _CLOCK
+    zulu = (column.lengths == _CLOCK + 1) & (column.content[column.starts + _CLOCK] == ord("Z"))
+    others = np.flatnonzero(sound & ~bare & ~zulu)
+    if len(others):
+        shift, sound[others] = _fraction_and_offset(column.gather(others))
+        micros[others] += shift
+        sound &= (micros >= _FIRST) & (micros <= _LAST)
+    if texts.null_count():
+        sound &= texts.is_not_null().to_numpy()
+    times = pl.Series(texts.name, micros).cast(UTC_MICROSECONDS)
+    return times if sound.all() else pl.select(pl.when(pl.Series(sound)).then(times)).to_series()
 
 
-def _fixed(texts: pl.Series) -> tuple[pl.Series, npt.NDArray[np.bool_]]:
-    """The times without fraction and offset, digit by digit over the whole column; and which of them those are."""
-    characters, candidates = _first_characters(texts)
+class _Column(NamedTuple):
+    """Texts as one run of bytes, padded so that there is something behind each start; starts and lengths in bytes."""
+
+    content: Bytes
+    starts: Numbers
+    lengths: Numbers
+
+    def windows(self, first: int | Numbers, width: int) -> Bytes:
+        """So many bytes of each text from position ``first``, a row a position; they may reach beyond its end."""
+        rows = np.lib.stride_tricks.sliding_window_view(self.content, width)[self.starts + first]
+        return np.ascontiguousarray(rows.T)
+
+    def gather(self, indexes: Numbers) -> _Column:
+        """Some of the texts."""
+        return _Column(self.content, self.starts[indexes], self.lengths[indexes])
+
+
+def _column_of(texts: pl.Series) -> _Column:
+    array = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    content = np.frombuffer(data, np.uint8)[: bounds[-1]] if data is not None else np.empty(0, np.uint8)
+    return _Column(np.append(content, np.zeros(2 * _LONGEST, np.uint8)), bounds[:-1], np.diff(bounds))
+
+
+def _clock(characters: Bytes) -> tuple[Numbers, Mask]:
+    """Microseconds since 1970 of ``YYYY-MM-DDTHH:MM:SS``, and where it is one; elsewhere the number means nothing."""
     digits = [characters[position] - np.uint8(ord("0")) for position in _DIGITS]
-    sound = candidates & np.logical_and.reduce([digit < 10 for digit in digits])
+    sound = np.logical_and.reduce([digit < 10 for digit in digits])
     for position, mark in ((4, "-"), (7, "-"), (13, ":"), (16, ":")):
         sound &= characters[position] == ord(mark)
     sound &= (characters[10] == ord("T")) | (characters[10] == ord(" "))
@@ -57,45 +100,44 @@ def _fixed(texts: pl.Series) -> tuple[pl.Series, npt.NDArray[np.bool_]]:
     of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     days = era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
     seconds = days.astype(np.int64) * 86_400 + (hour * 3_600 + minute * 60 + second)
-    micros = seconds * 1_000_000
-    return pl.select(pl.when(pl.Series(sound)).then(pl.Series(micros).cast(UTC_MICROSECONDS))).to_series(), sound
+    return seconds * _SECOND, sound
 
 
-def _first_characters(texts: pl.Series) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """The first 19 bytes of each text, a row a position; and which texts are so long, or a Z longer."""
-    array = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
-    _, offsets, data = array.buffers()
-    starts = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    content = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-    # Padded, so that every text has so many bytes behind its start.
-    content = np.append(content[: starts[-1] if len(starts) else 0], np.zeros(_LENGTH + 1, np.uint8))
-    lengths = np.diff(starts)
-    zulu = (lengths == _LENGTH + 1) & (content[starts[:-1] + _LENGTH] == ord("Z"))
-    candidates = ((lengths == _LENGTH) | zulu) & ~texts.is_null().to_numpy()
-    windows = np.lib.stride_tricks.sliding_window_view(content, _LENGTH)[starts[:-1]]
-    return np.ascontiguousarray(windows.T), candidates
+def _fraction_and_offset(column: _Column) -> tuple[Numbers, Mask]:
+    """What stands behind the clock: microseconds to add, and where it is sound."""
+    fraction, width, sound = _fraction(column)
+    position = _CLOCK + width
+    offset, sound_offset = _offset(column.windows(position, len("+00:00")), column.lengths - position)
+    return fraction - offset * 60 * _SECOND, sound & sound_offset
 
 
-def _clock(texts: pl.Series) -> pl.Series:
-    """The first 19 characters as a time in UTC; null where there is no such date."""
-    heads = texts.str.head(19)
-    parsed = heads.str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="us")
-    if parsed.null_count():
-        spaced = heads.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
-        parsed = pl.select(pl.coalesce(parsed, spaced)).to_series()
-    return parsed.dt.replace_time_zone("UTC")
+def _fraction(column: _Column) -> tuple[Numbers, Numbers, Mask]:
+    """Microseconds, number of characters, and where it is sound: a point and one to six digits, or nothing."""
+    characters = column.windows(_CLOCK, len(".123456"))
+    pointed = (characters[0] == ord(".")) & (column.lengths > _CLOCK)
+    running = pointed.copy()
+    micros, count = np.zeros(len(column.starts), np.int64), np.zeros(len(column.starts), np.int64)
+    for place in range(1, 7):
+        digit = characters[place] - np.uint8(ord("0"))
+        running &= (digit < 10) & (column.lengths > _CLOCK + place)
+        micros += np.where(running, digit.astype(np.int64) * 10 ** (6 - place), 0)
+        count += running
+    return micros, count + pointed, ~pointed | (count > 0)
 
 
-def _full(texts: pl.Series) -> pl.Series:
-    parts = texts.str.extract_groups(_FULL).struct.unnest()
-    fraction, sign, hours, minutes = (parts.to_series(i) for i in range(4))
-    micros = fraction.fill_null("0").str.pad_end(6, "0").cast(pl.Int64)
-    offset = hours.fill_null("0").cast(pl.Int64) * 60 + minutes.fill_null("0").cast(pl.Int64)
-    shift = micros - pl.select(pl.when(sign == "-").then(-offset).otherwise(offset)).to_series() * 60_000_000
-    parsed = _clock(texts).dt.timestamp("us") + shift
-    matched = texts.str.contains(_FULL) & ~texts.str.starts_with("0000")
-    return _in_range(pl.select(pl.when(matched).then(parsed)).to_series().cast(UTC_MICROSECONDS))
-
-
-def _in_range(times: pl.Series) -> pl.Series:
-    return pl.select(pl.when(times.dt.year().is_between(1, 9999)).then(times)).to_series()
+def _offset(characters: Bytes, length: Numbers) -> tuple[Numbers, Mask]:
+    """Minutes east of UTC, and where it is sound: nothing, ``Z``, or a sign with ``HH``, ``HHMM`` or ``HH:MM``."""
+    digits = characters - np.uint8(ord("0"))
+    signed = (characters[0] == ord("+")) | (characters[0] == ord("-"))
+    hour = digits[1].astype(np.int64) * 10 + digits[2]
+    signed &= (digits[1] < 10) & (digits[2] < 10) & (hour < 24)
+    at = np.where(length == len("+00:00"), 4, 3)
+    columns = np.arange(characters.shape[1])
+    tens, ones = digits[at, columns], digits[at + 1, columns]
+    with_minutes = (length == len("+0000")) | ((length == len("+00:00")) & (characters[3] == ord(":")))
+    minute = np.where(with_minutes, tens.astype(np.int64) * 10 + ones, 0)
+    minutes_sound = with_minutes & (tens < 6) & (ones < 10)
+    sound = (length == 0) | ((length == 1) & (characters[0] == ord("Z")))
+    spelled = signed & ((length == len("+00")) | minutes_sound)
+    east = np.where(characters[0] == ord("-"), -1, 1) * (hour * 60 + minute)
+    return np.where(spelled, east, 0), sound | spelled

@@ -130,7 +130,8 @@ def _exotic_bytes(block: bytes) -> Offsets:
     # Below a space wraps around, so that one comparison finds both ends of the range.
     places = np.flatnonzero(codes - np.uint8(ord(" ")) >= _BEYOND)
     found = codes[places]
-    return places[(found != _LF) & (found != _CR)]
+    exotic: Offsets = places[(found != _LF) & (found != _CR)]
+    return exotic
 
 
 def _read_regular(
