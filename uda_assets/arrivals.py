@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from uda_assets.contract import Platforms
 from uda_assets.ingest.convert import CONVERTER_VERSION
-from uda_assets.lake import Examined, Lake, signature
+from uda_assets.lake import Examined, Lake, Signature, signature
 
 
 class Arrivals(NamedTuple):
@@ -39,7 +39,7 @@ def look_for_arrivals(lake: Lake, rules: str, settle_seconds: float) -> Arrivals
     known = lake.examined()
     same_rules = known is not None and known.rules == rules
     done = known.drops if known and same_rules else {}
-    pending: dict[str, tuple[int, int, int]] = {}
+    pending: dict[str, Signature] = {}
     unsettled = []
     now = time.time()
     for drop, stat in lake.drops().items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from uda_assets.catalogue import fingerprint
 from uda_assets.contract import Platforms
 from uda_assets.errors import DropRejected, DropUnreadable, UdaError
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, convert
-from uda_assets.lake import MANIFEST, DropManifest, Lake, Rejection, hash_file, write_json
+from uda_assets.lake import MANIFEST, DropManifest, Lake, Rejection, write_json
 from uda_assets.settings import ErrorMode, Settings
 
 
@@ -100,8 +101,8 @@ def _stage(
     """Convert a drop below ``staged``; a file that changes meanwhile is read again."""
     source = lake.source(drop)
     for _ in range(3):
-        content = hash_file(source)
-        mark = fingerprint(content, platforms)
+        version = lake.version(drop)
+        mark = fingerprint(version.content, platforms)
         data = staged / "data"
         try:
             done = convert(
@@ -115,11 +116,13 @@ def _stage(
                 spill=staged,
             )
         except DropUnreadable as error:
-            return _rejection(content, mark, settings, error.reason, error.advice)
-        if hash_file(source) == content:
+            return _rejection(version.content, mark, settings, error.reason, error.advice)
+        if lake.is_still(drop, version):
             break
+        shutil.rmtree(data)
     else:
         raise UdaError(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")
+    content = version.content
     if done.reject_ratio > settings.max_reject_ratio:
         return _too_malformed(done, content, mark, settings)
     manifest = _manifest(done, drop, content, mark, platforms)

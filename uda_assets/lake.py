@@ -36,6 +36,8 @@ _UNFINISHED_SUFFIXES = (".part", ".tmp")
 _RACY_NANOSECONDS = 2_000_000_000
 
 T = TypeVar("T")
+Signature = tuple[int, int, int, int]
+"""Size, times of change of content and of inode (ns), inode."""
 
 
 class PartFile(msgspec.Struct, frozen=True):
@@ -157,13 +159,15 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime
 
 
-class SeenFile(msgspec.Struct, frozen=True):
-    """A file's stat at the time it was hashed, and its hash."""
+class Version(msgspec.Struct, frozen=True):
+    """What a file held when it was hashed.
 
-    size: int
-    changed: int
-    inode: int
+    ``racy``: it had changed so shortly before that it may have changed again without its stat telling.
+    """
+
+    signature: Signature
     content: str
+    racy: bool = False
 
 
 class Selection(NamedTuple):
@@ -191,23 +195,23 @@ EVERYTHING = Selection()
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
-    """The files that nothing is left to do for, by size, time of change and inode, under rules known by their hash.
+    """The files that nothing is left to do for, by their signatures, under rules known by their hash.
 
     ``serial`` goes up with every run that got so far.
     """
 
     serial: int
     rules: str
-    drops: dict[str, tuple[int, int, int]]
+    drops: dict[str, Signature]
 
 
-def signature(stat: os.stat_result) -> tuple[int, int, int]:
-    """Size, time of change and inode: a file with the same is taken to be unchanged."""
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+def signature(stat: os.stat_result) -> Signature:
+    """What a file's stat says of its content: a file with the same signature is taken to be unchanged."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 # Manifests that were read, by path, with the file's signature: reading thousands of them anew each time is slow.
-_MANIFESTS: dict[str, tuple[tuple[int, int, int], DropManifest]] = {}
+_MANIFESTS: dict[str, tuple[Signature, DropManifest]] = {}
 
 
 class Lake:
@@ -216,6 +220,7 @@ class Lake:
     def __init__(self, root: Path, selection: Selection = EVERYTHING) -> None:
         self.root = root.absolute()
         self._selection = selection
+        self._versions: dict[str, Version] = {}
         self.archive = self.root / "archive"
         self.datasets = self.root / "datasets"
         self.parquets = self.root / "dataset_parquets"
@@ -248,30 +253,47 @@ class Lake:
         return self.quarantine / f"{drop}.parquet"
 
     def content_hashes(self, drops: dict[str, os.stat_result]) -> dict[str, str]:
-        """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again.
-
-        The caution about files changed only just before is git's ("racy git").
-        """
-        cache_file = self._internal / "catalogue.json"
-        try:
-            known = read_json(cache_file, dict[str, SeenFile]) or {}
-        except UdaError:
-            known = {}
-        seen: dict[str, SeenFile] = {}
-        trusted: dict[str, SeenFile] = {}
-        for drop, stat in drops.items():
-            mark = signature(stat)
-            old = known.get(drop)
-            if old and (old.size, old.changed, old.inode) == mark:
-                seen[drop] = trusted[drop] = old
-                continue
-            began = time.time_ns()
-            seen[drop] = SeenFile(*mark, hash_file(self.source(drop)))
-            if began - stat.st_mtime_ns > _RACY_NANOSECONDS:
-                trusted[drop] = seen[drop]
+        """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again."""
+        known = self._known_versions()
+        versions = {drop: self._version(drop, stat, known.get(drop)) for drop, stat in drops.items()}
+        trusted = {drop: version for drop, version in versions.items() if not version.racy}
         if trusted != known:
-            write_json(cache_file, trusted)
-        return {drop: file.content for drop, file in seen.items()}
+            write_json(self._internal / "catalogue.json", trusted)
+        self._versions = trusted
+        return {drop: version.content for drop, version in versions.items()}
+
+    def version(self, drop: str) -> Version:
+        """What is in a drop now.
+
+        Raises:
+            UdaError: It is gone, or cannot be read.
+
+        """
+        try:
+            return self._version(drop, self.source(drop).stat(), self._versions.get(drop))
+        except OSError as error:
+            raise UdaError(f"drop {drop!r} cannot be read: {error.strerror}") from None
+
+    def is_still(self, drop: str, version: Version) -> bool:
+        """Whether nothing has changed a drop since; where its stat alone cannot tell, it is hashed again."""
+        now = self.version(drop)
+        if now.signature != version.signature:
+            return False
+        return not version.racy or hash_file(self.source(drop)) == version.content
+
+    def _known_versions(self) -> dict[str, Version]:
+        try:
+            return read_json(self._internal / "catalogue.json", dict[str, Version]) or {}
+        except UdaError:
+            return {}
+
+    def _version(self, drop: str, stat: os.stat_result, known: Version | None) -> Version:
+        """The caution about files changed only just before they were hashed is git's ("racy git")."""
+        mark = signature(stat)
+        if known and known.signature == mark:
+            return known
+        racy = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) <= _RACY_NANOSECONDS
+        return Version(mark, hash_file(self.source(drop)), racy)
 
     def examined(self) -> Examined | None:
         """What was last found to need nothing; None where that is not known."""
@@ -284,7 +306,7 @@ class Lake:
         """Note what needs nothing."""
         write_json(self._internal / "examined.json", examined)
 
-    def archive_drop(self, drop: str, expected: tuple[int, int, int], content: str) -> bool:
+    def archive_drop(self, drop: str, expected: Signature, content: str) -> bool:
         """Move a raw file below ``archive``, unless it is another one by now; an older archived version stays too."""
         source, target = self.source(drop), self.archive / drop
         if target.exists() and (older := hash_file(target)) != content:
@@ -296,7 +318,7 @@ class Lake:
             source.replace(target)
         except FileNotFoundError:
             return False
-        if signature(target.stat()) != expected and not source.exists():
+        if _but_for_renaming(signature(target.stat())) != _but_for_renaming(expected) and not source.exists():
             target.replace(source)
             return False
         return True
@@ -548,6 +570,11 @@ def write_json(path: Path, value: object) -> None:
         file.write(msgspec.json.format(msgspec.json.encode(value)))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _but_for_renaming(mark: Signature) -> tuple[int, int, int]:
+    size, content_changed, _, inode = mark
+    return size, content_changed, inode
 
 
 class _Versioned(msgspec.Struct):

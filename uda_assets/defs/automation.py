@@ -7,7 +7,6 @@ import dagster as dg
 from uda_assets.arrivals import Arrivals
 from uda_assets.build import arrivals
 from uda_assets.defs.common import DEFAULTS
-from uda_assets.defs.daily_top_n_by_platform import daily_partitions
 from uda_assets.defs.resources import LakeResource, readable_failures
 from uda_assets.settings import ErrorMode
 
@@ -36,7 +35,6 @@ daily_leaderboard_job = dg.define_asset_job(
     "daily_leaderboard_job",
     selection=dg.AssetSelection.assets("daily_top_n_by_platform"),
     description="The leaderboards of single days, from the sessions that are there.",
-    partitions_def=daily_partitions,
     executor_def=dg.in_process_executor,
 )
 
