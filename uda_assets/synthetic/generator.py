@@ -36,12 +36,16 @@ import zstandard
 from faker import Faker
 
 from uda_assets.contract import COLUMNS, Reason
+from uda_assets.errors import UsageError
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 """File names that can be generated; the end of the name chooses the compression."""
+
+MAX_RECORDS = 10**10
+"""Records that one file may have; more would be hundreds of gigabytes."""
 
 HEADER = ",".join(COLUMNS).encode() + b"\n"
 
@@ -101,7 +105,7 @@ class GeneratorConfig:
     variant: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.records >= 1, f"records must be at least 1, not {self.records}")
+        _require(1 <= self.records <= MAX_RECORDS, f"records must be from 1 to {MAX_RECORDS}, not {self.records}")
         _require(1 <= self.population < 2**31, f"users must be from 1 to {2**31 - 1}, not {self.users}")
         for name in ("seed", "first_session", "variant"):
             _require(
@@ -925,6 +929,10 @@ def written_atomically(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
+    except OSError as error:
+        # A full disk, unlike a missing directory, does not say where it happened.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -933,12 +941,12 @@ def check_target(path: Path) -> str:
     """The suffix of a file that can be generated.
 
     Raises:
-        ValueError: The name has none of ``SUFFIXES``.
+        UsageError: The name has none of ``SUFFIXES``.
         IsADirectoryError: There is a directory of this name.
     """
     suffix = next((suffix for suffix in reversed(SUFFIXES) if path.name.endswith(suffix)), None)
     if suffix is None:
-        raise ValueError(f"the name must end in one of {', '.join(SUFFIXES)}: {path}")
+        raise UsageError(f"the name must end in one of {', '.join(SUFFIXES)}: {path}")
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     return suffix
@@ -946,7 +954,8 @@ def check_target(path: Path) -> str:
 
 @contextmanager
 def _opened(part: Path, suffix: str) -> Iterator[_Sink]:
-    with part.open("wb", buffering=0) as file:
+    # An unbuffered file may take only a part of what it is given and say so by a number that the compressors ignore.
+    with part.open("wb") as file:
         if suffix.endswith(".gz"):
             # No name and no time in the file, so that equal content is equal bytes. The fastest level: it is test data.
             with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as compressed:
@@ -980,7 +989,7 @@ def generate(
         The right answer.
 
     Raises:
-        ValueError: The file's name has none of the suffixes.
+        UsageError: The file's name has none of the suffixes.
         OSError: A file cannot be written.
     """
     suffix = check_target(path)
