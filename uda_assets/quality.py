@@ -14,14 +14,13 @@ import pyarrow.parquet as pq
 
 from uda_assets.catalogue import DropEntry, Status
 from uda_assets.contract import LEADERBOARD_SCHEMA, Platforms, Reason, normalise_platform
-from uda_assets.database import RECORD_COLUMNS, parquet_relation
 from uda_assets.errors import UdaError
 from uda_assets.ingest import open_source
 from uda_assets.ingest.convert import PARQUET_SCHEMA
 from uda_assets.ingest.header import read_header
-from uda_assets.lake import Lake, PartFile
+from uda_assets.lake import Lake, SessionsManifest
 from uda_assets.ranking import Window
-from uda_assets.sessions import sessions_relation
+from uda_assets.sessions import contributions_relation, sessions_relation
 
 
 class Finding(NamedTuple):
@@ -123,9 +122,24 @@ def _suggestion(spelling: str, platforms: Platforms) -> str:
 
 
 def session_key_unique(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Finding:
-    """No (platform, user_id, session_id) has two rows."""
-    sessions = sessions_relation(lake, lake.sessions_manifest())
-    query = f"""SELECT platform, user_id, session_id, count(*) FROM {sessions}
+    """No (platform, user_id, session_id) has two rows, among the sessions that the last change of them touched.
+
+    The first build touches all; the others were verified when they were touched.
+    """
+    manifest = lake.sessions_manifest() or SessionsManifest()
+    fresh = [segment for segment in manifest.segments if segment.path in manifest.fresh]
+    touched = "" if len(fresh) == len(manifest.segments) else (
+        f"SEMI JOIN (SELECT platform, key_hash FROM {contributions_relation(lake, fresh)}) USING (platform, key_hash)"
+    )  # fmt: skip
+    hashes = sessions_relation(lake, manifest, "platform, key_hash")
+    # Equal keys have equal hashes, which are far cheaper to compare; the few suspects are then compared by key.
+    suspects = f"SELECT key_hash FROM {hashes} {touched} GROUP BY platform, key_hash HAVING count(*) > 1"
+    keys = sessions_relation(lake, manifest, "platform, user_id, session_id, key_hash")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE suspects AS {suspects}")
+    (found,) = connection.execute("SELECT count(*) FROM suspects").fetchall()
+    if not found[0]:
+        return Finding(True, "every session has one row")
+    query = f"""SELECT platform, user_id, session_id, count(*) FROM {keys} SEMI JOIN suspects USING (key_hash)
                 GROUP BY platform, user_id, session_id HAVING count(*) > 1 LIMIT 20"""
     faults = [f"{row[:3]}: {row[3]} rows" for row in connection.execute(query).fetchall()]
     return _finding(faults, "every session has one row", "sessions with several rows")
@@ -164,17 +178,12 @@ def days_well_formed(boards: dict[date, pl.DataFrame], n: int) -> Finding:
 def leaderboard_recounted(
     lake: Lake, connection: duckdb.DuckDBPyConnection, board: pl.DataFrame, window: Window
 ) -> Finding:
-    """The listed users' sessions, counted again from the converted records and not from the sessions."""
-    parts = [
-        PartFile(str(path.relative_to(lake.parquets)), "", 0)
-        for drop in lake.manifests()
-        for path in sorted(lake.parquet_dir(drop).rglob("part.*.parquet"))
-    ]
+    """The listed users' sessions, counted again from what each drop knows of them, and not from the counts."""
     connection.register("board", board.to_arrow())
     query = f"""
         WITH started AS (
-            SELECT platform, user_id, session_id, min(activity_time) AS started_at
-            FROM {parquet_relation(lake.parquets, parts, RECORD_COLUMNS)}
+            SELECT platform, user_id, session_id, min(started_at) AS started_at
+            FROM {contributions_relation(lake, (lake.sessions_manifest() or SessionsManifest()).segments)}
             SEMI JOIN board USING (platform, user_id) GROUP BY ALL),
         counted AS (SELECT platform, user_id, count(*) AS sessions FROM started WHERE {window.condition} GROUP BY ALL)
         SELECT platform, user_id, session_count, coalesce(sessions, 0)

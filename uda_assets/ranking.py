@@ -10,6 +10,9 @@ import polars as pl
 
 from uda_assets.contract import LEADERBOARD_SCHEMA
 
+_LARGEST_HEAP = 10_000
+"""Beyond so many users a platform, sorting all costs no more than looking for the largest counts."""
+
 
 class Window(NamedTuple):
     """Sessions that started in ``[since, until)``; None is unbounded. A session belongs to the moment it started."""
@@ -50,12 +53,20 @@ def count_sessions(sessions: str, window: Window) -> str:
 
 
 def rank(counts: str, n: int) -> str:
-    """SQL for the leaderboard: the top ``n`` users a platform by session count, ties by user_id ascending."""
-    return (
-        f"SELECT platform, user_id, session_count FROM {counts} QUALIFY row_number() OVER "
-        f"(PARTITION BY platform ORDER BY session_count DESC, user_id) <= {int(n)} "
-        "ORDER BY platform, session_count DESC, user_id"
-    )
+    """SQL for the leaderboard: the top ``n`` users a platform by session count, ties by user_id ascending.
+
+    Only users who reach their platform's n-th largest count are sorted, which are few.
+    """
+    n = int(n)
+    largest = f"unnest(max(session_count, {min(n, _LARGEST_HEAP)})) AS session_count"
+    return f"""
+        WITH counted AS (SELECT platform, user_id, session_count FROM {counts}),
+        largest AS (SELECT platform, {largest} FROM counted GROUP BY platform),
+        least AS (SELECT platform, min(session_count) AS needed FROM largest GROUP BY platform HAVING count(*) = {n})
+        SELECT platform, user_id, session_count
+        FROM counted LEFT JOIN least USING (platform) WHERE session_count >= coalesce(needed, 0)
+        QUALIFY row_number() OVER (PARTITION BY platform ORDER BY session_count DESC, user_id) <= {n}
+        ORDER BY platform, session_count DESC, user_id"""
 
 
 def leaderboard(connection: duckdb.DuckDBPyConnection, sessions: str, n: int, window: Window) -> pl.DataFrame:

@@ -99,22 +99,22 @@ def merge_sessions(lake: Lake, settings: Settings) -> Merge:
     return Merge(merged, added, removed, rebuilt=usable is None)
 
 
-def sessions_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
-    """The sessions that a manifest names, as an SQL relation in ``SESSION_SCHEMA``."""
+def sessions_relation(lake: Lake, manifest: SessionsManifest | None, columns: str = SESSIONS) -> str:
+    """The sessions that a manifest names, as an SQL relation in ``SESSION_SCHEMA``, or of other columns."""
     manifest = manifest or SessionsManifest()
     contributions = _contributions(lake, manifest.segments)
     if not manifest.shared:
-        return f"(SELECT {SESSIONS} FROM {contributions})"
+        return f"(SELECT {columns} FROM {contributions})"
     shared = parquet_relation(lake.sessions, manifest.shared, _SESSION_COLUMNS)
     return (
-        f"(SELECT {SESSIONS} FROM {contributions} ANTI JOIN {shared} USING ({_KEY}) "
-        f"UNION ALL SELECT {SESSIONS} FROM {shared})"
+        f"(SELECT {columns} FROM {contributions} ANTI JOIN {shared} USING ({_KEY}) "
+        f"UNION ALL SELECT {columns} FROM {shared})"
     )
 
 
-def contributions_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
+def contributions_relation(lake: Lake, segments: Sequence[Segment]) -> str:
     """What each drop knows of each session, as an SQL relation: a session of several drops has several rows."""
-    return _contributions(lake, manifest.segments if manifest else [])
+    return _contributions(lake, segments)
 
 
 def counts_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
