@@ -177,7 +177,9 @@ class _PartWriters:
         records = pl.concat(self._waiting[platform])
         self._waiting[platform] = []
         self._rows[platform] += records.height
-        self._writer(platform).write_table(records.to_arrow().cast(PARQUET_SCHEMA), row_group_size=ROW_GROUP_ROWS)
+        self._writer(platform).write_table(
+            records.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(PARQUET_SCHEMA), row_group_size=ROW_GROUP_ROWS
+        )
 
     def _writer(self, platform: str) -> pq.ParquetWriter:
         if platform not in self._writers:

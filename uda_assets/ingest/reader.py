@@ -52,6 +52,11 @@ def read_batches(
     header = read_header(source)
     ahead = LookAhead(source)
     position, line = header.body, header.line
+    if source.size - position <= block_bytes:
+        # Starting a thread would take longer than many a small drop.
+        if source.size > position:
+            yield _batch(read_block(source, position, source.size, header, ahead, platforms), line)
+        return
     with ThreadPoolExecutor(threads, thread_name_prefix="uda-read") as pool:
         bounds = _bounds(source, header, block_bytes)
         pending: deque[tuple[int, int, Future[BlockRecords]]] = deque()
@@ -72,14 +77,14 @@ def read_batches(
             block = future.result() if start == position else read_block(
                 source, position, stop, header, ahead, platforms
             )  # fmt: skip
-            yield Batch(
-                block.kept,
-                block.quarantined.with_columns(pl.col("line") + line),
-                block.read,
-                block.spellings,
-                block.end,
-            )
+            yield _batch(block, line)
             position, line = block.end, line + block.lines
+
+
+def _batch(block: BlockRecords, line: int) -> Batch:
+    """A block's records, with their lines counted from the drop's first."""
+    quarantined = block.quarantined.with_columns(pl.col("line") + line)
+    return Batch(block.kept, quarantined, block.read, block.spellings, block.end)
 
 
 def _bounds(source: Source, header: Header, block_bytes: int) -> Iterator[tuple[int, int]]:
