@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from uda_assets.synthetic.generator import GeneratorConfig, generate
+from uda_assets.synthetic.generator import MAX_RECORDS, GeneratorConfig, generate
 
 _FEED = "feed"
 _NUMBERED = re.compile(r"drop-(\d+)\.csv(?:\.gz|\.zst)?$")
@@ -23,6 +23,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 # Drops of one feed draw from one population, and neighbours share sessions that go on over the file's end.
 _USERS = 500
 _NEW_SESSIONS = 0.15
+_A_YEAR = 366 * 86_400
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ class SupplierConfig:
     def __post_init__(self) -> None:
         if self.drops is not None and self.drops < 0:
             raise ValueError(f"drops must not be negative, not {self.drops}")
-        if self.records < 1:
-            raise ValueError(f"records must be at least 1, not {self.records}")
-        if self.interval < 0:
-            raise ValueError(f"interval must not be negative, not {self.interval}")
+        if not 1 <= self.records <= MAX_RECORDS:
+            raise ValueError(f"records must be from 1 to {MAX_RECORDS}, not {self.records}")
+        if not 0 <= self.interval <= _A_YEAR:
+            raise ValueError(f"interval must be from 0 to {_A_YEAR} seconds, not {self.interval}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be from 0 to {2**63 - 1}, not {self.seed}")
         if self.compression not in _SUFFIX:
             raise ValueError(f"compression must be none, gz or zst, not {self.compression}")
         for name in ("malformed_ratio", "corrections", "duplicates", "late", "half_written"):
@@ -106,13 +109,17 @@ def _deliver(datasets: Path, number: int, config: SupplierConfig, sleep: Callabl
         for chance in (config.corrections, config.duplicates, config.late, config.half_written)
     )
     earlier = sorted(path for path in (datasets / _FEED).rglob("drop-*") if _NUMBERED.search(path.name))
-    target = _path(datasets, number, config, late=late)
+    target, source = _path(datasets, number, config, late=late), None
     if earlier and correct:
         target = earlier[int(random.integers(len(earlier)))]
+    elif earlier and copy:
+        # The earlier drop may be of a feed that was packed in another way, and a copy stays as it is.
+        source = earlier[-1]
+        target = target.with_name(target.name.removesuffix(_suffix(target)) + _suffix(source))
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part") if not slow else target.with_name(f"{target.name}.part")
     try:
-        _write(part, target, number, config, earlier[-1] if earlier and copy and not correct else None, slow, sleep)
+        _write(part, target, number, config, source, slow, sleep)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -153,6 +160,10 @@ def _records(target: Path, number: int, config: SupplierConfig) -> GeneratorConf
         first_session=int(of_drop * config.records * _NEW_SESSIONS),
         variant=number,
     )
+
+
+def _suffix(drop: Path) -> str:
+    return drop.name[drop.name.index(".") :]
 
 
 def _path(datasets: Path, number: int, config: SupplierConfig, *, late: bool) -> Path:
