@@ -7,6 +7,8 @@ import os
 import time
 from typing import NamedTuple
 
+import msgspec
+
 from uda_assets.contract import Platforms
 from uda_assets.ingest.convert import CONVERTER_VERSION
 from uda_assets.lake import Examined, Lake, Signature, signature
@@ -20,12 +22,14 @@ class Arrivals(NamedTuple):
         unsettled: Drops that changed so recently that they may still be being written.
         key: Tells this pending set, and the rules, from any other.
         rules_changed: Whether the rules are not those of the last run.
+        unpublished: Whether a run converted drops, or one was forgotten, and nothing was published since.
     """
 
     pending: list[str]
     unsettled: list[str]
     key: str
     rules_changed: bool
+    unpublished: bool
 
 
 def rules_mark(platforms: Platforms, max_reject_ratio: float) -> str:
@@ -53,7 +57,11 @@ def look_for_arrivals(lake: Lake, rules: str, settle_seconds: float) -> Arrivals
     # The serial tells apart two sets that look alike with a completed run between them, as when a rule is taken back.
     serial = known.serial if known else 0
     key = hashlib.sha256(repr((serial, rules, sorted(pending.items()))).encode()).hexdigest()[:16]
-    return Arrivals(list(pending), unsettled, key, rules_changed=known is not None and not same_rules)
+    return Arrivals(
+        list(pending), unsettled, key,
+        rules_changed=known is not None and not same_rules,
+        unpublished=known is not None and not known.published,
+    )  # fmt: skip
 
 
 def is_settled(stat: os.stat_result, settle_seconds: float, now: float) -> bool:
@@ -62,8 +70,24 @@ def is_settled(stat: os.stat_result, settle_seconds: float, now: float) -> bool:
     return age >= settle_seconds or age < -settle_seconds
 
 
-def note_examined(lake: Lake, rules: str, listed: dict[str, os.stat_result], waiting: set[str]) -> None:
-    """Note what needs nothing any more: all that was listed before the run began, without what still waits."""
+def note_examined(
+    lake: Lake, rules: str, listed: dict[str, os.stat_result], waiting: set[str], *, converted: bool
+) -> None:
+    """Note what needs no conversion any more: all that was listed before the run began, without what still waits.
+
+    Where anything changed, it counts as unpublished until :func:`note_published`. A run that finds nothing to do leaves
+    the serial as it is, so that trying again for the same reason is known as such.
+    """
     marks = {drop: signature(stat) for drop, stat in listed.items() if drop not in waiting}
     known = lake.examined()
-    lake.write_examined(Examined(serial=known.serial + 1 if known else 1, rules=rules, drops=marks))
+    same = known is not None and (known.rules, known.drops) == (rules, marks)
+    if not same or converted:
+        serial = known.serial if known else 0
+        lake.write_examined(Examined(serial=serial + 1, rules=rules, drops=marks, published=False))
+
+
+def note_published(lake: Lake, *, published: bool) -> None:
+    """Note whether what is published is what is converted."""
+    known = lake.examined()
+    if known and known.published != published:
+        lake.write_examined(msgspec.structs.replace(known, published=published))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from uda_assets.arrivals import Arrivals, is_settled, look_for_arrivals, note_examined, rules_mark
+from uda_assets.arrivals import Arrivals, is_settled, look_for_arrivals, note_examined, note_published, rules_mark
 from uda_assets.catalogue import DropEntry, Status, pending, read_catalogue
 from uda_assets.contract import Platforms, platforms_from, read_platforms
 from uda_assets.conversion import ConversionReport, convert_drops
@@ -58,7 +58,7 @@ def convert_pending(
     chosen = ready[: settings.max_drops_per_run or None]
     report = convert_drops(lake, chosen, platforms, settings)
     rules = rules_mark(platforms, settings.max_reject_ratio)
-    note_examined(lake, rules, listed, set(waiting).difference(chosen))
+    note_examined(lake, rules, listed, set(waiting).difference(chosen), converted=bool(report.converted))
     return report
 
 
@@ -74,6 +74,10 @@ def publish_merged(lake: Lake, settings: Settings, platforms: Platforms, connect
     published = publish(lake, settings, entries, connect)
     if settings.clean_source is CleanSource.ARCHIVE:
         archive_sources(lake, entries)
+    # Between the steps of a run, another writer may have converted more.
+    merged = lake.sessions_manifest()
+    if merged and merged.drops == {drop: manifest.fingerprint for drop, manifest in lake.manifests().items()}:
+        note_published(lake, published=True)
     return published
 
 
@@ -105,5 +109,6 @@ def forget(lake: Lake, settings: Settings, drop: str) -> Publication:
         if manifest is None and drop not in present:
             raise UdaError(f"there is no drop {drop!r}; `uda drops` lists them")
         content = hash_file(lake.source(drop)) if drop in present else manifest.content if manifest else ""
+        note_published(lake, published=False)
         lake.forget_drop(drop, content)
         return publish_committed(lake, settings, platforms)

@@ -195,14 +195,18 @@ EVERYTHING = Selection()
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
-    """The files that nothing is left to do for, by their signatures, under rules known by their hash.
+    """The files that nothing is left to convert of, by their signatures, under rules known by their hash.
 
-    ``serial`` goes up with every run that got so far.
+    Attributes:
+        serial: Goes up with every run that changes the others.
+        published: Whether all that was converted has been published since.
+
     """
 
     serial: int
     rules: str
     drops: dict[str, Signature]
+    published: bool = True
 
 
 def signature(stat: os.stat_result) -> Signature:

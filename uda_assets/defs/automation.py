@@ -44,9 +44,9 @@ def drop_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.R
     """Ask for one run for all drops that are new, changed or affected by changed rules; lists directories only.
 
     A set of drops is asked for once. Where that run failed because of them (`fail_fast`), nothing happens until a drop
-    changes; where it failed otherwise, it is tried again a few times.
+    changes; where it failed otherwise, before it had published what it converted too, it is tried again a few times.
     """
-    return _request(context.instance, lake, settle=True)
+    return _request(context.instance, lake)
 
 
 @dg.schedule(
@@ -57,7 +57,7 @@ def drop_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.R
 )
 def leaderboard_schedule(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
     """Catch what a stopped sensor missed: a run, unless nothing is pending or a run is under way."""
-    request = _request(context.instance, lake, settle=False)
+    request = _request(context.instance, lake)
     if isinstance(request, dg.RunRequest):
         # Without a run key of its own, a schedule's run is known by its tick.
         return dg.RunRequest(tags=request.tags, run_config=request.run_config)
@@ -74,32 +74,46 @@ daily_leaderboard_schedule = dg.build_schedule_from_partitioned_job(
 )
 
 
-def _request(instance: dg.DagsterInstance, lake: LakeResource, *, settle: bool) -> dg.RunRequest | dg.SkipReason:
+def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
+    # First, so that what a run does that ends meanwhile is seen to be done.
+    running = instance.get_runs(dg.RunsFilter(job_name="leaderboard_job", statuses=_UNDER_WAY), limit=1)
     with readable_failures():
-        settings = lake.settings() if settle else lake.settings(settle_seconds=0.0)
+        settings = lake.settings()
         found = arrivals(settings)
-    if not found.pending:
+    if not found.pending and not found.unpublished:
         waiting = f"; {len(found.unsettled)} are still changing" if found.unsettled else ""
         return dg.SkipReason(f"no drops are pending{waiting}")
-    running = instance.get_runs(dg.RunsFilter(job_name="leaderboard_job", statuses=_UNDER_WAY), limit=1)
     if running:
-        return dg.SkipReason(f"run {running[0].run_id} is under way; {len(found.pending)} drops wait for the next one")
+        return dg.SkipReason(f"run {running[0].run_id} is under way; {_what(found)} may wait for the next one")
     earlier = instance.get_runs(dg.RunsFilter(tags={PENDING_TAG: found.key}), limit=_ATTEMPTS)
-    if earlier and settings.error_mode is ErrorMode.FAIL_FAST:
+    if earlier and settings.error_mode is ErrorMode.FAIL_FAST and _conversion_failed(instance, earlier[0]):
         return dg.SkipReason(f"run {earlier[0].run_id} stopped at one of these drops; mend it and deliver it again")
     if len(earlier) >= _ATTEMPTS:
         return dg.SkipReason(
-            f"{_ATTEMPTS} runs for these {len(found.pending)} drops did not get them done, the last is "
-            f"{earlier[0].run_id}; see why there, then materialize by hand"
+            f"{_ATTEMPTS} runs for {_what(found)} did not get it done, the last is {earlier[0].run_id}; see why there, "
+            "then materialize by hand"
         )
+    # A drop that began to change again after this tick waits in the run, too.
     config = {"ops": {"platform_parquet": {"config": {"settle_seconds": settings.settle_seconds}}}}
     return dg.RunRequest(run_key=f"{found.key}-{len(earlier)}", tags=_tags(found, len(earlier)), run_config=config)
+
+
+def _what(found: Arrivals) -> str:
+    return f"{len(found.pending)} drops" if found.pending else "what is not yet published"
+
+
+def _conversion_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run stopped at a drop; one that was killed, or failed elsewhere, is worth trying again."""
+    failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    return any(failure.dagster_event and failure.dagster_event.step_key == "platform_parquet" for failure in failures)
 
 
 def _tags(found: Arrivals, attempt: int) -> dict[str, str]:
     tags = {PENDING_TAG: found.key, "uda/drops": str(len(found.pending)), "uda/drop_names": _names(found.pending)}
     if found.rules_changed:
         tags["uda/because"] = "rules changed"
+    elif not found.pending:
+        tags["uda/because"] = "an earlier run did not publish"
     return tags | ({"uda/attempt": str(attempt + 1)} if attempt else {})
 
 
