@@ -39,7 +39,12 @@ daily_leaderboard_job = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=leaderboard_job, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=leaderboard_job,
+    description="One run for all drops that are new, changed or affected by changed rules; lists directories only.",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def drop_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run for all drops that are new, changed or affected by changed rules; lists directories only.
 
@@ -51,6 +56,7 @@ def drop_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.R
 
 @dg.schedule(
     job=leaderboard_job,
+    description="Catches what a stopped sensor missed; skips when nothing is pending.",
     cron_schedule=DEFAULTS.schedule,
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
