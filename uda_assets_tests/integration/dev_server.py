@@ -1,0 +1,81 @@
+"""`uda dev` in its own process group, and its GraphQL API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@contextmanager
+def dev_server(root: Path, **environment: str) -> Iterator[str]:
+    """The address of a running `uda dev` for a data root; at the end nothing of its process group is left."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    with (root / "dev.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "uda_assets", "dev", "--port", str(port), "--data-root", str(root)],
+            stdout=log, stderr=log, start_new_session=True, env=os.environ | environment,
+        )  # fmt: skip
+        try:
+            wait(lambda: server.poll() is not None or _answers(address), 90)
+            assert server.poll() is None, (root / "dev.log").read_text()
+            yield address
+        finally:
+            _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    group = server.pid
+    for how, seconds in ((signal.SIGTERM, 30), (signal.SIGKILL, 10)):
+        deadline = time.monotonic() + seconds
+        try:
+            os.killpg(group, how)
+            while time.monotonic() < deadline:
+                server.poll()
+                os.killpg(group, 0)
+                time.sleep(0.1)
+        except ProcessLookupError:
+            return
+    raise AssertionError("processes of the server are left")
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/server_info", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def wait(condition: Callable[[], T], seconds: float) -> T:
+    """What a condition gives as soon as it holds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"nothing happened in {seconds:g} s"
+        time.sleep(0.5)
+    return found
+
+
+def ask(address: str, query: str, **variables: Any) -> Any:
+    """The data that the GraphQL API answers with."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found = json.load(answer)
+    assert "errors" not in found, found["errors"]
+    return found["data"]
