@@ -154,11 +154,14 @@ def read_platforms(path: Path) -> Platforms:
     ``keep_unknown = true`` at its top.
 
     Raises:
-        ContractError: The file is not such a table.
+        ContractError: The file is not such a table, or holds something else.
 
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        unknown = sorted(content.keys() - {"platforms", "keep_unknown"})
+        if unknown:
+            raise ContractError(f"unknown entry {unknown[0]!r}; platforms stand below a line [platforms]")
         return platforms_from(content.get("platforms", {}), keep_unknown=content.get("keep_unknown"))
     except FileNotFoundError:
         return Platforms()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from enum import StrEnum
@@ -30,7 +31,9 @@ def say(message: str) -> None:
 
 
 def print_table(frame: pl.DataFrame, form: Format) -> None:
-    """A table on stdout."""
+    """A table on stdout, in UTF-8 whatever the locale, as it would be in a file."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(_render(frame, form))
     sys.stdout.flush()
 

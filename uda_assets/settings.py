@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -96,25 +97,38 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     """
     environ = os.environ if environ is None else environ
     names = Settings.__struct_fields__
-    values: dict[str, Any] = {name: value for name in names if (value := environ.get(f"UDA_{name.upper()}"))}
-    values.update({name: value for name, value in overrides.items() if value is not None})
-    converted: dict[str, Any] = {name: _convert(name, value) for name, value in values.items()}
+    given: dict[str, Any] = {name: value for name in names if (value := environ.get(_variable(name)))}
+    # An error names what the user wrote: the variable, or the flag or key of the run config.
+    spelled = {name: name for name in names} | {name: _variable(name) for name in given}
+    for name, value in overrides.items():
+        if value is not None:
+            given[name], spelled[name] = value, name
+    converted: dict[str, Any] = {name: _convert(name, value, spelled[name]) for name, value in given.items()}
     settings = Settings(**converted)
-    _check_ranges(settings)
+    _check_ranges(settings, spelled)
     return settings
 
 
-def _convert(name: str, value: object) -> object:
+def _variable(name: str) -> str:
+    return f"UDA_{name.upper()}"
+
+
+def _convert(name: str, value: object, spelled: str) -> object:
     kind = _TYPES[name]
     if kind == datetime | None:
-        return parse_moment(name, value)
+        return parse_moment(spelled, value)
     try:
         return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{name} cannot be {value!r}: {error}") from None
+    except msgspec.ValidationError:
+        raise UsageError(f"{spelled} cannot be {value!r}: it takes {_takes(kind)}") from None
 
 
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _takes(kind: Any) -> str:
+    return _KINDS[kind] if kind in _KINDS else " or ".join(member.value for member in kind)
 
 
 def parse_moment(name: str, value: object) -> datetime | None:
@@ -128,23 +142,35 @@ def parse_moment(name: str, value: object) -> datetime | None:
             raise UsageError(f"{name} must be a date or an ISO 8601 time, not {value!r}") from None
     if moment is None:
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"{name} must lie within years 1 to 9999, in UTC too, not {value!r}") from None
 
 
-def _check_ranges(settings: Settings) -> None:
-    if settings.n < 1:
-        raise UsageError(f"n must be at least 1, not {settings.n}")
-    if not 0 <= settings.max_reject_ratio <= 1:
-        raise UsageError(f"max_reject_ratio must be from 0 to 1, not {settings.max_reject_ratio}")
-    if settings.threads < 1:
-        raise UsageError(f"threads must be at least 1, not {settings.threads}")
-    if settings.max_drops_per_run < 0:
-        raise UsageError(f"max_drops_per_run must be 0 (no bound) or more, not {settings.max_drops_per_run}")
-    if settings.settle_seconds < 0:
-        raise UsageError(f"settle_seconds must be 0 or more, not {settings.settle_seconds:g}")
+_RANGES = {
+    "n": (1, math.inf),
+    "max_reject_ratio": (0, 1),
+    "threads": (1, 1024),
+    "lock_timeout": (0, math.inf),
+    "max_drops_per_run": (0, math.inf),
+    "settle_seconds": (0, math.inf),
+}
+
+
+def _check_ranges(settings: Settings, spelled: Mapping[str, str]) -> None:
+    for name, (least, most) in _RANGES.items():
+        value = getattr(settings, name)
+        if not least <= value <= most:  # so that a NaN is none of them
+            allowed = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise UsageError(f"{spelled[name]} must be {allowed}, not {value}")
     try:
         date.fromisoformat(settings.daily_start)
     except ValueError:
-        raise UsageError(f"daily_start must be a date like 2026-01-31, not {settings.daily_start!r}") from None
+        name, value = spelled["daily_start"], settings.daily_start
+        raise UsageError(f"{name} must be a date like 2026-01-31, not {value!r}") from None
     if settings.since and settings.until and settings.since >= settings.until:
-        raise UsageError(f"since ({settings.since}) must be before until ({settings.until})")
+        since, until = (f"{spelled[name]} ({getattr(settings, name)})" for name in ("since", "until"))
+        raise UsageError(f"{since} must be before {until}")
+    if not settings.data_root.strip():
+        raise UsageError("data_root must not be empty")
