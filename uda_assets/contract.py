@@ -203,38 +203,26 @@ class Judgement(NamedTuple):
     spellings: dict[str, int]
 
 
-def judge(records: pl.DataFrame, platforms: Platforms, *, plain: bool = False) -> Judgement:
+def judge(records: pl.DataFrame, platforms: Platforms) -> Judgement:
     """Apply the contract's field rules to records that are sound in structure up to the number of their fields.
 
     Args:
         records: The five ``COLUMNS`` as untrimmed strings, and any further columns, which are handed through.
         platforms: The platform table.
-        plain: The caller knows that all text is ASCII without control characters, which saves looking for them.
 
     """
-    fields = _trimmed(records, plain=plain)
+    fields = records.with_columns(pl.col(COLUMNS).str.strip_chars())
     names = _platform_names(fields, platforms)
     fields = fields.with_columns(_canonical=names.canonical, _time=parse_times(fields["activity_time"]))
     further = [name for name in records.columns if name not in COLUMNS]
-    # Whether a record is malformed is cheap to tell; why, only for the few that are.
-    rules = _rules(plain=plain)
-    bad = fields.select(pl.any_horizontal(broken for broken, _ in rules)).to_series()
-    reason = pl.coalesce(pl.when(broken).then(pl.lit(reason.value)) for broken, reason in rules)
-    rejected = fields.filter(bad).select(*further, reason.alias("reason"))
-    kept = (fields.filter(~bad) if bad.any() else fields).select(
+    reason = pl.coalesce(pl.when(broken).then(pl.lit(reason.value)) for broken, reason in _RULES)
+    fields = fields.with_columns(reason=reason)
+    kept = fields.filter(pl.col("reason").is_null()).select(
         *further, "user_id", "session_id", pl.col("_canonical").alias("platform"),
         pl.col("_time").alias("activity_time"), "activity_type",
     )  # fmt: skip
+    rejected = fields.filter(pl.col("reason").is_not_null()).select(*further, "reason")
     return Judgement(kept, rejected, names.counts)
-
-
-def _trimmed(records: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
-    if not plain:
-        return records.with_columns(pl.col(COLUMNS).str.strip_chars())
-    # Looking is cheaper than trimming: in plain text a space is all that there can be to trim.
-    looks = records.select((pl.col(COLUMNS).str.starts_with(" ") | pl.col(COLUMNS).str.ends_with(" ")).any())
-    padded = [name for name, found in zip(COLUMNS, looks.row(0), strict=True) if found] if records.height else []
-    return records.with_columns(pl.col(padded).str.strip_chars()) if padded else records
 
 
 class _PlatformNames(NamedTuple):
@@ -258,18 +246,14 @@ def _platform_names(fields: pl.DataFrame, platforms: Platforms) -> _PlatformName
     return _PlatformNames(canonical, counts)
 
 
-def _rules(*, plain: bool) -> list[tuple[pl.Expr, Reason]]:
-    """What breaks each rule, by descending precedence."""
-    rules: list[tuple[pl.Expr, Reason]] = [
-        (pl.col("user_id") == "", Reason.MISSING_USER_ID),
-        (pl.col("session_id") == "", Reason.MISSING_SESSION_ID),
-        (pl.col("platform") == "", Reason.MISSING_PLATFORM),
-        (pl.col("_canonical").is_null(), Reason.UNKNOWN_PLATFORM),
-        (pl.col("activity_time") == "", Reason.MISSING_ACTIVITY_TIME),
-        (pl.col("_time").is_null(), Reason.BAD_ACTIVITY_TIME),
-        (pl.col("activity_type") == "", Reason.MISSING_ACTIVITY_TYPE),
-    ]
-    if not plain:
-        control = pl.any_horizontal(pl.col(COLUMNS).str.contains(r"\p{Cc}"))
-        rules.insert(0, (control, Reason.CONTROL_CHARACTER))
-    return rules
+_RULES: list[tuple[pl.Expr, Reason]] = [
+    (pl.any_horizontal(pl.col(COLUMNS).str.contains(r"\p{Cc}")), Reason.CONTROL_CHARACTER),
+    (pl.col("user_id") == "", Reason.MISSING_USER_ID),
+    (pl.col("session_id") == "", Reason.MISSING_SESSION_ID),
+    (pl.col("platform") == "", Reason.MISSING_PLATFORM),
+    (pl.col("_canonical").is_null(), Reason.UNKNOWN_PLATFORM),
+    (pl.col("activity_time") == "", Reason.MISSING_ACTIVITY_TIME),
+    (pl.col("_time").is_null(), Reason.BAD_ACTIVITY_TIME),
+    (pl.col("activity_type") == "", Reason.MISSING_ACTIVITY_TYPE),
+]
+"""What breaks each rule, by descending precedence."""

@@ -138,20 +138,6 @@ def test_records_are_judged_as_the_reference_does(rows: list[dict[str, str]], ke
     assert dict(judged.kept.drop("line").schema) == dict(RECORD_SCHEMA)
 
 
-def test_what_is_known_to_be_plain_is_judged_alike() -> None:
-    rows: list[dict[str, str]] = [
-        {},
-        {"user_id": " u "},
-        {"platform": "  "},
-        {"activity_type": " "},
-        {"platform": "x "},
-    ]
-    careful, plain = (judge(records(*rows), Platforms(), plain=plain) for plain in (False, True))
-    assert plain.kept.equals(careful.kept)
-    assert plain.rejected.equals(careful.rejected)
-    assert plain.spellings == careful.spellings
-
-
 def test_no_records_are_none_and_further_columns_go_through() -> None:
     judged = judge(records(), Platforms())
     assert (judged.kept.height, judged.rejected.height, judged.spellings) == (0, 0, {})
