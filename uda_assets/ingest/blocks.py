@@ -9,6 +9,7 @@ are read one by one with the exact grammar of :mod:`uda_assets.ingest.records`.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -20,7 +21,17 @@ import pyarrow.csv
 from uda_assets.contract import COLUMNS, Platforms, Reason, judge
 from uda_assets.ingest.certify import KEPT_SCHEMA, TOKEN_TYPES, certify
 from uda_assets.ingest.header import Header
-from uda_assets.ingest.lines import Lines, Offsets, exotic_bytes, find_lines, join_lines, odd_lines, quotes_in_order
+from uda_assets.ingest.lines import (
+    Lines,
+    Offsets,
+    count,
+    exotic_bytes,
+    find_lines,
+    is_text,
+    join_lines,
+    odd_lines,
+    quotes_in_order,
+)
 from uda_assets.ingest.records import LookAhead, Scan, decode, is_blank, is_utf8, printable_raw, scan
 from uda_assets.ingest.source import Source
 
@@ -47,6 +58,11 @@ class BlockRecords(NamedTuple):
     lines: int
     end: int
     spellings: dict[str, int]
+
+
+_SOMETHING = re.compile(rb"[^\r\n]")
+_Fault = tuple[int, str, str]
+"""Line, reason and raw text, a row of ``LINE_REASON_RAW``."""
 
 
 class _Tokens(NamedTuple):
@@ -89,22 +105,21 @@ def read_block(
     block = source.read(start, stop - start)
     reading = _Reading(stop, header, platforms)
     exotic = exotic_bytes(block)
-    in_order = not len(exotic) and (block.isascii() or is_utf8(block)) and quotes_in_order(block)
+    in_order = not len(exotic) and is_text(block) and quotes_in_order(block)
     found = _read_at_once(block, reading) if in_order else None
     return found or _read_apart(source, start, block, exotic, ahead, reading)
 
 
 def _read_at_once(block: bytes, reading: _Reading) -> BlockRecords | None:
     """Read a block in which every line is a record; None where it turns out that one is not."""
-    returns = block.count(b"\r")
-    if returns and returns != block.count(b"\r\n"):
+    if b"\r" in block and count(block, ord("\r")) != block.count(b"\r\n"):
         return None
     tokens = _tokenise(block, reading.header)
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    lines = count(block, ord("\n")) + (not block.endswith(b"\n"))
     # Blank lines, and line ends inside quotes, make records fewer than lines; nothing makes them more.
     if tokens.rows + len(tokens.ragged) != lines:
         return None
-    return _judged(block, tokens, reading, lines)
+    return _judged(block, tokens, reading, lines=lines)
 
 
 def _read_apart(
@@ -125,8 +140,9 @@ def _read_apart(
     found = []
     for numbers, is_exotic in ((np.flatnonzero(regular & ~exotic), False), (np.flatnonzero(regular & exotic), True)):
         if len(numbers):
-            part = join_lines(block, lines, numbers)
-            found.append(_judged(part, _tokenise(part, reading.header), reading, 0, numbers, exotic=is_exotic))
+            part, part_lines = join_lines(block, lines, numbers)
+            where = _Rows(part, part_lines, numbers)
+            found.append(_judged(part, _tokenise(part, reading.header), reading, where, exotic=is_exotic))
     return _joined(found, one_by_one, len(lines.starts), reading)
 
 
@@ -134,9 +150,9 @@ def _judged(
     block: bytes,
     tokens: _Tokens,
     reading: _Reading,
-    lines: int,
-    numbers: Offsets | None = None,
+    where: _Rows | None = None,
     *,
+    lines: int = 0,
     exotic: bool = False,
 ) -> BlockRecords:
     """Judge lines that are each a record, or blank.
@@ -145,8 +161,8 @@ def _judged(
         block: The lines.
         tokens: What they hold.
         reading: Where the block ends, and the rules.
+        where: Where the lines are, if that is known.
         lines: How many there are.
-        numbers: Their line numbers, where some lines of the block were left out.
         exotic: They hold control characters or unusual white space, so that no record is certainly sound.
 
     """
@@ -157,14 +173,12 @@ def _judged(
     if not len(doubtful) and not tokens.ragged:
         return BlockRecords(kept, LINE_REASON_RAW.to_frame(), tokens.rows, lines, reading.stop, spellings)
     verdict = judge(_doubtful_records(tokens, doubtful), reading.platforms)
-    where = _Rows(block, tokens.ragged, numbers)
-    faults = [where.fault(row, reason, ragged=True) for row, reason in tokens.ragged]
-    faults = [fault for fault in faults if not is_blank(fault[2])]
-    read = tokens.rows + len(faults)
-    faults += [where.fault(row, reason) for row, reason in verdict.rejected.select("row", "reason").iter_rows()]
+    where = where or _Rows(block, find_lines(block))
+    ragged = [fault for fault in where.ragged(tokens.ragged) if not is_blank(fault[2])]
+    rejected = where.rejected(verdict.rejected, {row for row, _ in tokens.ragged})
     kept = pa.concat_tables([kept, _as_kept(verdict.kept)])
     spellings = _sum_of([spellings, verdict.spellings])
-    return BlockRecords(kept, _faults(faults), read, lines, reading.stop, spellings)
+    return BlockRecords(kept, _faults([*ragged, *rejected]), tokens.rows + len(ragged), lines, reading.stop, spellings)
 
 
 def _doubtful_records(tokens: _Tokens, rows: Offsets) -> pl.DataFrame:
@@ -175,25 +189,30 @@ def _doubtful_records(tokens: _Tokens, rows: Offsets) -> pl.DataFrame:
 
 
 class _Rows:
-    """Where the rows of a tokenised block came from."""
+    """Where the rows of a tokenised block came from; ``numbers`` are its lines', where some were left out of it."""
 
-    def __init__(self, block: bytes, ragged: list[tuple[int, Reason]], numbers: Offsets | None) -> None:
-        self._block, self._numbers = block, numbers
-        self._lines = find_lines(block)
-        # The tokeniser skips empty lines and hands the ragged ones out, so rows are counted among the remaining ones.
-        self._filled = np.flatnonzero(self._lines.ends > self._lines.starts)
-        self._sound = np.delete(self._filled, [row for row, _ in ragged]) if ragged else self._filled
+    def __init__(self, block: bytes, lines: Lines, numbers: Offsets | None = None) -> None:
+        self._block, self._lines, self._numbers = block, lines, numbers
+        # The tokeniser skips empty lines.
+        self._filled = np.flatnonzero(lines.ends > lines.starts)
 
-    def fault(self, row: int, reason: str, *, ragged: bool = False) -> tuple[int, str, str]:
-        """Line, reason and raw text of a row; of a ragged one, by its number among all lines that are not empty."""
-        index = int((self._filled if ragged else self._sound)[row])
+    def ragged(self, ragged: list[tuple[int, Reason]]) -> list[_Fault]:
+        """Line, reason and raw text of lines with too few or too many fields."""
+        return [self._fault(int(self._filled[row]), reason) for row, reason in ragged]
+
+    def rejected(self, rejected: pl.DataFrame, ragged: set[int]) -> list[_Fault]:
+        """Line, reason and raw text of rows, which are counted without the ragged lines."""
+        sound = np.delete(self._filled, list(ragged)) if ragged else self._filled
+        return [self._fault(int(sound[row]), reason) for row, reason in rejected.select("row", "reason").iter_rows()]
+
+    def _fault(self, index: int, reason: str) -> _Fault:
         raw = self._block[self._lines.starts[index] : self._lines.ends[index]].decode()
         return (index if self._numbers is None else int(self._numbers[index])), str(reason), raw
 
 
 def _tokenise(block: bytes, header: Header) -> _Tokens:
     ragged: list[tuple[int, Reason]] = []
-    if not block.strip(b"\r\n"):
+    if not _SOMETHING.search(block):
         return _Tokens({name: pa.array([], kind) for name, kind in TOKEN_TYPES.items()}, 0, ragged)
 
     def note(row: pa.csv.InvalidRow) -> str:
@@ -369,5 +388,5 @@ def _judge_odd(odd: _OddReader, reading: _Reading) -> BlockRecords:
     )
 
 
-def _faults(faults: list[tuple[int, str, str]]) -> pl.DataFrame:
+def _faults(faults: list[_Fault]) -> pl.DataFrame:
     return pl.DataFrame(sorted(faults), schema=LINE_REASON_RAW, orient="row")
