@@ -163,7 +163,7 @@ def read_platforms(path: Path) -> Platforms:
         if unknown:
             raise ContractError(f"unknown entry {unknown[0]!r}; platforms stand below a line [platforms]")
         return platforms_from(content.get("platforms", {}), keep_unknown=content.get("keep_unknown"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Platforms()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ContractError) as error:
         raise ContractError(f"{path}: {error}") from None
