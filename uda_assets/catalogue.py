@@ -58,7 +58,7 @@ def read_catalogue(lake: Lake, platforms: Platforms, max_reject_ratio: float) ->
     """All drops, present or not, in ascending order of name."""
     contents = lake.contents(lake.drops())
     manifests, ledger = lake.manifests(), lake.ledger()
-    entries = {name: _faulty(name, "bad_name", fault) for name, fault in lake.misnamed().items()}
+    entries = {name: _faulty(name, *fault) for name, fault in lake.inaccessible().items()}
     entries |= {
         name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
         for name, fault in contents.unreadable.items()

@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from uda_assets.errors import UdaError, UsageError
+from uda_assets.errors import DropUnreadable, UdaError, UsageError
 from uda_assets.settings import ErrorMode, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -70,8 +72,9 @@ DataRoot = Annotated[str | None, typer.Option("--data-root", help="The data root
 ErrorModeOption = Annotated[
     ErrorMode | None, typer.Option("--error-mode", help="Quarantine malformed records, or stop at the first.")
 ]
-FilePath = Annotated[Path | None, typer.Option("--filepath", help="The file to work on.")]
-Output = Annotated[Path | None, typer.Option("--output", help="Where to write; default: stdout.")]
+# Whether a file can be read is not for typer to say: that is no wrong use of the program.
+FilePath = Annotated[Path | None, typer.Option("--filepath", readable=False, help="The file to work on.")]
+Output = Annotated[Path | None, typer.Option("--output", readable=False, help="Where to write; default: stdout.")]
 FormatOption = Annotated[TableFormat | None, typer.Option("--format", help="How to print the table.")]
 N = Annotated[int | None, typer.Option("--n", help="Users a platform (UDA_N; default: 50).")]
 Since = Annotated[str | None, typer.Option("--since", help="Count sessions that started at this time or later.")]
@@ -131,7 +134,9 @@ def converter(
     filepath: FilePath = None,
     mode: Annotated[Mode, typer.Option(help="Reads csv, writes parquet: both names are taken.")] = Mode.CSV,
     n: Annotated[int | None, typer.Option("--n", hidden=True)] = None,
-    output: Annotated[Path | None, typer.Option(help="Directory to write; its quarantine goes beside it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(readable=False, help="Directory to write; its quarantine goes beside it.")
+    ] = None,
     error_mode: ErrorModeOption = None,
     max_reject_ratio: Ratio = None,
     data_root: DataRoot = None,
@@ -186,7 +191,7 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     if target.exists() and not (target / "_common_metadata").exists():
         raise UdaError(f"{target} exists and is not a converted drop; name another --output")
     make_dir(target.parent)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".uda-") as scratch:
+    with _named(source), tempfile.TemporaryDirectory(dir=target.parent, prefix=".uda-") as scratch:
         staged = Path(scratch)
         done = convert(
             source, source.name, staged / "data", staged / "quarantine", platforms, threads=settings.threads,
@@ -236,7 +241,8 @@ def inspector(
 
     if mode is Mode.CSV:
         _readable(path)
-        found = inspect_csv(path, settings, platform_table(settings))
+        with _named(path):
+            found = inspect_csv(path, settings, platform_table(settings))
     else:
         if not path.is_dir():
             _readable(path)
@@ -377,7 +383,8 @@ def leaderboard(
     manifest = lake.sessions_manifest()
     if manifest is None:
         raise UdaError(
-            "nothing is built yet; run `uv run dagster asset materialize --select '+top_n_by_platform'` first"
+            "nothing is built yet; run `uv run dagster asset materialize -m uda_assets.definitions "
+            "--select '+top_n_by_platform'` first"
         )
     table = leaderboard_of(lake, settings, manifest)
     if platform is not None:
@@ -418,6 +425,15 @@ def _required(path: Path | None, option: str) -> Path:
     return path
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in what is said of its content."""
+    try:
+        yield
+    except DropUnreadable as error:
+        raise UdaError(f"{path}: {error}") from None
+
+
 def _refuse_directory(path: Path) -> None:
     if path.is_dir():
         raise UdaError(f"{path} is a directory; name a file")
@@ -455,7 +471,7 @@ def _drop_name(lake: Lake, path: Path) -> str | None:
         return None
     if name in lake.drops():
         return name
-    fault = lake.misnamed().get(printable_name(name))
+    _, fault = lake.inaccessible().get(printable_name(name), ("", ""))
     raise UdaError(
         f"{path} is not a drop: "
         + (fault or "its name must end in .csv, .csv.gz or .csv.zst and not start with a dot, nor may UDA_INCLUDE, "

@@ -15,7 +15,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -251,17 +251,29 @@ class Lake:
 
     def drops(self) -> dict[str, os.stat_result]:
         """The drops that are there, by name in ascending order, with their stat; costs no reading."""
-        return {drop: stat for drop, stat in self._listing() if not _name_fault(drop)}
+        return {drop: stat for drop, stat in self._listing() if not isinstance(stat, str) and not _name_fault(drop)}
 
-    def misnamed(self) -> dict[str, str]:
-        """What would be drops but for their names: the name, as far as it can be shown, and what is wrong with it."""
-        return {printable_name(drop): fault for drop, _ in self._listing() if (fault := _name_fault(drop))}
+    def inaccessible(self) -> dict[str, tuple[str, str]]:
+        """Files that cannot be drops under their names, and directories that cannot be listed.
 
-    def _listing(self) -> list[tuple[str, os.stat_result]]:
-        found = _walk(self.datasets, "") if self.datasets.is_dir() else ()
+        Returns:
+            By name, as far as that can be shown: a short code, and what is wrong and what to do.
+
+        """
+        found: dict[str, tuple[str, str]] = {}
+        for name, stat in self._listing():
+            fault = _name_fault(name)
+            if isinstance(stat, str):
+                found[printable_name(name)] = ("unreadable", f"it cannot be listed ({stat}); make it readable")
+            elif fault:
+                found[printable_name(name)] = ("bad_name", fault)
+        return found
+
+    def _listing(self) -> list[_Listed]:
+        found: Iterable[_Listed] = _walk(self.datasets, "") if self.datasets.is_dir() else ()
         if self._selection != EVERYTHING:
-            found = ((drop, stat) for drop, stat in found if self._selection.takes(drop, stat))
-        return sorted(found)
+            found = ((name, stat) for name, stat in found if isinstance(stat, str) or self._selection.takes(name, stat))
+        return sorted(found, key=lambda listed: listed[0])
 
     def source(self, drop: str) -> Path:
         """The raw file of a drop."""
@@ -563,8 +575,19 @@ def _acquire(descriptor: int, path: Path, timeout: float) -> None:
             time.sleep(0.05)
 
 
-def _walk(directory: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(directory) as entries:
+_Listed = tuple[str, os.stat_result | str]
+"""A file that is named like a drop and its stat, or a directory that cannot be listed and why."""
+
+
+def _walk(directory: Path, prefix: str) -> Iterator[_Listed]:
+    try:
+        entries = os.scandir(directory)
+    except FileNotFoundError:
+        return  # it went since its parent was listed
+    except OSError as error:
+        yield prefix, error.strerror or str(error)
+        return
+    with entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED_SUFFIXES):
                 continue

@@ -71,7 +71,8 @@ def test_drops_quarantine_and_forget(tmp_path: Path) -> None:
     [
         (["inspector", "--filepath", "absent.csv"], 1, "absent.csv does not exist"),
         (["inspector", "--filepath", "."], 1, "is a directory"),
-        (["inspector", "--filepath", "empty.csv"], 1, "no header"),
+        (["inspector", "--filepath", "empty.csv"], 1, "empty.csv: no_header"),
+        (["converter", "--filepath", "empty.csv"], 1, "empty.csv: no_header"),
         (["inspector", "--filepath", "empty.csv", "--n", "0"], 2, "n must be at least 1"),
         (["inspector", "--filepath", "empty.csv", "--n", "many"], 2, "--n"),
         (["inspector", "--filepath", "empty.csv", "--mode", "xml"], 2, "xml"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -190,6 +191,31 @@ def test_a_drop_that_cannot_be_read_is_rejected_and_its_earlier_version_stays(
         "rejected",
         "unreadable: it cannot be read (Permission denied); make it readable, or deliver it again",
     )
+
+
+def test_a_directory_that_cannot_be_listed_is_named_and_the_others_go_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, harm = os.scandir, {"locked": PermissionError(13, "Permission denied"), "gone": FileNotFoundError()}
+
+    def refuse(path: str | int) -> object:
+        if isinstance(path, int):
+            return real(path)
+        if error := harm.get(Path(path).name):
+            raise error
+        return real(path)
+
+    for name in harm:
+        (root / "datasets" / name).mkdir()
+    deliver(root, "c.csv", HEADER + record("c"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        run(root)
+        entries = ledger(root)
+    assert {name: entry.status for name, entry in entries.items()} == {
+        "a.csv": "committed", "c.csv": "committed", "locked/": "rejected", "sub/b.csv": "committed"
+    }  # fmt: skip
+    assert entries["locked/"].reason == "unreadable: it cannot be listed (Permission denied); make it readable"
 
 
 def test_a_raw_file_that_cannot_be_archived_stays(tmp_path: Path) -> None:
