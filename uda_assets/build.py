@@ -58,7 +58,8 @@ def convert_pending(
     chosen = ready[: settings.max_drops_per_run or None]
     report = convert_drops(lake, chosen, platforms, settings)
     rules = rules_mark(platforms, settings.max_reject_ratio)
-    note_examined(lake, rules, listed, set(waiting).difference(chosen), converted=bool(report.converted))
+    left = set(waiting).difference(chosen).union(report.put_off)
+    note_examined(lake, rules, listed, left, converted=bool(report.converted))
     return report
 
 
@@ -84,7 +85,7 @@ def publish_merged(lake: Lake, settings: Settings, platforms: Platforms, connect
 def archive_sources(lake: Lake, entries: list[DropEntry]) -> list[str]:
     """Move the raw files of committed drops below ``archive``; one that has changed meanwhile stays."""
     listed, manifests, merged = lake.drops(), lake.manifests(), lake.sessions_manifest()
-    hashes = lake.content_hashes(listed)
+    hashes = lake.contents(listed).hashes
     return [
         entry.drop
         for entry in entries
@@ -92,7 +93,7 @@ def archive_sources(lake: Lake, entries: list[DropEntry]) -> list[str]:
         and entry.drop in listed
         and merged is not None
         and entry.drop in merged.drops
-        and hashes[entry.drop] == manifests[entry.drop].content
+        and hashes.get(entry.drop) == manifests[entry.drop].content
         and lake.archive_drop(entry.drop, signature(listed[entry.drop]), hashes[entry.drop])
     ]
 

@@ -56,15 +56,23 @@ def is_current(manifest: DropManifest, content: str, platforms: Platforms) -> bo
 
 def read_catalogue(lake: Lake, platforms: Platforms, max_reject_ratio: float) -> list[DropEntry]:
     """All drops, present or not, in ascending order of name."""
-    contents = lake.content_hashes(lake.drops())
+    contents = lake.contents(lake.drops())
     manifests, ledger = lake.manifests(), lake.ledger()
-    names = sorted({*contents, *manifests, *ledger.forgotten})
-    return [
-        _absent(lake, name, manifests.get(name))
-        if name not in contents
-        else _entry(name, contents[name], manifests.get(name), ledger, platforms, max_reject_ratio)
-        for name in names
-    ]
+    entries = {name: _faulty(name, *fault) for name, fault in lake.inaccessible().items()}
+    entries |= {
+        name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
+        for name, fault in contents.unreadable.items()
+    }
+    for name, content in contents.hashes.items():
+        entries[name] = _entry(lake, name, content, manifests.get(name), ledger, platforms, max_reject_ratio)
+    for name in {*manifests, *ledger.forgotten}.difference(entries):
+        entries[name] = _absent(lake, name, manifests.get(name))
+    return [entries[name] for name in sorted(entries)]
+
+
+def _faulty(drop: str, reason: str, advice: str) -> DropEntry:
+    """A file that cannot even be looked at; it is no use to convert it before something changes."""
+    return DropEntry(drop=drop, status=Status.REJECTED, reason=f"{reason}: {advice}")
 
 
 def _absent(lake: Lake, drop: str, manifest: DropManifest | None) -> DropEntry:
@@ -75,7 +83,13 @@ def _absent(lake: Lake, drop: str, manifest: DropManifest | None) -> DropEntry:
 
 
 def _entry(
-    drop: str, content: str, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, ratio: float
+    lake: Lake,
+    drop: str,
+    content: str,
+    manifest: DropManifest | None,
+    ledger: Ledger,
+    platforms: Platforms,
+    ratio: float,
 ) -> DropEntry:
     mark = fingerprint(content, platforms)
     if ledger.forgotten.get(drop) == content:
@@ -85,7 +99,7 @@ def _entry(
         return _rejected(drop, rejection)
     if manifest is None:
         return DropEntry(drop=drop, status=Status.PENDING, fingerprint=mark)
-    if not is_current(manifest, content, platforms):
+    if not is_current(manifest, content, platforms) or not lake.is_whole(manifest):
         return _committed(manifest, Status.PENDING, fingerprint=mark)
     return _committed(manifest, Status.COMMITTED)
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import polars as pl
 
@@ -97,13 +98,22 @@ def normalise_platform(spelling: str) -> str:
     return unicodedata.normalize("NFKC", spelling).strip().casefold()
 
 
+_LONGEST_PLATFORM = 255 - len("platform=")
+"""Bytes of a platform, percent-encoded, that the name of its directory has room for."""
+
+
+def _fits(platform: str) -> bool:
+    return len(platform) <= _LONGEST_PLATFORM and len(quote(platform, safe=" ")) <= _LONGEST_PLATFORM
+
+
 @dataclass(frozen=True)
 class Platforms:
     """The platform table: which spelling means which canonical platform.
 
     Attributes:
         table: Canonical name to its further spellings.
-        keep_unknown: Keep records of unknown platforms under their normalised spelling instead of quarantining them.
+        keep_unknown: Keep records of unknown platforms under their normalised spelling instead of quarantining them,
+            as long as that can be the name of a directory.
 
     """
 
@@ -129,6 +139,8 @@ class Platforms:
         for name, further in self.table.items():
             if not name.strip() or name != name.strip() or not name.isprintable():
                 raise ContractError(f"platform name {name!r} must be printable, without white space around it")
+            if not _fits(name):
+                raise ContractError(f"platform name {name[:40]!r}… is too long for a directory of its own")
             for spelling in (name, *further):
                 known = found.setdefault(normalise_platform(spelling), name)
                 if known != name:
@@ -138,7 +150,7 @@ class Platforms:
     def resolve(self, spelling: str) -> str | None:
         """The canonical platform of ``spelling``, or None where it is unknown."""
         normal = normalise_platform(spelling)
-        return self.spellings.get(normal) or (normal if self.keep_unknown and normal else None)
+        return self.spellings.get(normal) or (normal if self.keep_unknown and normal and _fits(normal) else None)
 
     @property
     def fingerprint(self) -> str:
@@ -163,7 +175,7 @@ def read_platforms(path: Path) -> Platforms:
         if unknown:
             raise ContractError(f"unknown entry {unknown[0]!r}; platforms stand below a line [platforms]")
         return platforms_from(content.get("platforms", {}), keep_unknown=content.get("keep_unknown"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Platforms()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ContractError) as error:
         raise ContractError(f"{path}: {error}") from None

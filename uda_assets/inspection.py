@@ -13,9 +13,10 @@ import polars as pl
 import pyarrow as pa
 
 from uda_assets.contract import COLUMNS, Platforms
-from uda_assets.database import literal, working_database
+from uda_assets.database import RECORD_COLUMNS, parquet_files, parquet_relation, working_database
 from uda_assets.errors import DropRejected, MalformedRecord, UdaError
 from uda_assets.ingest import Batch, open_source, read_batches
+from uda_assets.lake import PartFile
 from uda_assets.ranking import Window, leaderboard
 from uda_assets.settings import ErrorMode, Settings
 
@@ -109,18 +110,15 @@ def inspect_parquet(path: Path, settings: Settings) -> Inspection:
     if not files and not (path / "_metadata").exists():
         raise UdaError(f"{path} is not a converted drop: it holds no part files; name the <drop>.parquet directory")
     with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
-        if not files:
-            connection.execute("CREATE VIEW records AS SELECT '' AS platform, '' AS user_id, '' AS session_id, "
-                               "now() AS activity_time WHERE false")  # fmt: skip
-        else:
-            names = ", ".join(map(literal, files))
-            options = ", hive_partitioning = true, hive_types = {'platform': VARCHAR}" if path.is_dir() else ""
-            connection.execute(f"CREATE VIEW records AS FROM read_parquet([{names}]{options})")
         try:
+            connection.execute(f"CREATE VIEW records AS FROM {_records(path, files)}")
+            _require_columns(connection)
             top = leaderboard(connection, _sessions_of("records", settings), settings.n, _window(settings))
             row = connection.execute("SELECT count(*) FROM records").fetchone()
         except duckdb.Error as error:
             raise UdaError(f"{path} is not a converted drop: {str(error).splitlines()[0]}") from None
+        except UdaError as error:
+            raise UdaError(f"{path} is not a converted drop: {error}") from None
     return Inspection(top, row[0] if row else 0, Counter())
 
 
@@ -129,6 +127,22 @@ def _sessions_of(records: str, settings: Settings) -> str:
     started = ", min(activity_time) AS started_at" if _window(settings).bounded else ""
     key = "platform, user_id, session_id"
     return f"(SELECT {key}{started} FROM {records} GROUP BY {key})"
+
+
+def _records(path: Path, files: list[Path]) -> str:
+    """Converted records as an SQL relation; in a converted drop the platform is in the files' paths."""
+    if path.is_dir():
+        return parquet_relation(Path(), [PartFile(str(file), "", 0) for file in files], RECORD_COLUMNS)
+    return parquet_files(files)
+
+
+def _require_columns(connection: duckdb.DuckDBPyConnection) -> None:
+    found = {row[0]: row[1] for row in connection.execute("DESCRIBE records").fetchall()}
+    for name in ("platform", "user_id", "session_id"):
+        if found.get(name) != "VARCHAR":
+            raise UdaError(f"it has no column {name} of text")
+    if found.get("activity_time") != "TIMESTAMP WITH TIME ZONE":
+        raise UdaError("it has no column activity_time of moments in UTC")
 
 
 def _window(settings: Settings) -> Window:

@@ -178,6 +178,18 @@ def test_unknown_platforms_may_be_kept_under_their_normal_form() -> None:
     assert reason_of(keeping, platform=" ") == "missing_platform"
 
 
+@pytest.mark.parametrize(
+    ("spelling", "kept"),
+    [("x" * 246, True), ("x" * 247, False), ("日" * 27, True), ("日" * 28, False), ("/" * 83, False)],
+)
+def test_an_unknown_platform_is_kept_if_it_can_be_a_directory(spelling: str, kept: bool) -> None:
+    assert reference.fits(spelling) is kept
+    assert Platforms(keep_unknown=True).resolve(spelling) == (spelling if kept else None)
+    if not kept:
+        with pytest.raises(ContractError, match="too long"):
+            platforms_from({spelling: []})
+
+
 def test_white_space_is_one_set_everywhere() -> None:
     spaces = pl.Series(list(reference.WHITE_SPACE))
     assert spaces.str.contains(f"^[{WHITE_SPACE}]$").all()

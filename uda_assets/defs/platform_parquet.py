@@ -81,6 +81,7 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
             "drops": len(manifests),
             "converted_now": len(report.converted),
             "rejected_now": len(report.rejected),
+            "put_off": len(report.put_off),
             "converted_drops": markdown(_converted(report.converted)),
             "records": sum(manifest.records for manifest in manifests.values()),
             "quarantined": sum(manifest.quarantined for manifest in manifests.values()),
