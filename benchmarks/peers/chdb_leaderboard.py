@@ -1,6 +1,7 @@
 """The bare leaderboard by chdb, which is ClickHouse in the process.
 
-uniqExact beats SELECT DISTINCT and a count on data in order of time, and equals it on shuffled data.
+uniqExact beat SELECT DISTINCT and a count on 2M records in order of time (1.1 s to 1.3 s) and lost on shuffled ones
+(2.2 s to 1.7 s, one run each): one script for both, as a user would not know the order.
 """
 
 from __future__ import annotations
