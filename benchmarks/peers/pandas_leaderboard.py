@@ -22,6 +22,7 @@ def main() -> None:
     how: dict[str, Any] = {"engine": "pyarrow"}
     if given.skip_errors:
         how = {"on_bad_lines": "skip", "encoding_errors": "replace", "quoting": csv.QUOTE_NONE, "na_filter": False}
+        how["index_col"] = False  # or a first record with too many fields would shift all columns
     records = pd.read_csv(given.file, usecols=KEY, dtype=dict.fromkeys(KEY, "str"), keep_default_na=False, **how)
     # Spellings are few: each is worked out once.
     spelled = {text: SPELLINGS.get(str(text).strip().lower()) for text in records["platform"].unique()}
