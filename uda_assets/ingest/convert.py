@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from uda_assets.arrow import numbers_of, rows_of
 from uda_assets.contract import QUARANTINE_SCHEMA, RECORD_SCHEMA, Platforms
 from uda_assets.errors import MalformedRecord
 from uda_assets.ingest.reader import Batch, read_batches
@@ -204,12 +205,12 @@ def _by_platform(kept: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """A batch's records by platform, without that column; in the order of their names."""
     for chunk in kept.to_batches():
         platforms = chunk.column("platform")
-        codes = np.asarray(platforms.indices)
+        codes = numbers_of(platforms.indices)
         records = pa.Table.from_batches([chunk]).drop_columns("platform").cast(PARQUET_SCHEMA)
         for code, platform in enumerate(platforms.dictionary.to_pylist()):
             rows = np.flatnonzero(codes == code)
             if len(rows):
-                yield platform, records.take(pa.array(rows))
+                yield platform, records.take(rows_of(rows))
 
 
 def _part_path(platform: str) -> str:
