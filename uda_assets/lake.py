@@ -8,7 +8,6 @@ The idea is that of a write-ahead log (ARIES, Mohan et al. 1992), with one entry
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
+from blake3 import blake3
 
 from uda_assets.errors import DropBusy, UdaError
 from uda_assets.faults import Killed, passed
@@ -39,6 +39,8 @@ _ESCAPED = re.compile(r"\\|\.(?=parquet/)|%(?=(?:25)*(?:5C|2Eparquet/))")
 _LONGEST_NAME = 255 - len(".parquet")
 # A file changed less than this long before it was hashed may change again within the clock's resolution.
 _RACY_NANOSECONDS = 2_000_000_000
+
+_HASHED_AT_ONCE = 1 << 20
 
 T = TypeVar("T")
 Signature = tuple[int, int, int, int]
@@ -58,7 +60,7 @@ class DropManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         records, kept, quarantined: Numbers of records; the first is the sum of the others.
-        content: SHA-256 of the file as delivered.
+        content: BLAKE3 of the file as delivered.
         fingerprint: Hash of content and rules.
         spellings: Records by normalised platform spelling, or None where there were too many to list.
         meanings: What those spellings resolved to (None: unknown).
@@ -176,7 +178,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Contents(NamedTuple):
-    """What is in files: SHA-256 by drop, and why it could not be told for the others."""
+    """What is in files: BLAKE3 by drop, and why it could not be told for the others."""
 
     hashes: dict[str, str]
     unreadable: dict[str, str]
@@ -288,7 +290,7 @@ class Lake:
         return self.quarantine / f"{_escaped(drop)}.parquet"
 
     def contents(self, drops: dict[str, os.stat_result]) -> Contents:
-        """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again.
+        """BLAKE3 of each drop; a file whose stat is as it was when last hashed is not read again.
 
         A drop that vanished since it was listed is in neither part of the answer.
         """
@@ -663,9 +665,12 @@ def _manifest_in(directory: str) -> DropManifest | None:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """BLAKE3 of a file's bytes: as hard to forge as SHA-256, and several times faster."""
+    digest = blake3()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_HASHED_AT_ONCE):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def platform_dir(platform: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +22,22 @@ from uda_assets.ingest.reader import Batch, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import PartFile, make_dir, platform_dir
 
-CONVERTER_VERSION = "1"
+CONVERTER_VERSION = "2"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
+
+PlatformRecords = dict[str, pa.Table]
+"""Accepted records by platform, in ``PARQUET_SCHEMA``."""
 
 ROW_GROUP_ROWS = 256_000
 _MAX_SPELLINGS = 1_000
 _COMPRESSION = {"compression": "zstd", "compression_level": 1}
-# Session ids and times hardly repeat within a row group; a dictionary of them costs time and space.
-_PART_OPTIONS = _COMPRESSION | {"use_dictionary": ["user_id", "activity_type"]}
+# Session ids hardly repeat within a row group, and time goes on: dictionaries of them cost time and space. Nobody asks
+# for ranges of ids, so that only times have statistics.
+_PART_OPTIONS = _COMPRESSION | {
+    "use_dictionary": ["user_id", "activity_type"],
+    "column_encoding": {"activity_time": "DELTA_BINARY_PACKED"},
+    "write_statistics": ["activity_time"],
+}
 
 
 def _arrow_schema(schema: pl.Schema, *, without: tuple[str, ...] = ()) -> pa.Schema:
@@ -71,10 +80,10 @@ class Conversion:
         """Share of malformed records, 0 to 1."""
         return self.quarantined / self.records if self.records else 0.0
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Batch[PlatformRecords]) -> None:
         """Count a batch."""
         self.records += batch.read
-        self.kept += batch.kept.num_rows
+        self.kept += batch.rows
         self.reasons.update(dict(batch.quarantined["reason"].value_counts().iter_rows()))
         if self.spellings is not None:
             self.spellings.update(batch.spellings)
@@ -117,10 +126,10 @@ def convert(
     make_dir(quarantine.parent)
     with (
         open_source(source, spill) as plain,
-        _PartWriters(target) as parts,
+        _PartWriters(target, threads) as parts,
         pq.ParquetWriter(quarantine, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as malformed,
     ):
-        for batch in read_batches(plain, platforms, threads=threads):
+        for batch in read_batches(plain, platforms, _by_platform, threads=threads):
             if fail_fast and batch.quarantined.height:
                 line, reason, raw = batch.quarantined.row(0)
                 raise MalformedRecord(drop, line, reason, raw)
@@ -136,13 +145,15 @@ def convert(
 
 
 class _PartWriters:
-    """One Parquet file a platform, opened when its first record comes."""
+    """One Parquet file a platform, opened when its first record comes; row groups are written by other threads."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, threads: int) -> None:
         self._target = target
         self._stack = ExitStack()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="uda-write")
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._waiting: dict[str, list[pa.Table]] = {}
+        self._writing: dict[str, Future[None]] = {}
         self._footers: dict[str, list[pq.FileMetaData]] = {}
         self._rows: Counter[str] = Counter()
 
@@ -153,21 +164,29 @@ class _PartWriters:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            for platform in self._waiting:
-                self._flush(platform)
-        self._stack.__exit__(kind, error, trace)
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._pool.shutdown()
+            self._stack.__exit__(kind, error, trace)
         if kind is None:
             self._write_summaries()
+
+    def _finish(self) -> None:
+        for platform in self._waiting:
+            self._flush(platform)
+        for written in self._writing.values():
+            written.result()
 
     @property
     def files(self) -> list[PartFile]:
         """The part files, by platform."""
         return [PartFile(_part_path(name), name, self._rows[name]) for name in sorted(self._writers)]
 
-    def write(self, kept: pa.Table) -> None:
+    def write(self, kept: PlatformRecords) -> None:
         """Add records; row groups are written as they fill."""
-        for platform, records in _by_platform(kept):
+        for platform, records in kept.items():
             waiting = self._waiting.setdefault(platform, [])
             waiting.append(records)
             if sum(part.num_rows for part in waiting) >= ROW_GROUP_ROWS:
@@ -179,7 +198,11 @@ class _PartWriters:
         records = pa.concat_tables(self._waiting[platform])
         self._waiting[platform] = []
         self._rows[platform] += records.num_rows
-        self._writer(platform).write_table(records, row_group_size=ROW_GROUP_ROWS)
+        # One row group a platform is on its way at a time, which bounds memory and keeps their order.
+        if before := self._writing.get(platform):
+            before.result()
+        writer = self._writer(platform)
+        self._writing[platform] = self._pool.submit(writer.write_table, records, row_group_size=ROW_GROUP_ROWS)
 
     def _writer(self, platform: str) -> pq.ParquetWriter:
         if platform not in self._writers:
@@ -201,8 +224,9 @@ class _PartWriters:
         pq.write_metadata(PARQUET_SCHEMA, self._target / "_metadata", metadata_collector=footers)
 
 
-def _by_platform(kept: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """A batch's records by platform, without that column; in the order of their names."""
+def _by_platform(kept: pa.Table) -> PlatformRecords:
+    """Records by platform, without that column."""
+    parts: dict[str, list[pa.Table]] = {}
     for chunk in kept.to_batches():
         platforms = chunk.column("platform")
         codes = numbers_of(platforms.indices)
@@ -210,7 +234,8 @@ def _by_platform(kept: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         for code, platform in enumerate(platforms.dictionary.to_pylist()):
             rows = np.flatnonzero(codes == code)
             if len(rows):
-                yield platform, records.take(rows_of(rows))
+                parts.setdefault(platform, []).append(records.take(rows_of(rows)))
+    return {platform: pa.concat_tables(tables) for platform, tables in parts.items()}
 
 
 def _part_path(platform: str) -> str:
