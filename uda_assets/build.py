@@ -52,13 +52,15 @@ def convert_pending(
         settle_seconds: Leave drops alone that changed more recently than this.
     """
     listed, now = lake.drops(), time.time()
-    waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio))
+    waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio, listed))
     ready = [drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)]
     ready.sort(key=lambda drop: (listed[drop].st_mtime_ns, drop))
     chosen = ready[: settings.max_drops_per_run or None]
     report = convert_drops(lake, chosen, platforms, settings)
     rules = rules_mark(platforms, settings.max_reject_ratio)
     note_examined(lake, rules, listed, set(waiting).difference(chosen), converted=bool(report.converted))
+    if report.converted:
+        lake.note_manifests()
     return report
 
 

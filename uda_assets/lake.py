@@ -15,7 +15,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,15 +32,15 @@ MANIFEST_VERSION = 1
 SESSIONS_VERSION = 2
 DROP_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 _UNFINISHED_SUFFIXES = (".part", ".tmp")
-# A file changed less than this long before it was hashed may change again within the clock's resolution.
-_RACY_NANOSECONDS = 2_000_000_000
+RACY_NANOSECONDS = 2_000_000_000
+"""A file changed less than this long before it was read may change again within the clock's resolution."""
 
 T = TypeVar("T")
 Signature = tuple[int, int, int, int]
 """Size, times of change of content and of inode (ns), inode."""
 
 
-class PartFile(msgspec.Struct, frozen=True):
+class PartFile(msgspec.Struct, frozen=True, gc=False):
     """A Parquet file of a converted drop: its path below the drop's directory, its platform and number of rows."""
 
     path: str
@@ -48,7 +48,7 @@ class PartFile(msgspec.Struct, frozen=True):
     rows: int
 
 
-class DropManifest(msgspec.Struct, frozen=True, kw_only=True):
+class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a committed drop consists of and how it came about.
 
     Attributes:
@@ -89,12 +89,21 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """What is known of drops beside their manifests: rejections, what was forgotten, and removals that have begun."""
+    """What is known of drops beside their manifests.
+
+    Attributes:
+        rejections: Why drops were rejected whole.
+        forgotten: Content that is not to be converted again.
+        removing: Drops whose removal has begun.
+        removed: Drops that are removed but for their quarantine, which what is published still refers to.
+
+    """
 
     version: int = MANIFEST_VERSION
     rejections: dict[str, Rejection] = {}
     forgotten: dict[str, str] = {}
     removing: list[str] = []
+    removed: list[str] = []
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +168,7 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime
 
 
-class Version(msgspec.Struct, frozen=True):
+class Version(msgspec.Struct, frozen=True, gc=False):
     """What a file held when it was hashed.
 
     ``racy``: it had changed so shortly before that it may have changed again without its stat telling.
@@ -216,6 +225,8 @@ def signature(stat: os.stat_result) -> Signature:
 
 # Manifests that were read, by path, with the file's signature: reading thousands of them anew each time is slow.
 _MANIFESTS: dict[str, tuple[Signature, DropManifest]] = {}
+# Data roots whose noted manifests were taken over.
+_RECALLED: set[str] = set()
 
 
 class Lake:
@@ -225,6 +236,9 @@ class Lake:
         self.root = root.absolute()
         self._selection = selection
         self._versions: dict[str, Version] = {}
+        # Who holds the lock is the only one to change manifests, and need not look for them again.
+        self._locked = False
+        self._held: dict[str, DropManifest] | None = None
         self.archive = self.root / "archive"
         self.datasets = self.root / "datasets"
         self.parquets = self.root / "dataset_parquets"
@@ -255,6 +269,12 @@ class Lake:
     def quarantine_file(self, drop: str) -> Path:
         """Where a drop's malformed records are."""
         return self.quarantine / f"{drop}.parquet"
+
+    def files_of(self, manifest: DropManifest) -> list[str]:
+        """The part files of a committed drop and its quarantine; making a Path for each of thousands takes too long."""
+        name = f"{manifest.drop}.parquet"
+        parts = [f"{self.parquets}/{name}/{file.path}" for file in manifest.files]
+        return [*parts, f"{self.quarantine}/{name}"]
 
     def content_hashes(self, drops: dict[str, os.stat_result]) -> dict[str, str]:
         """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again."""
@@ -296,7 +316,7 @@ class Lake:
         mark = signature(stat)
         if known and known.signature == mark:
             return known
-        racy = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) <= _RACY_NANOSECONDS
+        racy = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) <= RACY_NANOSECONDS
         return Version(mark, hash_file(self.source(drop)), racy)
 
     def examined(self) -> Examined | None:
@@ -309,6 +329,21 @@ class Lake:
     def write_examined(self, examined: Examined) -> None:
         """Note what needs nothing."""
         write_json(self._internal / "examined.json", examined)
+
+    def noted(self, name: str, kind: type[T]) -> T | None:
+        """What was noted under a name; None where nothing was, or where it is of no use."""
+        try:
+            return msgspec.msgpack.decode((self._internal / f"{name}.msgpack").read_bytes(), type=kind)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def note(self, name: str, value: object) -> None:
+        """Note what saves work later and can be lost without harm; the lock is not needed.
+
+        A writer that begins meanwhile takes the temporary file for one that a crash left behind.
+        """
+        with suppress(OSError), replacing(self._internal / f"{name}.msgpack") as temporary:
+            temporary.write_bytes(msgspec.msgpack.encode(value))
 
     def archive_drop(self, drop: str, expected: Signature, content: str) -> bool:
         """Move a raw file below ``archive``, unless it is another one by now; an older archived version stays too."""
@@ -331,8 +366,27 @@ class Lake:
 
     def manifests(self) -> dict[str, DropManifest]:
         """The committed drops, by name."""
+        if self._held is not None:
+            return self._held
+        self._recall_manifests()
         found = _walk_manifests(self.parquets) if self.parquets.is_dir() else ()
-        return {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
+        manifests = {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
+        if self._locked:
+            self._held = manifests
+        return manifests
+
+    def note_manifests(self) -> None:
+        """Note all manifests in one file, so that the next process need not open each; their stat is looked at then."""
+        base = len(str(self.parquets)) + 1
+        paths = (f"{self.parquet_dir(drop)}/{MANIFEST}" for drop in self.manifests())
+        self.note("manifests", {path[base:]: _MANIFESTS[path] for path in paths if path in _MANIFESTS})
+
+    def _recall_manifests(self) -> None:
+        base = str(self.parquets)
+        if base not in _RECALLED:
+            _RECALLED.add(base)
+            noted = self.noted("manifests", dict[str, tuple[Signature, DropManifest]]) or {}
+            _MANIFESTS.update({f"{base}/{path}": pair for path, pair in noted.items()})
 
     def manifest(self, drop: str) -> DropManifest | None:
         """The manifest of one drop, if it is committed."""
@@ -397,6 +451,7 @@ class Lake:
     def _complete(self, staged: Path) -> None:
         """Carry out a commit whose intent is written; every step may already have been done."""
         intent = read_json(staged / "intent.json", dict[str, str])
+        self._held = None
         if intent:
             target, data = self.parquet_dir(intent["drop"]), staged / "data"
             if data.exists():
@@ -426,13 +481,26 @@ class Lake:
         ledger = self.ledger()
         if not ledger.removing:
             return
+        self._held = None
         for drop in ledger.removing:
             with self.stage() as bin_:
                 if self.parquet_dir(drop).exists():
                     self.parquet_dir(drop).replace(bin_ / "data")
             passed("forget: records removed")
-            self.quarantine_file(drop).unlink(missing_ok=True)
+        ledger.removed = sorted({*ledger.removed, *ledger.removing})
         ledger.removing.clear()
+        self.write_ledger(ledger)
+
+    def finish_removals(self) -> None:
+        """Remove the quarantine of what was forgotten, now that nothing published refers to it any more."""
+        ledger = self.ledger()
+        if not ledger.removed:
+            return
+        for drop in ledger.removed:
+            if self.manifest(drop) is None:
+                self.quarantine_file(drop).unlink(missing_ok=True)
+        passed("forget: quarantine removed")
+        ledger.removed.clear()
         self.write_ledger(ledger)
 
     def _recover(self) -> None:
@@ -468,7 +536,11 @@ class Lake:
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
             file.flush()
             self._recover()
-            yield
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked, self._held = False, None
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
