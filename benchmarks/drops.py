@@ -98,10 +98,12 @@ def tick_and_run(root: Path, drops: int) -> tuple[float, Run]:
 
 
 def tiny_drops(datasets: Path, numbers: range) -> None:
-    """Drops of three records, of users whose sessions the oracle below counts."""
+    """Drops of three records, of users whose sessions the oracle below counts; one of ten has a malformed one too."""
     datasets.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         lines = [f"u{number % 997},s{number},{platform},2026-01-01T00:00:00Z,view\n" for platform in _PLATFORMS]
+        if number % 10 == 0:
+            lines.append("u,s,iOS,never,view\n")
         (datasets / f"d{number:06}.csv").write_text(_HEADER + "".join(lines))
 
 

@@ -632,6 +632,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
+        passed("file: written")
         temporary.replace(path)
     except Killed:
         raise
