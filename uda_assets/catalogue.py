@@ -56,7 +56,11 @@ def is_current(manifest: DropManifest, content: str, platforms: Platforms) -> bo
 
 
 def read_catalogue(
-    lake: Lake, platforms: Platforms, max_reject_ratio: float, listed: dict[str, os.stat_result] | None = None
+    lake: Lake,
+    platforms: Platforms,
+    max_reject_ratio: float,
+    listed: dict[str, os.stat_result] | None = None,
+    manifests: dict[str, DropManifest] | None = None,
 ) -> list[DropEntry]:
     """All drops, present or not, in ascending order of name.
 
@@ -65,10 +69,11 @@ def read_catalogue(
         platforms: The platform table in force.
         max_reject_ratio: A rejection for more malformed records than that holds.
         listed: The drops that are there, where they have been listed already.
+        manifests: The committed drops, where they are known already.
 
     """
     contents = lake.content_hashes(lake.drops() if listed is None else listed)
-    manifests, ledger = lake.manifests(), lake.ledger()
+    manifests, ledger = lake.manifests() if manifests is None else manifests, lake.ledger()
     names = sorted({*contents, *manifests, *ledger.forgotten})
     return [
         _absent(lake, name, manifests.get(name))

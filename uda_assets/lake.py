@@ -225,6 +225,8 @@ def signature(stat: os.stat_result) -> Signature:
 
 # Manifests that were read, by path, with the file's signature: reading thousands of them anew each time is slow.
 _MANIFESTS: dict[str, tuple[Signature, DropManifest]] = {}
+# Likewise what was last hashed, by the file that it is noted in.
+_VERSIONS: dict[str, tuple[Signature, dict[str, Version]]] = {}
 # Data roots whose noted manifests were taken over.
 _RECALLED: set[str] = set()
 
@@ -306,9 +308,13 @@ class Lake:
         return not version.racy or hash_file(self.source(drop)) == version.content
 
     def _known_versions(self) -> dict[str, Version]:
+        path = self._internal / "catalogue.json"
         try:
-            return read_json(self._internal / "catalogue.json", dict[str, Version]) or {}
-        except UdaError:
+            mark = signature(path.stat())
+            if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
+                _VERSIONS[str(path)] = mark, read_json(path, dict[str, Version]) or {}
+            return _VERSIONS[str(path)][1]
+        except (OSError, UdaError):
             return {}
 
     def _version(self, drop: str, stat: os.stat_result, known: Version | None) -> Version:
