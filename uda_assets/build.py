@@ -52,7 +52,7 @@ def convert_pending(
         settle_seconds: Leave drops alone that changed more recently than this.
     """
     listed, now = lake.drops(), time.time()
-    waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio))
+    waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio, listed))
     ready = [drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)]
     ready.sort(key=lambda drop: (listed[drop].st_mtime_ns, drop))
     chosen = ready[: settings.max_drops_per_run or None]
@@ -60,6 +60,8 @@ def convert_pending(
     rules = rules_mark(platforms, settings.max_reject_ratio)
     left = set(waiting).difference(chosen).union(report.put_off)
     note_examined(lake, rules, listed, left, converted=bool(report.converted))
+    if report.converted:
+        lake.note_manifests()
     return report
 
 

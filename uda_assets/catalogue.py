@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -24,7 +25,7 @@ class Status(StrEnum):
     VANISHED = "vanished"
 
 
-class DropEntry(msgspec.Struct, frozen=True, kw_only=True):
+class DropEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A line of the drop ledger; numbers are those of the committed version, or of the rejected one."""
 
     drop: str
@@ -54,10 +55,25 @@ def is_current(manifest: DropManifest, content: str, platforms: Platforms) -> bo
     return all(platforms.resolve(spelling) == meaning for spelling, meaning in manifest.meanings.items())
 
 
-def read_catalogue(lake: Lake, platforms: Platforms, max_reject_ratio: float) -> list[DropEntry]:
-    """All drops, present or not, in ascending order of name."""
-    contents = lake.contents(lake.drops())
-    manifests, ledger = lake.manifests(), lake.ledger()
+def read_catalogue(
+    lake: Lake,
+    platforms: Platforms,
+    max_reject_ratio: float,
+    listed: dict[str, os.stat_result] | None = None,
+    manifests: dict[str, DropManifest] | None = None,
+) -> list[DropEntry]:
+    """All drops, present or not, in ascending order of name.
+
+    Args:
+        lake: The data root.
+        platforms: The platform table in force.
+        max_reject_ratio: A rejection for more malformed records than that holds.
+        listed: The drops that are there, where they have been listed already.
+        manifests: The committed drops, where they are known already.
+
+    """
+    contents = lake.contents(lake.drops() if listed is None else listed)
+    manifests, ledger = lake.manifests() if manifests is None else manifests, lake.ledger()
     entries = {name: _faulty(name, *fault) for name, fault in lake.inaccessible().items()}
     entries |= {
         name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
@@ -91,15 +107,19 @@ def _entry(
     platforms: Platforms,
     ratio: float,
 ) -> DropEntry:
-    mark = fingerprint(content, platforms)
-    if ledger.forgotten.get(drop) == content:
-        return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=mark)
     rejection = ledger.rejections.get(drop)
+    current = manifest is not None and is_current(manifest, content, platforms) and lake.is_whole(manifest)
+    if manifest and current and not rejection and drop not in ledger.forgotten:
+        # Most drops, most of the time: no fingerprint is needed.
+        return _committed(manifest, Status.COMMITTED)
+    mark = fingerprint(content, platforms)
+    if ledger.forgotten.get(drop) == content and (manifest is None or drop in ledger.removing):
+        return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=mark)
     if rejection and rejection.fingerprint == mark and _still_holds(rejection, ratio):
         return _rejected(drop, rejection)
     if manifest is None:
         return DropEntry(drop=drop, status=Status.PENDING, fingerprint=mark)
-    if not is_current(manifest, content, platforms) or not lake.is_whole(manifest):
+    if not current:
         return _committed(manifest, Status.PENDING, fingerprint=mark)
     return _committed(manifest, Status.COMMITTED)
 

@@ -37,8 +37,8 @@ _UNFINISHED_SUFFIXES = (".part", ".tmp")
 # another drop, the backslash that DuckDB takes for a separator, and what looks like one of these written otherwise.
 _ESCAPED = re.compile(r"\\|\.(?=parquet/)|%(?=(?:25)*(?:5C|2Eparquet/))")
 _LONGEST_NAME = 255 - len(".parquet")
-# A file changed less than this long before it was hashed may change again within the clock's resolution.
-_RACY_NANOSECONDS = 2_000_000_000
+RACY_NANOSECONDS = 2_000_000_000
+"""A file changed less than this long before it was read may change again within the clock's resolution."""
 
 _HASHED_AT_ONCE = 1 << 20
 
@@ -47,7 +47,7 @@ Signature = tuple[int, int, int, int]
 """Size, times of change of content and of inode (ns), inode."""
 
 
-class PartFile(msgspec.Struct, frozen=True):
+class PartFile(msgspec.Struct, frozen=True, gc=False):
     """A Parquet file of a converted drop: its path below the drop's directory, its platform and number of rows."""
 
     path: str
@@ -55,7 +55,7 @@ class PartFile(msgspec.Struct, frozen=True):
     rows: int
 
 
-class DropManifest(msgspec.Struct, frozen=True, kw_only=True):
+class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a committed drop consists of and how it came about.
 
     Attributes:
@@ -96,12 +96,21 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """What is known of drops beside their manifests: rejections, what was forgotten, and removals that have begun."""
+    """What is known of drops beside their manifests.
+
+    Attributes:
+        rejections: Why drops were rejected whole.
+        forgotten: Content that is not to be converted again.
+        removing: Drops whose removal has begun.
+        removed: Drops that are removed but for their quarantine, which what is published still refers to.
+
+    """
 
     version: int = MANIFEST_VERSION
     rejections: dict[str, Rejection] = {}
     forgotten: dict[str, str] = {}
     removing: list[str] = []
+    removed: list[str] = []
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +175,7 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime
 
 
-class Version(msgspec.Struct, frozen=True):
+class Version(msgspec.Struct, frozen=True, gc=False):
     """What a file held when it was hashed.
 
     ``racy``: it had changed so shortly before that it may have changed again without its stat telling.
@@ -230,6 +239,10 @@ def signature(stat: os.stat_result) -> Signature:
 
 # Manifests that were read, by path, with the file's signature: reading thousands of them anew each time is slow.
 _MANIFESTS: dict[str, tuple[Signature, DropManifest]] = {}
+# Likewise what was last hashed, by the file that it is noted in.
+_VERSIONS: dict[str, tuple[Signature, dict[str, Version]]] = {}
+# Data roots whose noted manifests were taken over.
+_RECALLED: set[str] = set()
 
 
 class Lake:
@@ -239,6 +252,9 @@ class Lake:
         self.root = root.absolute()
         self._selection = selection
         self._versions: dict[str, Version] = {}
+        # Who holds the lock is the only one to change manifests, and need not look for them again.
+        self._locked = False
+        self._held: dict[str, DropManifest] | None = None
         self.archive = self.root / "archive"
         self.datasets = self.root / "datasets"
         self.parquets = self.root / "dataset_parquets"
@@ -289,6 +305,12 @@ class Lake:
         """Where a drop's malformed records are."""
         return self.quarantine / f"{_escaped(drop)}.parquet"
 
+    def files_of(self, manifest: DropManifest) -> list[str]:
+        """The part files of a committed drop and its quarantine; making a Path for each of thousands takes too long."""
+        name = f"{_escaped(manifest.drop)}.parquet"
+        parts = [f"{self.parquets}/{name}/{file.path}" for file in manifest.files]
+        return [*parts, f"{self.quarantine}/{name}"]
+
     def contents(self, drops: dict[str, os.stat_result]) -> Contents:
         """BLAKE3 of each drop; a file whose stat is as it was when last hashed is not read again.
 
@@ -332,14 +354,21 @@ class Lake:
         return not version.racy or hash_file(self.source(drop)) == version.content
 
     def _known_versions(self) -> dict[str, Version]:
-        return _undamaged(self._internal / "catalogue.json", dict[str, Version]) or {}
+        path = self._internal / "catalogue.json"
+        try:
+            mark = signature(path.stat())
+            if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
+                _VERSIONS[str(path)] = mark, _undamaged(path, dict[str, Version]) or {}
+            return _VERSIONS[str(path)][1]
+        except OSError:
+            return {}
 
     def _version(self, drop: str, stat: os.stat_result, known: Version | None) -> Version:
         """The caution about files changed only just before they were hashed is git's ("racy git")."""
         mark = signature(stat)
         if known and known.signature == mark:
             return known
-        racy = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) <= _RACY_NANOSECONDS
+        racy = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) <= RACY_NANOSECONDS
         return Version(mark, hash_file(self.source(drop)), racy)
 
     def examined(self) -> Examined | None:
@@ -349,6 +378,21 @@ class Lake:
     def write_examined(self, examined: Examined) -> None:
         """Note what needs nothing."""
         write_json(self._internal / "examined.json", examined)
+
+    def noted(self, name: str, kind: type[T]) -> T | None:
+        """What was noted under a name; None where nothing was, or where it is of no use."""
+        try:
+            return msgspec.msgpack.decode((self._internal / f"{name}.msgpack").read_bytes(), type=kind)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def note(self, name: str, value: object) -> None:
+        """Note what saves work later and can be lost without harm; the lock is not needed.
+
+        A writer that begins meanwhile takes the temporary file for one that a crash left behind.
+        """
+        with suppress(OSError), replacing(self._internal / f"{name}.msgpack") as temporary:
+            temporary.write_bytes(msgspec.msgpack.encode(value))
 
     def archive_drop(self, drop: str, expected: Signature, content: str) -> bool:
         """Move a raw file below ``archive``, unless it is another one by now; an older archived version stays too.
@@ -383,16 +427,38 @@ class Lake:
             UdaError: Its raw file is not there any more.
 
         """
+        if self._held is not None:
+            return self._held
+        self._recall_manifests()
         found, damaged = _walk_manifests(self.parquets) if self.parquets.is_dir() else ([], [])
         if damaged:
-            sources = {str(self.parquet_dir(drop)) for drop in self.drops()}
-            for directory in damaged:
-                if directory not in sources:
-                    raise UdaError(
-                        f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
-                        f"drop again below {self.datasets}, or remove {directory} to go on without it"
-                    )
-        return {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
+            self._require_sources(damaged)
+        manifests = {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
+        if self._locked:
+            self._held = manifests
+        return manifests
+
+    def _require_sources(self, damaged: list[str]) -> None:
+        sources = {str(self.parquet_dir(drop)) for drop in self.drops()}
+        for directory in damaged:
+            if directory not in sources:
+                raise UdaError(
+                    f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
+                    f"drop again below {self.datasets}, or remove {directory} to go on without it"
+                )
+
+    def note_manifests(self) -> None:
+        """Note all manifests in one file, so that the next process need not open each; their stat is looked at then."""
+        base = len(str(self.parquets)) + 1
+        paths = (f"{self.parquet_dir(drop)}/{MANIFEST}" for drop in self.manifests())
+        self.note("manifests", {path[base:]: _MANIFESTS[path] for path in paths if path in _MANIFESTS})
+
+    def _recall_manifests(self) -> None:
+        base = str(self.parquets)
+        if base not in _RECALLED:
+            _RECALLED.add(base)
+            noted = self.noted("manifests", dict[str, tuple[Signature, DropManifest]]) or {}
+            _MANIFESTS.update({f"{base}/{path}": pair for path, pair in noted.items()})
 
     def manifest(self, drop: str) -> DropManifest | None:
         """The manifest of one drop, if it is committed."""
@@ -405,9 +471,7 @@ class Lake:
 
     def is_whole(self, manifest: DropManifest) -> bool:
         """Whether all files of a committed drop are there."""
-        directory = self.parquet_dir(manifest.drop)
-        paths = [f"{directory}/{file.path}" for file in manifest.files]
-        return all(map(os.path.isfile, [*paths, str(self.quarantine_file(manifest.drop))]))
+        return all(map(os.path.isfile, self.files_of(manifest)))
 
     def sessions_manifest(self) -> SessionsManifest | None:
         """Which sessions files count; None where they are to be built anew.
@@ -482,6 +546,7 @@ class Lake:
     def _complete(self, staged: Path) -> None:
         """Carry out a commit whose intent is written; every step may already have been done."""
         intent = read_json(staged / "intent.json", dict[str, str])
+        self._held = None
         if intent:
             target, data = self.parquet_dir(intent["drop"]), staged / "data"
             if data.exists():
@@ -511,13 +576,26 @@ class Lake:
         ledger = self.ledger()
         if not ledger.removing:
             return
+        self._held = None
         for drop in ledger.removing:
             with self.stage() as bin_:
                 if self.parquet_dir(drop).exists():
                     self.parquet_dir(drop).replace(bin_ / "data")
             passed("forget: records removed")
-            self.quarantine_file(drop).unlink(missing_ok=True)
+        ledger.removed = sorted({*ledger.removed, *ledger.removing})
         ledger.removing.clear()
+        self.write_ledger(ledger)
+
+    def finish_removals(self) -> None:
+        """Remove the quarantine of what was forgotten, now that nothing published refers to it any more."""
+        ledger = self.ledger()
+        if not ledger.removed:
+            return
+        for drop in ledger.removed:
+            if self.manifest(drop) is None:
+                self.quarantine_file(drop).unlink(missing_ok=True)
+        passed("forget: quarantine removed")
+        ledger.removed.clear()
         self.write_ledger(ledger)
 
     def _recover(self) -> None:
@@ -553,7 +631,11 @@ class Lake:
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
             file.flush()
             self._recover()
-            yield
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked, self._held = False, None
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -698,6 +780,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
+        passed("file: written")
         temporary.replace(path)
     except Killed:
         raise

@@ -89,6 +89,8 @@ def merge_sessions(lake: Lake, settings: Settings) -> Merge:
     removed = sorted(name for name, mark in before.drops.items() if drops.get(name) != mark)
     added = sorted(name for name, mark in drops.items() if before.drops.get(name) != mark)
     if usable and not added and not removed:
+        # A run before this one may have died when it had committed and not yet removed what that made superfluous.
+        _remove_unnamed(lake, usable)
         return Merge(usable, [], [], rebuilt=False)
     with lake.stage() as staged, working_database(settings, staged / "spill") as connection:
         _require_whole(lake, [manifests[name] for name in added])

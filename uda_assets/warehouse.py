@@ -75,6 +75,7 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
             published_at=datetime.now(UTC),
         )
     )  # fmt: skip
+    lake.finish_removals()
     return Publication(leaderboard, csv, parquet)
 
 
@@ -173,7 +174,9 @@ def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:
 
 def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
     """The quarantined records of the drops that count, as an SQL relation in ``QUARANTINE_SCHEMA``."""
-    names = manifest.drops if manifest else {}
+    merged = manifest.drops if manifest else {}
+    # A file without records is left out: opening thousands of them would make each query slow.
+    names = [drop for drop, made in lake.manifests().items() if made.quarantined and drop in merged]
     paths = [path for path in map(lake.quarantine_file, names) if path.exists()]
     if not paths:
         columns = "NULL::VARCHAR AS drop, NULL::BIGINT AS line, NULL::VARCHAR AS reason, NULL::VARCHAR AS raw"

@@ -24,6 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -343,8 +344,12 @@ def _user_names(seed: int, users: int) -> pl.Series:
     return pl.select(pl.concat_str([pool, pl.Series(numbers)], separator="_")).to_series()
 
 
-def _name_pool(seed: int, size: int) -> list[str]:
-    """User names, one of 16 less harmless than a program may hope: with commas, quotes, another script."""
+@lru_cache(maxsize=4)
+def _name_pool(seed: int, size: int) -> tuple[str, ...]:
+    """User names, one of 16 less harmless than a program may hope: with commas, quotes, another script.
+
+    Kept, because a supplier draws every drop from the same population, and making them takes longer than a small drop.
+    """
     english, japanese = Faker("en_US"), Faker("ja_JP")
     for faker in (english, japanese):
         faker.seed_instance(seed)
@@ -353,7 +358,7 @@ def _name_pool(seed: int, size: int) -> list[str]:
         lambda: f'{english.first_name()} "{english.word()}" {english.last_name()}',
         japanese.name,
     ]
-    return [odd[n // 16 % len(odd)]() if n % 16 == 15 else english.user_name() for n in range(size)]
+    return tuple(odd[n // 16 % len(odd)]() if n % 16 == 15 else english.user_name() for n in range(size))
 
 
 def _quoted(texts: pl.Series) -> pl.Series:
