@@ -9,78 +9,15 @@ are timed beside it. At the end all is built anew in another data root, and the 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import polars as pl
-
-from uda_assets.build import convert_pending, open_lake, platform_table, publish_merged
-from uda_assets.database import working_database
-from uda_assets.footers import read_footers
-from uda_assets.lake import Lake
-from uda_assets.quality import (
-    events_accounted,
-    leaderboard_recounted,
-    parquet_schema_matches,
-    records_accounted,
-    session_key_unique,
-)
-from uda_assets.ranking import Window
-from uda_assets.sessions import merge_sessions
-from uda_assets.settings import Settings, load_settings
+from benchmarks.builds import RESULT, Cost, build
 from uda_assets.synthetic import GeneratorConfig, generate
-
-RESULT = "results/Result_top_n_by_platform.csv"
-
-
-class Cost(NamedTuple):
-    """Seconds of one build: of its steps, of all, and of the checks."""
-
-    convert: float
-    merge: float
-    publish: float
-    work: float
-    checks: float
-
-
-def timed(action: Callable[[], object]) -> float:
-    """Seconds that something takes."""
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def build(root: Path) -> Cost:
-    """One run over whatever is pending."""
-    settings = load_settings({}, data_root=str(root))
-    lake, platforms = open_lake(settings), platform_table(settings)
-    with lake.writing(0):
-        convert = timed(lambda: convert_pending(lake, settings, platforms))
-        merge = timed(lambda: merge_sessions(lake, settings))
-        publish = timed(lambda: publish_merged(lake, settings, platforms))
-    return Cost(convert, merge, publish, convert + merge + publish, timed(lambda: check(lake, settings)))
-
-
-def check(lake: Lake, settings: Settings) -> None:
-    """The checks of the chain; all must hold."""
-    board = pl.read_parquet(lake.results / "Result_top_n_by_platform.parquet")
-    with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
-        manifests = lake.manifests()
-        footers = read_footers(lake, manifests)
-        findings = [
-            parquet_schema_matches(footers),
-            records_accounted(manifests, footers),
-            session_key_unique(lake, connection),
-            events_accounted(lake, connection.cursor()),
-            leaderboard_recounted(lake, connection.cursor(), board, Window()),
-        ]
-    assert all(finding.passed for finding in findings), findings
 
 
 def main() -> None:
@@ -88,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=10_000_000)
     parser.add_argument("--work", type=Path, help="where to put the data; default: a temporary directory")
+    parser.add_argument("--json", action="store_true", help="print the seconds as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.work) as directory:
         root = Path(directory) / "data"
@@ -104,7 +42,10 @@ def main() -> None:
         shutil.move(root / "datasets", anew / "datasets")
         build(anew)
         same = (root / RESULT).read_bytes() == (anew / RESULT).read_bytes()
-    report(options.records, costs, same=same)
+    if options.json:
+        print(json.dumps({"same": same, "costs": {name: cost._asdict() for name, cost in costs.items()}}))
+    else:
+        report(options.records, costs, same=same)
 
 
 def report(records: int, costs: dict[str, Cost], *, same: bool) -> None:

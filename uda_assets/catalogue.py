@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +11,7 @@ import msgspec
 
 from uda_assets.contract import Platforms
 from uda_assets.ingest.convert import CONVERTER_VERSION
-from uda_assets.lake import DropManifest, Lake, Ledger, Rejection
+from uda_assets.lake import DropManifest, Lake, Ledger, Listing, Rejection
 
 
 class Status(StrEnum):
@@ -59,8 +58,10 @@ def read_catalogue(
     lake: Lake,
     platforms: Platforms,
     max_reject_ratio: float,
-    listed: dict[str, os.stat_result] | None = None,
+    listing: Listing | None = None,
     manifests: dict[str, DropManifest] | None = None,
+    *,
+    whole: bool = True,
 ) -> list[DropEntry]:
     """All drops, present or not, in ascending order of name.
 
@@ -68,19 +69,32 @@ def read_catalogue(
         lake: The data root.
         platforms: The platform table in force.
         max_reject_ratio: A rejection for more malformed records than that holds.
-        listed: The drops that are there, where they have been listed already.
+        listing: What is there, where it has been listed already.
         manifests: The committed drops, where they are known already.
+        whole: Whether to look for every converted file, so that a drop of which one is missing counts as pending.
 
     """
-    contents = lake.content_hashes(lake.drops() if listed is None else listed)
+    listing = listing or lake.listing()
+    contents = lake.contents(listing.drops)
     manifests, ledger = lake.manifests() if manifests is None else manifests, lake.ledger()
-    names = sorted({*contents, *manifests, *ledger.forgotten})
-    return [
-        _absent(lake, name, manifests.get(name))
-        if name not in contents
-        else _entry(name, contents[name], manifests.get(name), ledger, platforms, max_reject_ratio)
-        for name in names
-    ]
+    entries = {name: _faulty(name, *fault) for name, fault in listing.inaccessible.items()}
+    entries |= {
+        name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
+        for name, fault in contents.unreadable.items()
+    }
+    for name, content in contents.hashes.items():
+        entry = _entry(name, content, manifests.get(name), ledger, platforms, max_reject_ratio)
+        if whole and entry.status is Status.COMMITTED and not lake.is_whole(manifests[name]):
+            entry = _committed(manifests[name], Status.PENDING, fingerprint=fingerprint(content, platforms))
+        entries[name] = entry
+    for name in {*manifests, *ledger.forgotten}.difference(entries):
+        entries[name] = _absent(lake, name, manifests.get(name))
+    return [entries[name] for name in sorted(entries)]
+
+
+def _faulty(drop: str, reason: str, advice: str) -> DropEntry:
+    """A file that cannot even be looked at; it is no use to convert it before something changes."""
+    return DropEntry(drop=drop, status=Status.REJECTED, reason=f"{reason}: {advice}")
 
 
 def _absent(lake: Lake, drop: str, manifest: DropManifest | None) -> DropEntry:

@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from uda_assets.errors import UdaError, UsageError
+from uda_assets.errors import DropUnreadable, UdaError, UsageError
 from uda_assets.settings import ErrorMode, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -70,8 +72,9 @@ DataRoot = Annotated[str | None, typer.Option("--data-root", help="The data root
 ErrorModeOption = Annotated[
     ErrorMode | None, typer.Option("--error-mode", help="Quarantine malformed records, or stop at the first.")
 ]
-FilePath = Annotated[Path | None, typer.Option("--filepath", help="The file to work on.")]
-Output = Annotated[Path | None, typer.Option("--output", help="Where to write; default: stdout.")]
+# Whether a file can be read is not for typer to say: that is no wrong use of the program.
+FilePath = Annotated[Path | None, typer.Option("--filepath", readable=False, help="The file to work on.")]
+Output = Annotated[Path | None, typer.Option("--output", readable=False, help="Where to write; default: stdout.")]
 FormatOption = Annotated[TableFormat | None, typer.Option("--format", help="How to print the table.")]
 N = Annotated[int | None, typer.Option("--n", help="Users a platform (UDA_N; default: 50).")]
 Since = Annotated[str | None, typer.Option("--since", help="Count sessions that started at this time or later.")]
@@ -131,7 +134,9 @@ def converter(
     filepath: FilePath = None,
     mode: Annotated[Mode, typer.Option(help="Reads csv, writes parquet: both names are taken.")] = Mode.CSV,
     n: Annotated[int | None, typer.Option("--n", hidden=True)] = None,
-    output: Annotated[Path | None, typer.Option(help="Directory to write; its quarantine goes beside it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(readable=False, help="Directory to write; its quarantine goes beside it.")
+    ] = None,
     error_mode: ErrorModeOption = None,
     max_reject_ratio: Ratio = None,
     data_root: DataRoot = None,
@@ -163,9 +168,12 @@ def converter(
     for manifest in report.converted:
         say(_account(manifest.drop, manifest.records, manifest.quarantined, manifest.reasons))
         typer.echo(lake.parquet_dir(manifest.drop))
-    if report.rejected:
-        faults = [f"{name}: {rejection.reason}: {rejection.advice}" for name, rejection in report.rejected.items()]
+    faults = [f"{name}: {rejection.reason}: {rejection.advice}" for name, rejection in report.rejected.items()]
+    faults += report.put_off.values()
+    if faults:
         raise UdaError("; ".join(faults))
+    if not report.converted:
+        say(f"no drops are pending below {lake.datasets}")
 
 
 def _convert_one(source: Path, output: Path | None, settings: Settings, platforms: Any) -> None:
@@ -183,7 +191,7 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     if target.exists() and not (target / "_common_metadata").exists():
         raise UdaError(f"{target} exists and is not a converted drop; name another --output")
     make_dir(target.parent)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".uda-") as scratch:
+    with _named(source), tempfile.TemporaryDirectory(dir=target.parent, prefix=".uda-") as scratch:
         staged = Path(scratch)
         done = convert(
             source, source.name, staged / "data", staged / "quarantine", platforms, threads=settings.threads,
@@ -233,8 +241,11 @@ def inspector(
 
     if mode is Mode.CSV:
         _readable(path)
-        found = inspect_csv(path, settings, platform_table(settings))
+        with _named(path):
+            found = inspect_csv(path, settings, platform_table(settings))
     else:
+        if not path.is_dir():
+            _readable(path)
         found = inspect_parquet(path, settings)
     if output:
         write_table(found.leaderboard, output, Format(form.value) if form else None)
@@ -362,14 +373,18 @@ def leaderboard(
     import polars as pl
 
     from uda_assets.build import platform_table
-    from uda_assets.output import Format, print_table, write_table
+    from uda_assets.output import Format, output_kind, print_table, write_table
     from uda_assets.warehouse import leaderboard_of
 
+    if output:
+        _ = form or output_kind(output)
+        _refuse_directory(output)
     lake = _lake(settings)
     manifest = lake.sessions_manifest()
     if manifest is None:
         raise UdaError(
-            "nothing is built yet; run `uv run dagster asset materialize --select '+top_n_by_platform'` first"
+            "nothing is built yet; run `uv run dagster asset materialize -m uda_assets.definitions "
+            "--select '+top_n_by_platform'` first"
         )
     table = leaderboard_of(lake, settings, manifest)
     if platform is not None:
@@ -410,6 +425,15 @@ def _required(path: Path | None, option: str) -> Path:
     return path
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in what is said of its content."""
+    try:
+        yield
+    except DropUnreadable as error:
+        raise UdaError(f"{path}: {error}") from None
+
+
 def _refuse_directory(path: Path) -> None:
     if path.is_dir():
         raise UdaError(f"{path} is a directory; name a file")
@@ -421,6 +445,8 @@ def _readable(path: Path) -> None:
         raise UdaError(f"{path} is a directory; name a CSV file")
     if not path.exists():
         raise UdaError(f"{path} does not exist")
+    if not path.is_file():
+        raise UdaError(f"{path} is not a regular file; write what it gives to a file and name that")
     if not os.access(path, os.R_OK):
         raise UdaError(f"{path} cannot be read: permission denied")
 
@@ -435,14 +461,22 @@ def _lake(settings: Settings) -> Lake:
 
 def _drop_name(lake: Lake, path: Path) -> str | None:
     """The name of the drop that a path is, or None where it is outside the data root's datasets."""
+    from uda_assets.lake import printable_name
+
+    _readable(path)
     try:
-        name = path.resolve().relative_to(lake.datasets.resolve()).as_posix()
+        # A drop may be a link to a file elsewhere.
+        name = (path.parent.resolve() / path.name).relative_to(lake.datasets.resolve()).as_posix()
     except ValueError:
         return None
-    _readable(path)
-    if name not in lake.drops():
-        raise UdaError(f"{path} is not a drop: its name must end in .csv, .csv.gz or .csv.zst and not start with a dot")
-    return name
+    if name in lake.drops():
+        return name
+    _, fault = lake.inaccessible().get(printable_name(name), ("", ""))
+    raise UdaError(
+        f"{path} is not a drop: "
+        + (fault or "its name must end in .csv, .csv.gz or .csv.zst and not start with a dot, nor may UDA_INCLUDE, "
+           "UDA_EXCLUDE or UDA_MODIFIED_AFTER leave it out")
+    )  # fmt: skip
 
 
 def _account(what: str, records: int, quarantined: int, reasons: dict[str, int] | Counter[str]) -> str:
@@ -464,25 +498,44 @@ def _with_subcommand(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911
+def run(arguments: list[str]) -> int:
     """Run the program and return its exit code; no error that a user can cause shows a traceback."""
     try:
+        if not arguments:
+            app(["--help"], standalone_mode=False, prog_name="uda")
+            return 2
         result = app(_with_subcommand(arguments), standalone_mode=False, prog_name="uda")
-    except UsageError as error:
-        return _fail(str(error), 2)
-    except UdaError as error:
-        return _fail(str(error), 1)
-    except TyperException as error:
-        return _fail(error.format_message() or "see `uda --help`", 2)
     except BrokenPipeError:
         # The reader of our output has seen enough; what is still in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        return _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 1)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("stopped; nothing is left half-written", 128 + signal.SIGINT)
+    except Exception as error:
+        explained = _explain(error)
+        if explained is None:
+            raise
+        return _fail(*explained)
     return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception) -> tuple[str, int] | None:
+    """What to say of an error, and the exit code; None where it is our own fault and the traceback tells more."""
+    if isinstance(error, UdaError):
+        return str(error), 2 if isinstance(error, UsageError) else 1
+    if isinstance(error, TyperException):
+        return error.format_message() or "see `uda --help`", 2
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the file system'}: {error.strerror or error}", 1
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; see UDA_MEMORY_LIMIT and UDA_THREADS", 1
+    if type(error).__module__.partition(".")[0] in _LIBRARIES:
+        # What they say of damaged files; they are not imported here to ask.
+        return str(error).strip().partition("\n")[0], 1
+    return None
+
+
+_LIBRARIES = frozenset({"duckdb", "_duckdb", "polars", "pyarrow"})
 
 
 def _fail(message: str, code: int) -> int:
@@ -492,4 +545,7 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
+    if sys.stderr is None:
+        # print() would put messages among the data.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))

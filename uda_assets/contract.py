@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import polars as pl
 
@@ -97,13 +98,22 @@ def normalise_platform(spelling: str) -> str:
     return unicodedata.normalize("NFKC", spelling).strip().casefold()
 
 
+_LONGEST_PLATFORM = 255 - len("platform=")
+"""Bytes of a platform, percent-encoded, that the name of its directory has room for."""
+
+
+def _fits(platform: str) -> bool:
+    return len(platform) <= _LONGEST_PLATFORM and len(quote(platform, safe=" ")) <= _LONGEST_PLATFORM
+
+
 @dataclass(frozen=True)
 class Platforms:
     """The platform table: which spelling means which canonical platform.
 
     Attributes:
         table: Canonical name to its further spellings.
-        keep_unknown: Keep records of unknown platforms under their normalised spelling instead of quarantining them.
+        keep_unknown: Keep records of unknown platforms under their normalised spelling instead of quarantining them,
+            as long as that can be the name of a directory.
 
     """
 
@@ -129,6 +139,8 @@ class Platforms:
         for name, further in self.table.items():
             if not name.strip() or name != name.strip() or not name.isprintable():
                 raise ContractError(f"platform name {name!r} must be printable, without white space around it")
+            if not _fits(name):
+                raise ContractError(f"platform name {name[:40]!r}… is too long for a directory of its own")
             for spelling in (name, *further):
                 known = found.setdefault(normalise_platform(spelling), name)
                 if known != name:
@@ -138,7 +150,7 @@ class Platforms:
     def resolve(self, spelling: str) -> str | None:
         """The canonical platform of ``spelling``, or None where it is unknown."""
         normal = normalise_platform(spelling)
-        return self.spellings.get(normal) or (normal if self.keep_unknown and normal else None)
+        return self.spellings.get(normal) or (normal if self.keep_unknown and normal and _fits(normal) else None)
 
     @property
     def fingerprint(self) -> str:
@@ -163,7 +175,7 @@ def read_platforms(path: Path) -> Platforms:
         if unknown:
             raise ContractError(f"unknown entry {unknown[0]!r}; platforms stand below a line [platforms]")
         return platforms_from(content.get("platforms", {}), keep_unknown=content.get("keep_unknown"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Platforms()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ContractError) as error:
         raise ContractError(f"{path}: {error}") from None
@@ -203,38 +215,26 @@ class Judgement(NamedTuple):
     spellings: dict[str, int]
 
 
-def judge(records: pl.DataFrame, platforms: Platforms, *, plain: bool = False) -> Judgement:
+def judge(records: pl.DataFrame, platforms: Platforms) -> Judgement:
     """Apply the contract's field rules to records that are sound in structure up to the number of their fields.
 
     Args:
         records: The five ``COLUMNS`` as untrimmed strings, and any further columns, which are handed through.
         platforms: The platform table.
-        plain: The caller knows that all text is ASCII without control characters, which saves looking for them.
 
     """
-    fields = _trimmed(records, plain=plain)
+    fields = records.with_columns(pl.col(COLUMNS).str.strip_chars())
     names = _platform_names(fields, platforms)
     fields = fields.with_columns(_canonical=names.canonical, _time=parse_times(fields["activity_time"]))
     further = [name for name in records.columns if name not in COLUMNS]
-    # Whether a record is malformed is cheap to tell; why, only for the few that are.
-    rules = _rules(plain=plain)
-    bad = fields.select(pl.any_horizontal(broken for broken, _ in rules)).to_series()
-    reason = pl.coalesce(pl.when(broken).then(pl.lit(reason.value)) for broken, reason in rules)
-    rejected = fields.filter(bad).select(*further, reason.alias("reason"))
-    kept = (fields.filter(~bad) if bad.any() else fields).select(
+    reason = pl.coalesce(pl.when(broken).then(pl.lit(reason.value)) for broken, reason in _RULES)
+    fields = fields.with_columns(reason=reason)
+    kept = fields.filter(pl.col("reason").is_null()).select(
         *further, "user_id", "session_id", pl.col("_canonical").alias("platform"),
         pl.col("_time").alias("activity_time"), "activity_type",
     )  # fmt: skip
+    rejected = fields.filter(pl.col("reason").is_not_null()).select(*further, "reason")
     return Judgement(kept, rejected, names.counts)
-
-
-def _trimmed(records: pl.DataFrame, *, plain: bool) -> pl.DataFrame:
-    if not plain:
-        return records.with_columns(pl.col(COLUMNS).str.strip_chars())
-    # Looking is cheaper than trimming: in plain text a space is all that there can be to trim.
-    looks = records.select((pl.col(COLUMNS).str.starts_with(" ") | pl.col(COLUMNS).str.ends_with(" ")).any())
-    padded = [name for name, found in zip(COLUMNS, looks.row(0), strict=True) if found] if records.height else []
-    return records.with_columns(pl.col(padded).str.strip_chars()) if padded else records
 
 
 class _PlatformNames(NamedTuple):
@@ -258,18 +258,14 @@ def _platform_names(fields: pl.DataFrame, platforms: Platforms) -> _PlatformName
     return _PlatformNames(canonical, counts)
 
 
-def _rules(*, plain: bool) -> list[tuple[pl.Expr, Reason]]:
-    """What breaks each rule, by descending precedence."""
-    rules: list[tuple[pl.Expr, Reason]] = [
-        (pl.col("user_id") == "", Reason.MISSING_USER_ID),
-        (pl.col("session_id") == "", Reason.MISSING_SESSION_ID),
-        (pl.col("platform") == "", Reason.MISSING_PLATFORM),
-        (pl.col("_canonical").is_null(), Reason.UNKNOWN_PLATFORM),
-        (pl.col("activity_time") == "", Reason.MISSING_ACTIVITY_TIME),
-        (pl.col("_time").is_null(), Reason.BAD_ACTIVITY_TIME),
-        (pl.col("activity_type") == "", Reason.MISSING_ACTIVITY_TYPE),
-    ]
-    if not plain:
-        control = pl.any_horizontal(pl.col(COLUMNS).str.contains(r"\p{Cc}"))
-        rules.insert(0, (control, Reason.CONTROL_CHARACTER))
-    return rules
+_RULES: list[tuple[pl.Expr, Reason]] = [
+    (pl.any_horizontal(pl.col(COLUMNS).str.contains(r"\p{Cc}")), Reason.CONTROL_CHARACTER),
+    (pl.col("user_id") == "", Reason.MISSING_USER_ID),
+    (pl.col("session_id") == "", Reason.MISSING_SESSION_ID),
+    (pl.col("platform") == "", Reason.MISSING_PLATFORM),
+    (pl.col("_canonical").is_null(), Reason.UNKNOWN_PLATFORM),
+    (pl.col("activity_time") == "", Reason.MISSING_ACTIVITY_TIME),
+    (pl.col("_time").is_null(), Reason.BAD_ACTIVITY_TIME),
+    (pl.col("activity_type") == "", Reason.MISSING_ACTIVITY_TYPE),
+]
+"""What breaks each rule, by descending precedence."""

@@ -12,17 +12,18 @@ from typing import NamedTuple
 
 from uda_assets.catalogue import fingerprint
 from uda_assets.contract import Platforms
-from uda_assets.errors import DropRejected, DropUnreadable, UdaError
+from uda_assets.errors import DropBusy, DropRejected, DropUnreadable
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, convert
 from uda_assets.lake import MANIFEST, DropManifest, Lake, Rejection, write_json
 from uda_assets.settings import ErrorMode, Settings
 
 
 class ConversionReport(NamedTuple):
-    """What a run converted, and what it rejected whole."""
+    """What a run converted, what it rejected whole, and what it put off because it was just changing, and why."""
 
     converted: list[DropManifest]
     rejected: dict[str, Rejection]
+    put_off: dict[str, str]
 
 
 def convert_drops(
@@ -35,36 +36,46 @@ def convert_drops(
     """Convert and commit drops; the caller holds the lake's lock.
 
     With ``fail_fast`` nothing is committed unless every drop is without fault; otherwise each drop is committed as it
-    is done, and what cannot be read or is malformed beyond ``max_reject_ratio`` is entered in the ledger.
+    is done, what cannot be read or is malformed beyond ``max_reject_ratio`` is entered in the ledger, and what vanishes
+    or keeps changing meanwhile stays pending.
 
     Raises:
-        MalformedRecord, DropRejected: In ``fail_fast`` mode, for the first fault.
+        MalformedRecord, DropRejected, DropBusy: In ``fail_fast`` mode, for the first fault.
 
     """
     run = _convert_all_or_nothing if settings.error_mode is ErrorMode.FAIL_FAST else _convert_each
     converted: list[DropManifest] = []
     rejected: dict[str, Rejection] = {}
+    put_off: dict[str, str] = {}
     for drop, outcome in run(lake, list(drops), platforms, settings):
         if isinstance(outcome, DropManifest):
             converted.append(outcome)
+        elif isinstance(outcome, DropBusy):
+            put_off[drop] = str(outcome)
         else:
             rejected[drop] = outcome
         if on_drop:
             on_drop(drop)
     _update_ledger(lake, converted, rejected)
-    return ConversionReport(converted, rejected)
+    return ConversionReport(converted, rejected, put_off)
+
+
+_Outcome = DropManifest | Rejection | DropBusy
 
 
 def _convert_each(
     lake: Lake, drops: list[str], platforms: Platforms, settings: Settings
-) -> Iterator[tuple[str, DropManifest | Rejection]]:
+) -> Iterator[tuple[str, _Outcome]]:
     # One large drop is read by several threads, many small ones by one thread each.
     at_once = min(settings.threads, len(drops)) or 1
     threads = max(1, settings.threads // at_once)
 
-    def one(drop: str) -> tuple[str, DropManifest | Rejection]:
+    def one(drop: str) -> tuple[str, _Outcome]:
         with lake.stage() as staged:
-            outcome = _stage(lake, drop, platforms, settings, staged, threads)
+            try:
+                outcome = _stage(lake, drop, platforms, settings, staged, threads)
+            except DropBusy as busy:
+                return drop, busy
             if isinstance(outcome, DropManifest):
                 lake.commit_drop(staged, drop)
             return drop, outcome
@@ -81,7 +92,7 @@ def _convert_each(
 
 def _convert_all_or_nothing(
     lake: Lake, drops: list[str], platforms: Platforms, settings: Settings
-) -> Iterator[tuple[str, DropManifest | Rejection]]:
+) -> Iterator[tuple[str, _Outcome]]:
     with ExitStack() as stages:
         ready: list[tuple[Path, DropManifest]] = []
         for drop in drops:
@@ -98,31 +109,44 @@ def _convert_all_or_nothing(
 def _stage(
     lake: Lake, drop: str, platforms: Platforms, settings: Settings, staged: Path, threads: int
 ) -> DropManifest | Rejection:
-    """Convert a drop below ``staged``; a file that changes meanwhile is read again."""
-    source = lake.source(drop)
+    """Convert a drop below ``staged``; a file that changes meanwhile is read again, whatever reading it gave.
+
+    Raises:
+        DropBusy: It keeps changing, or has vanished.
+
+    """
     for _ in range(3):
         version = lake.version(drop)
-        mark = fingerprint(version.content, platforms)
-        data = staged / "data"
         try:
-            done = convert(
-                source,
-                drop,
-                data,
-                staged / "quarantine.parquet",
-                platforms,
-                threads=threads,
-                fail_fast=settings.error_mode is ErrorMode.FAIL_FAST,
-                spill=staged,
-            )
-        except DropUnreadable as error:
-            return _rejection(version.content, mark, settings, error.reason, error.advice)
-        if lake.is_still(drop, version):
-            break
-        shutil.rmtree(data)
-    else:
-        raise UdaError(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")
-    content = version.content
+            outcome = _stage_version(lake, drop, version.content, platforms, settings, staged, threads)
+        except Exception:
+            # Reading a file that shrinks can fail in any way.
+            if lake.is_still(drop, version):
+                raise
+        else:
+            if lake.is_still(drop, version):
+                return outcome
+        shutil.rmtree(staged / "data", ignore_errors=True)
+    raise DropBusy(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")
+
+
+def _stage_version(
+    lake: Lake, drop: str, content: str, platforms: Platforms, settings: Settings, staged: Path, threads: int
+) -> DropManifest | Rejection:
+    data, mark = staged / "data", fingerprint(content, platforms)
+    try:
+        done = convert(
+            lake.source(drop),
+            drop,
+            data,
+            staged / "quarantine.parquet",
+            platforms,
+            threads=threads,
+            fail_fast=settings.error_mode is ErrorMode.FAIL_FAST,
+            spill=staged,
+        )
+    except DropUnreadable as error:
+        return _rejection(content, mark, settings, error.reason, error.advice)
     if done.reject_ratio > settings.max_reject_ratio:
         return _too_malformed(done, content, mark, settings)
     manifest = _manifest(done, drop, content, mark, platforms)

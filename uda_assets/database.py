@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,12 +59,24 @@ def parquet_relation(base: Path, files: Iterable[_Located], empty: str, *, filen
         filename: Whether to add each row's file as a column of that name.
 
     """
-    paths = ", ".join(literal(base / file.path) for file in files)
-    if not paths:
-        return empty_relation(empty)
-    options = "hive_partitioning = true, hive_types = {'platform': VARCHAR}" + (", filename = true" if filename else "")
-    # As a query of its own: DuckDB cannot tell the columns of two bare read_parquet in one join apart.
-    return f"(SELECT * FROM read_parquet([{paths}], {options}))"
+    paths = [base / file.path for file in files]
+    return f"(SELECT {_WITH_PLATFORM} FROM {parquet_files(paths, filename=filename)})" if paths else (
+        empty_relation(empty)
+    )  # fmt: skip
+
+
+# DuckDB's own reading of Hive-style paths looks at all of a path, and so at what drops and the data root are called.
+# The file's name is the same for all rows of a vector, so that this costs next to nothing.
+_WITH_PLATFORM = "*, url_decode(regexp_extract(filename, '/platform=([^/]*)/[^/]*$', 1)) AS platform"
+
+
+def parquet_files(paths: Iterable[Path], *, filename: bool = False) -> str:
+    """Parquet files as a relation of what is in them, and nothing else: names are neither patterns nor partitions."""
+    names = ", ".join(literal(_PATTERN.sub(r"[\g<0>]", str(path))) for path in paths)
+    return f"read_parquet([{names}], hive_partitioning = false{', filename = true' if filename else ''})"
+
+
+_PATTERN = re.compile(r"[*?[]")
 
 
 def empty_relation(columns: str) -> str:

@@ -26,6 +26,10 @@ class DropUnreadable(UdaError):
         self.advice = advice
 
 
+class DropBusy(UdaError):
+    """A drop that vanished or kept changing while it was to be read; it stays pending."""
+
+
 class MalformedRecord(UdaError):
     """The first malformed record of a ``fail_fast`` run."""
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import socket
+import stat as modes
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -24,7 +26,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from uda_assets.errors import UdaError
+from uda_assets.errors import DropBusy, UdaError
 from uda_assets.faults import Killed, passed
 
 MANIFEST = "_manifest.json"
@@ -32,6 +34,10 @@ MANIFEST_VERSION = 1
 SESSIONS_VERSION = 2
 DROP_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 _UNFINISHED_SUFFIXES = (".part", ".tmp")
+# What of a drop's name cannot be in the name of its converted form: a directory called like the converted form of
+# another drop, the backslash that DuckDB takes for a separator, and what looks like one of these written otherwise.
+_ESCAPED = re.compile(r"\\|\.(?=parquet/)|%(?=(?:25)*(?:5C|2Eparquet/))")
+_LONGEST_NAME = 255 - len(".parquet")
 RACY_NANOSECONDS = 2_000_000_000
 """A file changed less than this long before it was read may change again within the clock's resolution."""
 
@@ -179,6 +185,13 @@ class Version(msgspec.Struct, frozen=True, gc=False):
     racy: bool = False
 
 
+class Contents(NamedTuple):
+    """What is in files: SHA-256 by drop, and why it could not be told for the others."""
+
+    hashes: dict[str, str]
+    unreadable: dict[str, str]
+
+
 class Selection(NamedTuple):
     """Which files below ``datasets`` are seen as drops.
 
@@ -218,6 +231,20 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     published: bool = True
 
 
+class Listing(NamedTuple):
+    """What is below ``datasets``.
+
+    Attributes:
+        drops: The drops by name in ascending order, with their stat.
+        inaccessible: Files that cannot be drops under their names, and directories that cannot be listed: by name, as
+            far as that can be shown, a short code, and what is wrong and what to do.
+
+    """
+
+    drops: dict[str, os.stat_result]
+    inaccessible: dict[str, tuple[str, str]]
+
+
 def signature(stat: os.stat_result) -> Signature:
     """What a file's stat says of its content: a file with the same signature is taken to be unchanged."""
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
@@ -255,10 +282,30 @@ class Lake:
 
     def drops(self) -> dict[str, os.stat_result]:
         """The drops that are there, by name in ascending order, with their stat; costs no reading."""
-        found = _walk(self.datasets, "") if self.datasets.is_dir() else ()
+        return self.listing().drops
+
+    def inaccessible(self) -> dict[str, tuple[str, str]]:
+        """Files that cannot be drops under their names, and directories that cannot be listed; see :class:`Listing`."""
+        return self.listing().inaccessible
+
+    def listing(self) -> Listing:
+        """What is below ``datasets``, as of now."""
+        listing = Listing({}, {})
+        for name, stat in self._listing():
+            if isinstance(stat, str):
+                told = "unreadable", f"it cannot be listed ({stat}); make it readable"
+                listing.inaccessible[printable_name(name)] = told
+            elif fault := _name_fault(name):
+                listing.inaccessible[printable_name(name)] = ("bad_name", fault)
+            else:
+                listing.drops[name] = stat
+        return listing
+
+    def _listing(self) -> list[_Listed]:
+        found: Iterable[_Listed] = _walk(self.datasets, "") if self.datasets.is_dir() else ()
         if self._selection != EVERYTHING:
-            found = ((drop, stat) for drop, stat in found if self._selection.takes(drop, stat))
-        return dict(sorted(found))
+            found = ((name, stat) for name, stat in found if isinstance(stat, str) or self._selection.takes(name, stat))
+        return sorted(found, key=lambda listed: listed[0])
 
     def source(self, drop: str) -> Path:
         """The raw file of a drop."""
@@ -266,39 +313,52 @@ class Lake:
 
     def parquet_dir(self, drop: str) -> Path:
         """Where a drop's converted records are."""
-        return self.parquets / f"{drop}.parquet"
+        return self.parquets / f"{_escaped(drop)}.parquet"
 
     def quarantine_file(self, drop: str) -> Path:
         """Where a drop's malformed records are."""
-        return self.quarantine / f"{drop}.parquet"
+        return self.quarantine / f"{_escaped(drop)}.parquet"
 
     def files_of(self, manifest: DropManifest) -> list[str]:
         """The part files of a committed drop and its quarantine; making a Path for each of thousands takes too long."""
-        name = f"{manifest.drop}.parquet"
+        name = f"{_escaped(manifest.drop)}.parquet"
         parts = [f"{self.parquets}/{name}/{file.path}" for file in manifest.files]
         return [*parts, f"{self.quarantine}/{name}"]
 
-    def content_hashes(self, drops: dict[str, os.stat_result]) -> dict[str, str]:
-        """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again."""
+    def contents(self, drops: dict[str, os.stat_result]) -> Contents:
+        """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again.
+
+        A drop that vanished since it was listed is in neither part of the answer.
+        """
         known = self._known_versions()
-        versions = {drop: self._version(drop, stat, known.get(drop)) for drop, stat in drops.items()}
+        versions: dict[str, Version] = {}
+        unreadable: dict[str, str] = {}
+        for drop, stat in drops.items():
+            try:
+                versions[drop] = self._version(drop, stat, known.get(drop))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                unreadable[drop] = error.strerror or str(error)
         trusted = {drop: version for drop, version in versions.items() if not version.racy}
         if trusted != known:
-            write_json(self._internal / "catalogue.json", trusted)
+            # Only to save work the next time; a reader of a data root may be allowed to read alone.
+            with suppress(UdaError, OSError):
+                write_json(self._internal / "catalogue.json", trusted)
         self._versions = trusted
-        return {drop: version.content for drop, version in versions.items()}
+        return Contents({drop: version.content for drop, version in versions.items()}, unreadable)
 
     def version(self, drop: str) -> Version:
         """What is in a drop now.
 
         Raises:
-            UdaError: It is gone, or cannot be read.
+            DropBusy: It is gone, or cannot be read.
 
         """
         try:
             return self._version(drop, self.source(drop).stat(), self._versions.get(drop))
         except OSError as error:
-            raise UdaError(f"drop {drop!r} cannot be read: {error.strerror}") from None
+            raise DropBusy(f"drop {drop!r} cannot be read: {error.strerror}; deliver it again") from None
 
     def is_still(self, drop: str, version: Version) -> bool:
         """Whether nothing has changed a drop since; where its stat alone cannot tell, it is hashed again."""
@@ -311,11 +371,11 @@ class Lake:
         path = self._internal / "catalogue.json"
         try:
             mark = signature(path.stat())
-            if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
-                _VERSIONS[str(path)] = mark, read_json(path, dict[str, Version]) or {}
-            return _VERSIONS[str(path)][1]
-        except (OSError, UdaError):
+        except OSError:
             return {}
+        if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
+            _VERSIONS[str(path)] = mark, _undamaged(path, dict[str, Version]) or {}
+        return _VERSIONS[str(path)][1]
 
     def _version(self, drop: str, stat: os.stat_result, known: Version | None) -> Version:
         """The caution about files changed only just before they were hashed is git's ("racy git")."""
@@ -327,10 +387,7 @@ class Lake:
 
     def examined(self) -> Examined | None:
         """What was last found to need nothing; None where that is not known."""
-        try:
-            return read_json(self._internal / "examined.json", Examined)
-        except UdaError:
-            return None
+        return _undamaged(self._internal / "examined.json", Examined)
 
     def write_examined(self, examined: Examined) -> None:
         """Note what needs nothing."""
@@ -352,8 +409,13 @@ class Lake:
             temporary.write_bytes(msgspec.msgpack.encode(value))
 
     def archive_drop(self, drop: str, expected: Signature, content: str) -> bool:
-        """Move a raw file below ``archive``, unless it is another one by now; an older archived version stays too."""
+        """Move a raw file below ``archive``, unless it is another one by now; an older archived version stays too.
+
+        Where a directory of this name was archived, or a file that is called like a directory of this drop, it stays.
+        """
         source, target = self.source(drop), self.archive / drop
+        if target.is_dir() or any(parent.is_file() for parent in target.parents):
+            return False
         if target.exists() and (older := hash_file(target)) != content:
             target.replace(target.with_name(f"{target.name}.{older[:12]}"))
         make_dir(target.parent)
@@ -371,11 +433,26 @@ class Lake:
     # -- manifests -----------------------------------------------------------------------------------------------
 
     def manifests(self) -> dict[str, DropManifest]:
-        """The committed drops, by name."""
+        """The committed drops, by name.
+
+        A drop whose manifest is damaged is as good as not committed, and converted again.
+
+        Raises:
+            UdaError: Its raw file is not there any more.
+
+        """
         if self._held is not None:
             return self._held
         self._recall_manifests()
-        found = _walk_manifests(self.parquets) if self.parquets.is_dir() else ()
+        found, damaged = _walk_manifests(self.parquets) if self.parquets.is_dir() else ([], [])
+        if damaged:
+            sources = {str(self.parquet_dir(drop)) for drop in self.drops()}
+            for directory in damaged:
+                if directory not in sources:
+                    raise UdaError(
+                        f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
+                        f"drop again below {self.datasets}, or remove {directory} to go on without it"
+                    )
         manifests = {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
         if self._locked:
             self._held = manifests
@@ -396,10 +473,24 @@ class Lake:
 
     def manifest(self, drop: str) -> DropManifest | None:
         """The manifest of one drop, if it is committed."""
-        return read_json(self.parquet_dir(drop) / MANIFEST, DropManifest)
+        try:
+            manifest = read_json(self.parquet_dir(drop) / MANIFEST, DropManifest)
+        except UdaError:
+            return self.manifests().get(drop)
+        # Names such as ./a.csv lead to another drop's files.
+        return manifest if manifest and manifest.drop == drop else None
+
+    def is_whole(self, manifest: DropManifest) -> bool:
+        """Whether all files of a committed drop are there."""
+        try:
+            return all(modes.S_ISREG(os.stat(path).st_mode) for path in self.files_of(manifest))  # noqa: PTH116
+        except OSError:
+            return False
 
     def sessions_manifest(self) -> SessionsManifest | None:
-        """Which sessions files count; None where sessions were never built, or by an older version of this program.
+        """Which sessions files count; None where they are to be built anew.
+
+        So it is at first, after an older version of this program, and where the manifest is damaged.
 
         Raises:
             UdaError: A newer version of this program built them.
@@ -408,7 +499,7 @@ class Lake:
         path = self.sessions / MANIFEST
         if not _is_of_version(path, SESSIONS_VERSION):
             return None
-        return read_json(path, SessionsManifest)
+        return _undamaged(path, SessionsManifest)
 
     def published_generation(self) -> int | None:
         """The generation of the sessions that the published warehouse refers to, if any was published."""
@@ -417,15 +508,27 @@ class Lake:
 
     def publication(self) -> PublicationManifest | None:
         """What was last published, if anything was."""
-        return read_json(self.results / MANIFEST, PublicationManifest)
+        return _undamaged(self.results / MANIFEST, PublicationManifest)
 
     def write_publication(self, publication: PublicationManifest) -> None:
         """Say what is published."""
         write_json(self.results / MANIFEST, publication)
 
     def ledger(self) -> Ledger:
-        """Rejections and forgotten drops."""
-        return read_json(self._internal / "ledger.json", Ledger) or Ledger()
+        """Rejections and forgotten drops.
+
+        Raises:
+            UdaError: The file is damaged, which only a person can mend: nothing else tells what was forgotten.
+
+        """
+        path = self._internal / "ledger.json"
+        try:
+            return read_json(path, Ledger) or Ledger()
+        except UdaError:
+            raise UdaError(
+                f"{path} is damaged; remove it, then `uda forget` again the drops that were forgotten and whose raw "
+                "files are still there"
+            ) from None
 
     def write_ledger(self, ledger: Ledger) -> None:
         """Replace the ledger."""
@@ -570,26 +673,78 @@ def _acquire(descriptor: int, path: Path, timeout: float) -> None:
             time.sleep(0.05)
 
 
-def _walk(directory: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(directory) as entries:
+_Listed = tuple[str, os.stat_result | str]
+"""A file that is named like a drop and its stat, or a directory that cannot be listed and why."""
+
+
+def _walk(directory: Path, prefix: str) -> Iterator[_Listed]:
+    try:
+        entries = os.scandir(directory)
+    except FileNotFoundError:
+        return  # it went since its parent was listed
+    except OSError as error:
+        yield prefix, error.strerror or str(error)
+        return
+    with entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED_SUFFIXES):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.name.lower().endswith(DROP_SUFFIXES) and entry.is_file():
-                yield f"{prefix}{entry.name}", entry.stat()
+            elif entry.name.lower().endswith(DROP_SUFFIXES) and (stat := _stat_of_file(entry)):
+                yield f"{prefix}{entry.name}", stat
 
 
-def _walk_manifests(directory: Path | str) -> Iterator[DropManifest]:
+def _stat_of_file(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None for what is no file, a link to none or to itself, and what vanished since it was listed."""
+    try:
+        return entry.stat() if entry.is_file() else None
+    except OSError:
+        return None
+
+
+def _name_fault(drop: str) -> str | None:
+    """What keeps a file from being a drop under its name."""
+    try:
+        length = len(drop.rpartition("/")[2].encode())
+    except UnicodeEncodeError:
+        return "its name is not UTF-8; rename it"
+    if length > _LONGEST_NAME:
+        return f"its name has {length} bytes, at most {_LONGEST_NAME} can be; rename it"
+    return None
+
+
+def printable_name(drop: str) -> str:
+    r"""A file name as text: bytes that are not UTF-8 as ``\xff``."""
+    return os.fsencode(drop).decode(errors="backslashreplace")
+
+
+def _escaped(drop: str) -> str:
+    """A drop's name as its converted form has it: percent-encoded where it could be taken for something else."""
+    if "%" not in drop and "\\" not in drop and ".parquet/" not in drop:
+        return drop
+    return _ESCAPED.sub(lambda match: f"%{ord(match.group()):02X}", drop)
+
+
+def _walk_manifests(directory: Path | str) -> tuple[list[DropManifest], list[str]]:
+    """The manifests below a directory, and the directories whose manifest is damaged."""
+    found: list[DropManifest] = []
+    damaged: list[str] = []
     with os.scandir(directory) as entries:
         inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     for path in inner:
-        manifest = _manifest_in(path)
+        try:
+            manifest = _manifest_in(path)
+        except UdaError:
+            damaged.append(path)
+            continue
         if manifest:
-            yield manifest
+            found.append(manifest)
         else:
-            yield from _walk_manifests(path)
+            further = _walk_manifests(path)
+            found += further[0]
+            damaged += further[1]
+    return found, damaged
 
 
 def _manifest_in(directory: str) -> DropManifest | None:
@@ -671,13 +826,21 @@ def _is_of_version(path: Path, version: int) -> bool:
         UdaError: It is of a newer version.
 
     """
-    found = read_json(path, _Versioned)
+    found = _undamaged(path, _Versioned)
     if found and found.version > version:
         raise UdaError(
             f"{path} was written by a newer version of uda_assets (format {found.version}, this one reads up to "
             f"{version}); use that version, or another data root"
         )
     return found is not None and found.version == version
+
+
+def _undamaged(path: Path, kind: type[T]) -> T | None:
+    """A JSON file as ``kind``; None where it is not there, or damaged and to be made anew."""
+    try:
+        return read_json(path, kind)
+    except UdaError:
+        return None
 
 
 def read_json(path: Path, kind: type[T]) -> T | None:
@@ -689,7 +852,7 @@ def read_json(path: Path, kind: type[T]) -> T | None:
     """
     try:
         content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     try:
         return msgspec.json.decode(content, type=kind)

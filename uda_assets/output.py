@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from uda_assets.errors import UsageError
+from uda_assets.errors import UdaError, UsageError
 from uda_assets.lake import replacing
 
 
@@ -32,6 +32,8 @@ def say(message: str) -> None:
 
 def print_table(frame: pl.DataFrame, form: Format) -> None:
     """A table on stdout, in UTF-8 whatever the locale, as it would be in a file."""
+    if sys.stdout is None:
+        raise UdaError("stdout is closed; name a file by --output")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(_render(frame, form))
@@ -51,15 +53,24 @@ def output_kind(path: Path) -> str:
 
 
 def write_table(frame: pl.DataFrame, path: Path, form: Format | None = None) -> None:
-    """A table in a file, whole or not at all; its kind is ``form`` or follows from the name."""
+    """A table in a file, whole or not at all; its kind is ``form`` or follows from the name.
+
+    A device or a pipe is written to; a link stays one.
+    """
     kind = form.value if form else output_kind(path)
-    with replacing(path) as temporary:
-        if kind == "parquet":
-            frame.write_parquet(temporary)
-        elif kind == "csv":
-            frame.write_csv(temporary)
-        else:
-            temporary.write_text(_render(frame, Format(kind)), encoding="utf-8")
+    buffer = io.BytesIO()
+    if kind == "parquet":
+        frame.write_parquet(buffer)
+    else:
+        buffer.write(_render(frame, Format(kind)).encode())
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(buffer.getvalue())
+            return
+        with replacing(path.resolve()) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+    except (OSError, RuntimeError) as error:
+        raise UdaError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _render(frame: pl.DataFrame, form: Format) -> str:

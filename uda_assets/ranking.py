@@ -36,14 +36,6 @@ class Window(NamedTuple):
         return " AND ".join(parts) or "true"
 
 
-MERGE_RECORDS = """
-    SELECT platform, user_id, session_id,
-           min(activity_time) AS started_at, max(activity_time) AS ended_at, count(*) AS events
-    FROM {records} GROUP BY platform, user_id, session_id
-"""
-"""One row a session, from records."""
-
-
 def count_sessions(sessions: str, window: Window) -> str:
     """SQL for sessions by platform and user, from a relation in ``SESSION_SCHEMA``."""
     return (

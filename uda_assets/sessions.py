@@ -23,6 +23,7 @@ import duckdb
 import msgspec
 
 from uda_assets.database import RECORD_COLUMNS, empty_relation, literal, parquet_relation, working_database
+from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.lake import (
     MANIFEST,
@@ -90,6 +91,7 @@ def merge_sessions(lake: Lake, settings: Settings) -> Merge:
         _remove_unnamed(lake, usable)
         return Merge(usable, [], [], rebuilt=False)
     with lake.stage() as staged, working_database(settings, staged / "spill") as connection:
+        _require_whole(lake, [manifests[name] for name in added])
         change = _Change(lake, connection, before, {name: manifests[name] for name in added}, removed)
         parts = [change.platform(platform) for platform in change.platforms()]
     merged = _manifest(before, parts, drops, sum(manifest.kept for manifest in manifests.values()))
@@ -99,6 +101,15 @@ def merge_sessions(lake: Lake, settings: Settings) -> Merge:
     passed("sessions: committed")
     _remove_unnamed(lake, merged)
     return Merge(merged, added, removed, rebuilt=usable is None)
+
+
+def _require_whole(lake: Lake, manifests: Iterable[DropManifest]) -> None:
+    for manifest in manifests:
+        if not lake.is_whole(manifest):
+            raise UdaError(
+                f"converted files of drop {manifest.drop!r} are missing; deliver it again, or `uda forget` it to go on "
+                "without it"
+            )
 
 
 def sessions_relation(lake: Lake, manifest: SessionsManifest | None, columns: str = SESSIONS) -> str:
@@ -202,12 +213,17 @@ class _Change:
     # -- contributions ---------------------------------------------------------------------------------------------
 
     def _write_contributions(self, platform: str) -> list[Segment]:
-        """A segment for all new drops, and one for each that is large."""
+        """A segment for all new drops, and one for each that is large or oddly named."""
         names = [name for name in self._added if self._parts(name, platform)]
-        large = [name for name in names if self._added[name].kept > _LARGE_DROP]
+        large = [name for name in names if self._is_apart(name)]
         small = [name for name in names if name not in large]
         groups = [[name] for name in large] + ([small] if small else [])
         return [self._write_group(platform, group) for group in groups]
+
+    def _is_apart(self, drop: str) -> bool:
+        """Whether a drop is large, or its name cannot be told from that of its directory."""
+        directory = self._lake.parquets / f"{drop}.parquet"
+        return self._added[drop].kept > _LARGE_DROP or self._lake.parquet_dir(drop) != directory
 
     def _parts(self, drop: str, platform: str) -> list[PartFile]:
         """A new drop's files of one platform, by their paths below ``dataset_parquets``."""

@@ -149,11 +149,11 @@ def parse_moment(name: str, value: object) -> datetime | None:
 
 
 _RANGES = {
-    "n": (1, math.inf),
+    "n": (1, 2**63 - 1),
     "max_reject_ratio": (0, 1),
     "threads": (1, 1024),
     "lock_timeout": (0, math.inf),
-    "max_drops_per_run": (0, math.inf),
+    "max_drops_per_run": (0, 2**63 - 1),
     "settle_seconds": (0, math.inf),
 }
 
@@ -162,13 +162,18 @@ def _check_ranges(settings: Settings, spelled: Mapping[str, str]) -> None:
     for name, (least, most) in _RANGES.items():
         value = getattr(settings, name)
         if not least <= value <= most:  # so that a NaN is none of them
-            allowed = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+            allowed = f"from {least} to {most}" if most < 2**63 - 1 else (
+                f"at least {least}" if not value > most else f"at most {most}"
+            )  # fmt: skip
             raise UsageError(f"{spelled[name]} must be {allowed}, not {value}")
     try:
-        date.fromisoformat(settings.daily_start)
+        # The basic form and weeks are dates to Python, and none to Dagster.
+        is_day = date.fromisoformat(settings.daily_start).isoformat() == settings.daily_start
     except ValueError:
+        is_day = False
+    if not is_day:
         name, value = spelled["daily_start"], settings.daily_start
-        raise UsageError(f"{name} must be a date like 2026-01-31, not {value!r}") from None
+        raise UsageError(f"{name} must be a date like 2026-01-31, not {value!r}")
     if settings.since and settings.until and settings.since >= settings.until:
         since, until = (f"{spelled[name]} ({getattr(settings, name)})" for name in ("since", "until"))
         raise UsageError(f"{since} must be before {until}")

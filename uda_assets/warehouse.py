@@ -15,7 +15,7 @@ import polars as pl
 
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import LEADERBOARD_SCHEMA, QUARANTINE_SCHEMA
-from uda_assets.database import configure, literal, working_database
+from uda_assets.database import configure, parquet_files, working_database
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.lake import Lake, PublicationManifest, SessionsManifest, replacing
@@ -151,7 +151,7 @@ def daily_result(lake: Lake, day: date) -> tuple[Path, Path]:
 def _fill_daily(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     """The leaderboards of all days that were published, as one table."""
     files = sorted((lake.results / "daily").glob(f"{RESULT_NAME}_*.parquet"))
-    days = [pl.read_parquet(path).select(_day_of(path), pl.all()) for path in files]
+    days = [pl.read_parquet(path, glob=False).select(_day_of(path), pl.all()) for path in files]
     schema = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
     table = pl.concat([schema.to_frame(), *days]).to_arrow()
     connection.register("days", table)
@@ -181,14 +181,16 @@ def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
     if not paths:
         columns = "NULL::VARCHAR AS drop, NULL::BIGINT AS line, NULL::VARCHAR AS reason, NULL::VARCHAR AS raw"
         return f"(SELECT {columns} LIMIT 0)"
-    return f"read_parquet([{', '.join(map(literal, paths))}], hive_partitioning = false)"
+    return parquet_files(paths)
 
 
 def read_quarantine(lake: Lake, drop: str | None = None) -> pl.DataFrame:
     """The quarantined records of one drop or of all, in ``QUARANTINE_SCHEMA``, by drop and line."""
     names = [drop] if drop else sorted(lake.manifests())
     frames = [
-        pl.read_parquet(path, hive_partitioning=False) for path in map(lake.quarantine_file, names) if path.exists()
+        pl.read_parquet(path, glob=False, hive_partitioning=False)
+        for path in map(lake.quarantine_file, names)
+        if path.exists()
     ]
     return pl.concat([QUARANTINE_SCHEMA.to_frame(), *frames]).sort("drop", "line")
 

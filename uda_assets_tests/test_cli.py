@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 SAMPLE = Path(__file__).parents[1] / "data/datasets/sample.csv"
@@ -69,7 +71,8 @@ def test_drops_quarantine_and_forget(tmp_path: Path) -> None:
     [
         (["inspector", "--filepath", "absent.csv"], 1, "absent.csv does not exist"),
         (["inspector", "--filepath", "."], 1, "is a directory"),
-        (["inspector", "--filepath", "empty.csv"], 1, "no header"),
+        (["inspector", "--filepath", "empty.csv"], 1, "empty.csv: no_header"),
+        (["converter", "--filepath", "empty.csv"], 1, "empty.csv: no_header"),
         (["inspector", "--filepath", "empty.csv", "--n", "0"], 2, "n must be at least 1"),
         (["inspector", "--filepath", "empty.csv", "--n", "many"], 2, "--n"),
         (["inspector", "--filepath", "empty.csv", "--mode", "xml"], 2, "xml"),
@@ -97,6 +100,94 @@ def test_wrong_use_and_bad_data_are_said_in_one_line(
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv", "empty.csv"]
+
+
+def _shell(command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    script = command.replace("uda ", f"{sys.executable} -m uda_assets ")
+    return subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, cwd=cwd, timeout=60, check=False,
+        env=os.environ | {"UDA_DATA_ROOT": str(cwd / "root")} | environment,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def odd_files(tmp_path: Path) -> Path:
+    shutil.copy(SAMPLE, tmp_path / "s.csv")
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    (tmp_path / "gone.csv").symlink_to("nowhere")
+    pl.DataFrame({"platform": ["iOS"], "user_id": [1]}).write_parquet(tmp_path / "other.parquet")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "complaint"),
+    [
+        ("inspector --filepath pipe.csv", 1, "pipe.csv is not a regular file"),
+        ("inspector --filepath pipe.csv --mode parquet", 1, "pipe.csv is not a regular file"),
+        ("converter --filepath pipe.csv", 1, "pipe.csv is not a regular file"),
+        ("converter --filepath loop.csv", 1, "loop.csv does not exist"),
+        ("converter --filepath gone.csv", 1, "gone.csv does not exist"),
+        ("inspector --filepath s.csv --mode parquet", 1, "s.csv is not a converted drop: "),
+        ("inspector --filepath empty --mode parquet", 1, "empty is not a converted drop: "),
+        ("inspector --filepath other.parquet --mode parquet", 1, "no column user_id of text"),
+        (f"inspector --filepath s.csv --n {2**127}", 2, f"n must be at most {2**63 - 1}"),
+        ("inspector --filepath s.csv --output /proc/x.csv", 1, "/proc/x.csv cannot be written"),
+        ("inspector --filepath s.csv --output loop.csv", 1, "loop.csv cannot be written"),
+        ("inspector --filepath s.csv >&-", 1, "stdout is closed"),
+        ("leaderboard --output .csv/", 2, "--output"),
+        ("converter --data-root empty", 1, "empty"),
+    ],
+)
+def test_odd_files_and_streams_are_said_in_one_line(odd_files: Path, command: str, code: int, complaint: str) -> None:
+    before = sorted(odd_files.iterdir())
+    done = _shell(f"uda {command}", odd_files)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert sorted(odd_files.iterdir()) == before
+
+
+def test_a_device_or_pipe_is_written_to_and_a_link_stays_one(odd_files: Path) -> None:
+    (odd_files / "link.csv").symlink_to("target.csv")
+    os.mkfifo(odd_files / "out.csv")
+    inspect = "uda inspector --filepath s.csv --n 1 --format csv"
+    for command in (
+        f"{inspect} --output /dev/stdout",
+        f"cat out.csv & {inspect} --output out.csv; wait",
+        f"{inspect} --output link.csv; cat target.csv",
+    ):
+        done = _shell(command, odd_files)
+        assert done.stdout.startswith("platform,user_id,session_count\nAndroid,"), (command, done.stderr)
+    assert (odd_files / "out.csv").is_fifo()
+    assert (odd_files / "link.csv").is_symlink()
+
+
+def test_messages_never_go_to_stdout(odd_files: Path) -> None:
+    done = _shell("uda inspector --filepath absent.csv 2>&-", odd_files)
+    assert (done.returncode, done.stdout) == (1, "")
+    done = _shell("uda inspector --filepath s.csv --n 1 --format csv 2>&-", odd_files)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_a_locale_changes_nothing(odd_files: Path) -> None:
+    (odd_files / "ü.csv").write_text("user_id,session_id,platform,activity_time,activity_type\n"
+                                     '"ü, ""日本""",s,ios,2026-01-01T00:00:00Z,view\n', encoding="utf-8")  # fmt: skip
+    for environment in ({"LC_ALL": "C"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}):
+        done = subprocess.run(
+            [sys.executable, "-m", "uda_assets", "inspector", "--filepath", "ü.csv", "--format", "csv"],
+            capture_output=True, cwd=odd_files, env=os.environ | environment, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode() == 'platform,user_id,session_count\niOS,"ü, ""日本""",1\n'
+
+
+def test_where_nothing_is_pending_it_says_so(tmp_path: Path) -> None:
+    done = uda("converter", root=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no drops are pending below" in done.stderr
 
 
 def test_the_command_line_does_not_import_dagster() -> None:

@@ -138,20 +138,6 @@ def test_records_are_judged_as_the_reference_does(rows: list[dict[str, str]], ke
     assert dict(judged.kept.drop("line").schema) == dict(RECORD_SCHEMA)
 
 
-def test_what_is_known_to_be_plain_is_judged_alike() -> None:
-    rows: list[dict[str, str]] = [
-        {},
-        {"user_id": " u "},
-        {"platform": "  "},
-        {"activity_type": " "},
-        {"platform": "x "},
-    ]
-    careful, plain = (judge(records(*rows), Platforms(), plain=plain) for plain in (False, True))
-    assert plain.kept.equals(careful.kept)
-    assert plain.rejected.equals(careful.rejected)
-    assert plain.spellings == careful.spellings
-
-
 def test_no_records_are_none_and_further_columns_go_through() -> None:
     judged = judge(records(), Platforms())
     assert (judged.kept.height, judged.rejected.height, judged.spellings) == (0, 0, {})
@@ -190,6 +176,18 @@ def test_unknown_platforms_may_be_kept_under_their_normal_form() -> None:
     assert (keeping.resolve(" Smart TV "), keeping.resolve("ios"), keeping.resolve("  ")) == ("smart tv", "iOS", None)
     assert reason_of(keeping, platform="tv") is None
     assert reason_of(keeping, platform=" ") == "missing_platform"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "kept"),
+    [("x" * 246, True), ("x" * 247, False), ("日" * 27, True), ("日" * 28, False), ("/" * 83, False)],
+)
+def test_an_unknown_platform_is_kept_if_it_can_be_a_directory(spelling: str, kept: bool) -> None:
+    assert reference.fits(spelling) is kept
+    assert Platforms(keep_unknown=True).resolve(spelling) == (spelling if kept else None)
+    if not kept:
+        with pytest.raises(ContractError, match="too long"):
+            platforms_from({spelling: []})
 
 
 def test_white_space_is_one_set_everywhere() -> None:

@@ -23,7 +23,8 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def settings(self, **overrides: Any) -> Settings:
         """The settings in force, with what a run config overrides."""
-        return load_settings(**{"data_root": self.data_root, **overrides})
+        with readable_failures():
+            return load_settings(**{"data_root": self.data_root, **overrides})
 
     def open(self) -> Lake:
         """The lake at the data root."""
@@ -31,7 +32,8 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def platforms(self, settings: Settings, further: object = None) -> Platforms:
         """The platform table in force."""
-        return platform_table(settings, further)
+        with readable_failures():
+            return platform_table(settings, further)
 
     @contextmanager
     def writing(self, settings: Settings) -> Iterator[Lake]:
@@ -68,6 +70,6 @@ def readable_failures() -> Iterator[None]:
             "reason": error.reason,
             "raw": error.raw[:1000],
         }
-        raise dg.Failure(str(error), metadata=metadata, allow_retries=False) from error
+        raise dg.Failure(str(error), metadata=metadata, allow_retries=False) from None
     except UdaError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        raise dg.Failure(str(error), allow_retries=False) from None

@@ -1,54 +1,58 @@
 """One block of a drop, from bytes to judged records.
 
-Lines without quotes, and lines whose quotes are all in order, are tokenised by pyarrow, a block at a time. The few
-others (the *odd* lines: stray quotes, bytes that are not UTF-8, quoted fields padded with white space, records of
-several lines) are read one by one with the exact grammar of :mod:`uda_assets.ingest.records`.
+Lines without quotes, and lines whose quotes are all in order, are tokenised by pyarrow, a block at a time; which of the
+records are certainly sound is told over whole columns, and only the others are judged one rule after another. The few
+*odd* lines (stray quotes, bytes that are not UTF-8, quoted fields padded with white space, records of several lines)
+are read one by one with the exact grammar of :mod:`uda_assets.ingest.records`.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from uda_assets.contract import COLUMNS, RECORD_SCHEMA, Platforms, Reason, judge
+from uda_assets.contract import COLUMNS, Platforms, Reason, judge
+from uda_assets.ingest.certify import KEPT_SCHEMA, TOKEN_TYPES, certify
 from uda_assets.ingest.header import Header
+from uda_assets.ingest.lines import (
+    Lines,
+    Offsets,
+    count,
+    exotic_bytes,
+    find_lines,
+    is_text,
+    join_lines,
+    odd_lines,
+    quotes_in_order,
+)
 from uda_assets.ingest.records import LookAhead, Scan, decode, is_blank, is_utf8, printable_raw, scan
 from uda_assets.ingest.source import Source
 
-Offsets = npt.NDArray[np.int64]
-
 LINE_REASON_RAW = pl.Schema({"line": pl.Int64, "reason": pl.String, "raw": pl.String})
 """Quarantined records of a block or drop, before the drop's name is added."""
-
-# A line whose every field is either bare and free of quotes or quoted to its last character.
-_IN_ORDER = r'^(?:[^",]*|"[^"]*(?:""[^"]*)*")(?:,(?:[^",]*|"[^"]*(?:""[^"]*)*"))*[\r\n]*$'
-_QUOTE, _LF, _CR = ord('"'), ord("\n"), ord("\r")
-_BEYOND = 0x7F - ord(" ")
-# Where exotic lines are fewer than one in so many, it pays to read the plain ones apart.
-_FEW = 8
 
 
 class BlockRecords(NamedTuple):
     """What a block holds.
 
     Attributes:
-        kept: Accepted records, in ``contract.RECORD_SCHEMA``.
+        kept: Accepted records, in ``certify.KEPT_SCHEMA``.
         quarantined: Malformed records in ``LINE_REASON_RAW``; lines counted from 0 at the start of the block.
-        read: Number of records, counted as they were tokenised and not from the two frames.
+        read: Number of records, counted as they were tokenised and not from the two tables.
         lines: Physical lines from the start of the block to ``end``.
         end: Offset in the drop at which the next record starts, which may lie beyond the block.
         spellings: Records by normalised platform spelling.
 
     """
 
-    kept: pl.DataFrame
+    kept: pa.Table
     quarantined: pl.DataFrame
     read: int
     lines: int
@@ -56,33 +60,32 @@ class BlockRecords(NamedTuple):
     spellings: dict[str, int]
 
 
-class Lines(NamedTuple):
-    """Where the physical lines of a block are: offsets of first byte, of line end, and of the next line."""
-
-    starts: Offsets
-    ends: Offsets
-    followings: Offsets
+_SOMETHING = re.compile(rb"[^\r\n]")
+_Fault = tuple[int, str, str]
+"""Line, reason and raw text, a row of ``LINE_REASON_RAW``."""
 
 
-def find_lines(block: bytes) -> Lines:
-    """The physical lines of a block; LF, CRLF and CR end one."""
-    codes = np.frombuffer(block, np.uint8)
-    feeds = np.flatnonzero(codes == _LF)
-    if b"\r" in block:
-        returns = np.flatnonzero(codes == _CR)
-        before_feed = np.append(codes, 0)[returns + 1] == _LF
-        paired = np.zeros(len(feeds), bool)
-        paired[np.searchsorted(feeds, returns[before_feed])] = True
-        ends = np.concatenate([feeds - paired, returns[~before_feed]])
-        followings = np.concatenate([feeds, returns[~before_feed]]) + 1
-        order = np.argsort(followings)
-        ends, followings = ends[order], followings[order]
-    else:
-        ends, followings = feeds, feeds + 1
-    if not len(followings) or followings[-1] < len(block):
-        ends, followings = np.append(ends, len(block)), np.append(followings, len(block))
-    starts = np.concatenate([[0], followings[:-1]])
-    return Lines(starts, ends, followings)
+class _Tokens(NamedTuple):
+    """A block's lines, tokenised.
+
+    Attributes:
+        fields: The five columns, in ``TOKEN_TYPES``.
+        rows: Their length.
+        ragged: Numbers (from 0, among the lines that are not empty) of lines with too few or too many fields.
+
+    """
+
+    fields: dict[str, pa.Array]
+    rows: int
+    ragged: list[tuple[int, Reason]]
+
+
+class _Reading(NamedTuple):
+    """What all reading of a block needs: where it ends, its drop's columns, and the platform table."""
+
+    stop: int
+    header: Header
+    platforms: Platforms
 
 
 def read_block(
@@ -100,83 +103,117 @@ def read_block(
 
     """
     block = source.read(start, stop - start)
-    exotic_bytes = _exotic_bytes(block)
-    if b'"' not in block and not len(exotic_bytes):
-        return _read_regular(block, stop, header, platforms, plain=True)
+    reading = _Reading(stop, header, platforms)
+    exotic = exotic_bytes(block)
+    in_order = not len(exotic) and is_text(block) and quotes_in_order(block)
+    found = _read_at_once(block, reading) if in_order else None
+    return found or _read_apart(source, start, block, exotic, ahead, reading)
+
+
+def _read_at_once(block: bytes, reading: _Reading) -> BlockRecords | None:
+    """Read a block in which every line is a record; None where it turns out that one is not."""
+    if b"\r" in block and count(block, ord("\r")) != block.count(b"\r\n"):
+        return None
+    tokens = _tokenise(block, reading.header)
+    lines = count(block, ord("\n")) + (not block.endswith(b"\n"))
+    # Blank lines, and line ends inside quotes, make records fewer than lines; nothing makes them more.
+    if tokens.rows + len(tokens.ragged) != lines:
+        return None
+    return _judged(block, tokens, reading, lines=lines)
+
+
+def _read_apart(
+    source: Source, start: int, block: bytes, exotic_at: Offsets, ahead: LookAhead, reading: _Reading
+) -> BlockRecords:
+    """Read the lines that need care apart from those that do not."""
     lines = find_lines(block)
     exotic = np.zeros(len(lines.starts), bool)
-    exotic[np.searchsorted(lines.followings, exotic_bytes, side="right")] = True
-    odd = _odd_lines(block, lines, exotic)
-    one_by_one = _OddReader(source, start, block, lines, header, ahead)
+    exotic[np.searchsorted(lines.followings, exotic_at, side="right")] = True
+    odd = odd_lines(block, lines)
+    one_by_one = _OddReader(source, start, block, lines, reading.header, ahead)
     one_by_one.read(odd)
     # Without empty lines, whose line feed would join the carriage return of a line before.
     regular = lines.ends > lines.starts
     regular[odd] = False
     for first, last in one_by_one.consumed:
         regular[first : last + 1] = False
-    if np.count_nonzero(exotic) * _FEW > len(exotic):
-        exotic[:] = True
-    found = [
-        _read_regular(_join_lines(block, lines, numbers), stop, header, platforms, plain=plain, numbers=numbers)
-        for plain, numbers in ((True, np.flatnonzero(regular & ~exotic)), (False, np.flatnonzero(regular & exotic)))
-        if len(numbers)
-    ]
-    return _joined(found, one_by_one, stop, len(lines.starts), platforms)
+    found = []
+    for numbers, is_exotic in ((np.flatnonzero(regular & ~exotic), False), (np.flatnonzero(regular & exotic), True)):
+        if len(numbers):
+            part, part_lines = join_lines(block, lines, numbers)
+            where = _Rows(part, part_lines, numbers)
+            found.append(_judged(part, _tokenise(part, reading.header), reading, where, exotic=is_exotic))
+    return _joined(found, one_by_one, len(lines.starts), reading)
 
 
-def _exotic_bytes(block: bytes) -> Offsets:
-    """Where bytes are that plain text has not: control characters that end no line, and all beyond ASCII."""
-    codes = np.frombuffer(block, np.uint8)
-    # Below a space wraps around, so that one comparison finds both ends of the range.
-    places = np.flatnonzero(codes - np.uint8(ord(" ")) >= _BEYOND)
-    found = codes[places]
-    exotic: Offsets = places[(found != _LF) & (found != _CR)]
-    return exotic
-
-
-def _read_regular(
-    block: bytes, stop: int, header: Header, platforms: Platforms, *, plain: bool, numbers: Offsets | None = None
+def _judged(
+    block: bytes,
+    tokens: _Tokens,
+    reading: _Reading,
+    where: _Rows | None = None,
+    *,
+    lines: int = 0,
+    exotic: bool = False,
 ) -> BlockRecords:
-    """Tokenise lines that are each a record, or blank. ``numbers`` are their line numbers where some were left out."""
-    table, ragged = _tokenise(block, header)
-    fields = pl.DataFrame(pl.from_arrow(table)).with_row_index("row")
-    verdict = judge(fields, platforms, plain=plain)
-    kept = verdict.kept.drop("row")
-    if not ragged and not verdict.rejected.height:
-        lines = len(numbers) if numbers is not None else _count_lines(block)
-        return BlockRecords(kept, LINE_REASON_RAW.to_frame(), table.num_rows, lines, stop, verdict.spellings)
-    lines_of_block = find_lines(block)
-    # The tokeniser skips empty lines and hands the ragged ones out, so rows are counted among the remaining ones.
-    rows = np.flatnonzero(lines_of_block.ends > lines_of_block.starts)
-    ragged_lines = rows[[number for number, _ in ragged]] if ragged else rows[:0]
-    sound = np.delete(rows, [number for number, _ in ragged]) if ragged else rows
-    faults: list[tuple[int, str, str]] = []
-    for index, (_, reason) in zip(ragged_lines.tolist(), ragged, strict=True):
-        raw = block[lines_of_block.starts[index] : lines_of_block.ends[index]].decode()
-        if not is_blank(raw):
-            faults.append((index, reason.value, raw))
-    read = table.num_rows + len(faults)
-    for row, reason_name in verdict.rejected.select("row", "reason").iter_rows():
-        index = int(sound[row])
-        raw = block[lines_of_block.starts[index] : lines_of_block.ends[index]].decode()
-        faults.append((index, reason_name, raw))
-    if numbers is not None:
-        faults = [(int(numbers[index]), reason, raw) for index, reason, raw in faults]
-    line_count = len(numbers) if numbers is not None else len(lines_of_block.starts)
-    return BlockRecords(kept, _faults(faults), read, line_count, stop, verdict.spellings)
+    """Judge lines that are each a record, or blank.
+
+    Args:
+        block: The lines.
+        tokens: What they hold.
+        reading: Where the block ends, and the rules.
+        where: Where the lines are, if that is known.
+        lines: How many there are.
+        exotic: They hold control characters or unusual white space, so that no record is certainly sound.
+
+    """
+    if exotic:
+        kept, doubtful, spellings = KEPT_SCHEMA.empty_table(), np.arange(tokens.rows), dict[str, int]()
+    else:
+        kept, doubtful, spellings = certify(tokens.fields, reading.platforms)
+    if not len(doubtful) and not tokens.ragged:
+        return BlockRecords(kept, LINE_REASON_RAW.to_frame(), tokens.rows, lines, reading.stop, spellings)
+    verdict = judge(_doubtful_records(tokens, doubtful), reading.platforms)
+    where = where or _Rows(block, find_lines(block))
+    ragged = [fault for fault in where.ragged(tokens.ragged) if not is_blank(fault[2])]
+    rejected = where.rejected(verdict.rejected, {row for row, _ in tokens.ragged})
+    kept = pa.concat_tables([kept, _as_kept(verdict.kept)])
+    spellings = _sum_of([spellings, verdict.spellings])
+    return BlockRecords(kept, _faults([*ragged, *rejected]), tokens.rows + len(ragged), lines, reading.stop, spellings)
 
 
-def _count_lines(block: bytes) -> int:
-    if b"\r" in block:
-        return len(find_lines(block).starts)
-    return block.count(b"\n") + (not block.endswith(b"\n"))
+def _doubtful_records(tokens: _Tokens, rows: Offsets) -> pl.DataFrame:
+    """Some of the tokenised records, with their row numbers, as the contract judges them."""
+    chosen = pa.array(rows)
+    taken = {name: column.take(chosen).cast(pa.string()) for name, column in tokens.fields.items()}
+    return pl.DataFrame(pl.from_arrow(pa.table({"row": chosen, **taken})))
 
 
-def _tokenise(block: bytes, header: Header) -> tuple[pa.Table, list[tuple[int, Reason]]]:
-    """The five columns as strings, and the numbers (from 0) of non-empty lines with too few or too many fields."""
+class _Rows:
+    """Where the rows of a tokenised block came from; ``numbers`` are its lines', where some were left out of it."""
+
+    def __init__(self, block: bytes, lines: Lines, numbers: Offsets | None = None) -> None:
+        self._block, self._lines, self._numbers = block, lines, numbers
+        # The tokeniser skips empty lines.
+        self._filled = np.flatnonzero(lines.ends > lines.starts)
+
+    def ragged(self, ragged: list[tuple[int, Reason]]) -> list[_Fault]:
+        """Line, reason and raw text of lines with too few or too many fields."""
+        return [self._fault(int(self._filled[row]), reason) for row, reason in ragged]
+
+    def rejected(self, rejected: pl.DataFrame, ragged: set[int]) -> list[_Fault]:
+        """Line, reason and raw text of rows, which are counted without the ragged lines."""
+        sound = np.delete(self._filled, list(ragged)) if ragged else self._filled
+        return [self._fault(int(sound[row]), reason) for row, reason in rejected.select("row", "reason").iter_rows()]
+
+    def _fault(self, index: int, reason: str) -> _Fault:
+        raw = self._block[self._lines.starts[index] : self._lines.ends[index]].decode()
+        return (index if self._numbers is None else int(self._numbers[index])), str(reason), raw
+
+
+def _tokenise(block: bytes, header: Header) -> _Tokens:
     ragged: list[tuple[int, Reason]] = []
-    if not block.strip(b"\r\n"):
-        return pa.table({name: pa.array([], pa.string()) for name in COLUMNS}), ragged
+    if not _SOMETHING.search(block):
+        return _Tokens({name: pa.array([], kind) for name, kind in TOKEN_TYPES.items()}, 0, ragged)
 
     def note(row: pa.csv.InvalidRow) -> str:
         short = row.actual_columns < row.expected_columns
@@ -187,64 +224,39 @@ def _tokenise(block: bytes, header: Header) -> tuple[pa.Table, list[tuple[int, R
         # The tokeniser would take it for a mark, but here it is data; empty lines it skips.
         block = b"\n" + block
     names = [f"column_{i}" for i in range(header.width)]
-    wanted = [names[header.positions[name]] for name in COLUMNS]
+    wanted = {names[header.positions[name]]: kind for name, kind in TOKEN_TYPES.items()}
     table = pa.csv.read_csv(
         pa.py_buffer(block),
         # One block and no threads: rows keep their numbers; blocks run side by side instead.
         read_options=pa.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(block) + 1),
         parse_options=pa.csv.ParseOptions(invalid_row_handler=note),
         convert_options=pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(wanted, pa.string()),
-            include_columns=wanted,
-            strings_can_be_null=False,
-            check_utf8=False,
+            column_types=wanted, include_columns=list(wanted), strings_can_be_null=False, check_utf8=False
         ),
     )
-    return table.rename_columns(list(COLUMNS)), ragged
+    columns = [_one_chunk(column) for column in table.columns]
+    return _Tokens(dict(zip(COLUMNS, columns, strict=True)), table.num_rows, ragged)
 
 
-def _odd_lines(block: bytes, lines: Lines, exotic: npt.NDArray[np.bool_]) -> Offsets:
-    """Indexes of the lines that must be read one by one."""
-    odd = np.zeros(len(lines.starts), bool)
-    odd[list(_undecodable_lines(block, lines, np.flatnonzero(exotic)))] = True
-    quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == _QUOTE)
-    # Positions ascend, so that a line's quotes are neighbours.
-    quoted = np.searchsorted(lines.followings, quotes, side="right")
-    quoted = quoted[np.append(True, quoted[1:] != quoted[:-1])] if len(quoted) else quoted
-    quoted = quoted[~odd[quoted]]
-    if len(quoted):
-        texts = _line_series(block, lines).gather(quoted).cast(pl.String)
-        odd[quoted[~texts.str.contains(_IN_ORDER).to_numpy()]] = True
-    return np.flatnonzero(odd)
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.array([], column.type)
 
 
-def _undecodable_lines(block: bytes, lines: Lines, exotic: Offsets) -> list[int]:
-    """Lines that are not UTF-8, among those that are not plain."""
-    if not len(exotic) or is_utf8(block):
-        return []
-    starts, followings = lines.starts[exotic].tolist(), lines.followings[exotic].tolist()
-    return [
-        line
-        for line, start, following in zip(exotic.tolist(), starts, followings, strict=True)
-        if not is_utf8(block[start:following])
-    ]
+def _as_kept(records: pl.DataFrame) -> pa.Table:
+    """Records that the contract accepted, among those that were certified."""
+    table = records.select(COLUMNS).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return table.cast(pa.schema([(name, _PLAIN.get(name, pa.string())) for name in COLUMNS])).cast(KEPT_SCHEMA)
 
 
-def _line_series(block: bytes, lines: Lines) -> pl.Series:
-    """The lines with their ends, as a binary column over the block's own memory."""
-    offsets = np.append(lines.starts, len(block)).astype(np.int64)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block)]
-    return pl.Series(pl.from_arrow(pa.Array.from_buffers(pa.large_binary(), len(lines.starts), buffers)))
+_PLAIN = {"activity_time": KEPT_SCHEMA.field("activity_time").type}
 
 
-def _join_lines(block: bytes, lines: Lines, indexes: Offsets) -> bytes:
-    """The bytes of some lines, cut out in runs of neighbours."""
-    if not len(indexes):
-        return b""
-    breaks = np.flatnonzero(np.diff(indexes) > 1)
-    firsts = lines.starts[indexes[np.append(0, breaks + 1)]].tolist()
-    lasts = lines.followings[indexes[np.append(breaks, len(indexes) - 1)]].tolist()
-    return b"".join([block[first:last] for first, last in zip(firsts, lasts, strict=True)])
+def _sum_of(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for spelling, records in part.items():
+            total[spelling] = total.get(spelling, 0) + records
+    return total
 
 
 class _OddReader:
@@ -341,25 +353,21 @@ def _has_control(fields: Iterable[str]) -> bool:
     return bool(pl.Series(list(fields)).str.strip_chars().str.contains(r"\p{Cc}").any())
 
 
-def _joined(found: list[BlockRecords], odd: _OddReader, stop: int, lines: int, platforms: Platforms) -> BlockRecords:
+def _joined(found: list[BlockRecords], odd: _OddReader, lines: int, reading: _Reading) -> BlockRecords:
     """Join what was read in bulk and what was read one by one."""
     if odd.candidates or odd.malformed:
-        found.append(_judge_odd(odd, stop, platforms))
-    spellings: dict[str, int] = {}
-    for part in found:
-        for spelling, records in part.spellings.items():
-            spellings[spelling] = spellings.get(spelling, 0) + records
+        found.append(_judge_odd(odd, reading))
     return BlockRecords(
-        kept=pl.concat([part.kept for part in found]) if found else RECORD_SCHEMA.to_frame(),
+        kept=pa.concat_tables([KEPT_SCHEMA.empty_table(), *(part.kept for part in found)]),
         quarantined=pl.concat([LINE_REASON_RAW.to_frame(), *(part.quarantined for part in found)]).sort("line"),
         read=sum(part.read for part in found),
         lines=max(lines, odd.lines),
-        end=max(stop, odd.end),
-        spellings=spellings,
+        end=max(reading.stop, odd.end),
+        spellings=_sum_of(part.spellings for part in found),
     )
 
 
-def _judge_odd(odd: _OddReader, stop: int, platforms: Platforms) -> BlockRecords:
+def _judge_odd(odd: _OddReader, reading: _Reading) -> BlockRecords:
     """Apply the contract to the records that were read one by one."""
     columns = [list(column) for column in zip(*(fields for _, _, fields in odd.candidates), strict=True)]
     numbers = [number for number, _, _ in odd.candidates]
@@ -368,17 +376,17 @@ def _judge_odd(odd: _OddReader, stop: int, platforms: Platforms) -> BlockRecords
         {"line": numbers, **dict(zip(COLUMNS, columns or [[]] * len(COLUMNS), strict=True))},
         schema={"line": pl.Int64, **dict.fromkeys(COLUMNS, pl.String)},
     )
-    verdict = judge(frame, platforms)
+    verdict = judge(frame, reading.platforms)
     rejected = [(line, reason, raws[line]) for line, reason in verdict.rejected.iter_rows()]
     return BlockRecords(
-        kept=verdict.kept.drop("line"),
+        kept=_as_kept(verdict.kept),
         quarantined=_faults([*odd.malformed, *rejected]),
         read=len(odd.candidates) + len(odd.malformed),
         lines=odd.lines,
-        end=max(stop, odd.end),
+        end=max(reading.stop, odd.end),
         spellings=verdict.spellings,
     )
 
 
-def _faults(faults: list[tuple[int, str, str]]) -> pl.DataFrame:
+def _faults(faults: list[_Fault]) -> pl.DataFrame:
     return pl.DataFrame(sorted(faults), schema=LINE_REASON_RAW, orient="row")

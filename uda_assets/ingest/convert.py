@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,7 +73,7 @@ class Conversion:
     def add(self, batch: Batch) -> None:
         """Count a batch."""
         self.records += batch.read
-        self.kept += batch.kept.height
+        self.kept += batch.kept.num_rows
         self.reasons.update(dict(batch.quarantined["reason"].value_counts().iter_rows()))
         if self.spellings is not None:
             self.spellings.update(batch.spellings)
@@ -140,7 +141,7 @@ class _PartWriters:
         self._target = target
         self._stack = ExitStack()
         self._writers: dict[str, pq.ParquetWriter] = {}
-        self._waiting: dict[str, list[pl.DataFrame]] = {}
+        self._waiting: dict[str, list[pa.Table]] = {}
         self._footers: dict[str, list[pq.FileMetaData]] = {}
         self._rows: Counter[str] = Counter()
 
@@ -163,23 +164,21 @@ class _PartWriters:
         """The part files, by platform."""
         return [PartFile(_part_path(name), name, self._rows[name]) for name in sorted(self._writers)]
 
-    def write(self, kept: pl.DataFrame) -> None:
+    def write(self, kept: pa.Table) -> None:
         """Add records; row groups are written as they fill."""
-        for (platform,), records in kept.partition_by("platform", as_dict=True, include_key=False).items():
+        for platform, records in _by_platform(kept):
             waiting = self._waiting.setdefault(platform, [])
             waiting.append(records)
-            if sum(frame.height for frame in waiting) >= ROW_GROUP_ROWS:
+            if sum(part.num_rows for part in waiting) >= ROW_GROUP_ROWS:
                 self._flush(platform)
 
     def _flush(self, platform: str) -> None:
         if not self._waiting[platform]:
             return
-        records = pl.concat(self._waiting[platform])
+        records = pa.concat_tables(self._waiting[platform])
         self._waiting[platform] = []
-        self._rows[platform] += records.height
-        self._writer(platform).write_table(
-            records.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(PARQUET_SCHEMA), row_group_size=ROW_GROUP_ROWS
-        )
+        self._rows[platform] += records.num_rows
+        self._writer(platform).write_table(records, row_group_size=ROW_GROUP_ROWS)
 
     def _writer(self, platform: str) -> pq.ParquetWriter:
         if platform not in self._writers:
@@ -199,6 +198,18 @@ class _PartWriters:
                 footer.set_file_path(_part_path(platform))
                 footers.append(footer)
         pq.write_metadata(PARQUET_SCHEMA, self._target / "_metadata", metadata_collector=footers)
+
+
+def _by_platform(kept: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """A batch's records by platform, without that column; in the order of their names."""
+    for chunk in kept.to_batches():
+        platforms = chunk.column("platform")
+        codes = np.asarray(platforms.indices)
+        records = pa.Table.from_batches([chunk]).drop_columns("platform").cast(PARQUET_SCHEMA)
+        for code, platform in enumerate(platforms.dictionary.to_pylist()):
+            rows = np.flatnonzero(codes == code)
+            if len(rows):
+                yield platform, records.take(pa.array(rows))
 
 
 def _part_path(platform: str) -> str:

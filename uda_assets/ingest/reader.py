@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import polars as pl
+import pyarrow as pa
 
 from uda_assets.contract import Platforms
 from uda_assets.ingest.blocks import BlockRecords, read_block
@@ -22,7 +23,7 @@ class Batch(NamedTuple):
     """Consecutive records of a drop.
 
     Attributes:
-        kept: Accepted records, in ``RECORD_SCHEMA``.
+        kept: Accepted records, in ``certify.KEPT_SCHEMA``.
         quarantined: Malformed ones: ``line`` (physical, from 1), ``reason``, ``raw``.
         read: Records read, counted on their own.
         spellings: Records by normalised platform spelling.
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
 
     """
 
-    kept: pl.DataFrame
+    kept: pa.Table
     quarantined: pl.DataFrame
     read: int
     spellings: dict[str, int]

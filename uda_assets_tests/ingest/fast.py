@@ -6,6 +6,8 @@ import tempfile
 from datetime import UTC
 from pathlib import Path
 
+import polars as pl
+
 from uda_assets.contract import Platforms
 from uda_assets.errors import DropUnreadable
 from uda_assets.ingest import open_source, read_batches
@@ -37,7 +39,10 @@ def read_fast(
             with open_source(path) as source:
                 platforms = Platforms(keep_unknown=keep_unknown)
                 for batch in read_batches(source, platforms, threads=threads, block_bytes=block_bytes):
-                    kept += [(*row[:3], row[3].astimezone(UTC), row[4]) for row in batch.kept.rows()]
+                    kept += [
+                        (*row[:3], row[3].astimezone(UTC), row[4])
+                        for row in pl.DataFrame(pl.from_arrow(batch.kept)).rows()
+                    ]
                     quarantined += batch.quarantined.rows()
                     read += batch.read
         except DropUnreadable as error:

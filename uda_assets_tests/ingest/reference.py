@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import NamedTuple
+from urllib.parse import quote
 
 COLUMNS = ("user_id", "session_id", "platform", "activity_time", "activity_type")
 
@@ -167,6 +168,11 @@ def normalise(platform: str) -> str:
     return trim(unicodedata.normalize("NFKC", platform)).casefold()
 
 
+def fits(platform: str) -> bool:
+    """Whether a directory called platform=… can exist: names have at most 255 bytes."""
+    return len("platform=" + quote(platform, safe=" ")) <= 255
+
+
 def has_control_character(value: str) -> bool:
     return any(unicodedata.category(character) == "Cc" for character in value)
 
@@ -240,7 +246,7 @@ def judge(line: int, values: dict[str, str], aliases: Mapping[str, str], keep_un
     if not values["platform"]:
         return "missing_platform"
     spelling = normalise(values["platform"])
-    if spelling not in aliases and not keep_unknown:
+    if spelling not in aliases and not (keep_unknown and fits(spelling)):
         return "unknown_platform"
     if not values["activity_time"]:
         return "missing_activity_time"

@@ -1,0 +1,93 @@
+"""A build in one process without Dagster: the steps of the chain, each timed, and its checks.
+
+    python -m benchmarks.builds ROOT --checks
+
+builds what is pending below ROOT and prints the seconds as JSON; a process of its own, so that its memory can be told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from uda_assets.build import convert_pending, open_lake, platform_table, publish_merged
+from uda_assets.database import working_database
+from uda_assets.footers import read_footers
+from uda_assets.lake import Lake
+from uda_assets.quality import (
+    events_accounted,
+    leaderboard_recounted,
+    parquet_schema_matches,
+    records_accounted,
+    session_key_unique,
+)
+from uda_assets.ranking import Window
+from uda_assets.sessions import merge_sessions
+from uda_assets.settings import Settings, load_settings
+
+RESULT = "results/Result_top_n_by_platform.csv"
+
+
+class Cost(NamedTuple):
+    """Seconds of one build: of its steps, of all, and of the checks."""
+
+    convert: float
+    merge: float
+    publish: float
+    work: float
+    checks: float
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that something takes."""
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def build(root: Path, *, checked: bool = True) -> Cost:
+    """One run over whatever is pending."""
+    settings = load_settings({}, data_root=str(root))
+    lake, platforms = open_lake(settings), platform_table(settings)
+    with lake.writing(0):
+        convert = timed(lambda: convert_pending(lake, settings, platforms))
+        merge = timed(lambda: merge_sessions(lake, settings))
+        publish = timed(lambda: publish_merged(lake, settings, platforms))
+    checks = timed(lambda: check(lake, settings)) if checked else 0.0
+    return Cost(convert, merge, publish, convert + merge + publish, checks)
+
+
+def check(lake: Lake, settings: Settings) -> None:
+    """The checks of the chain; all must hold."""
+    board = pl.read_parquet(lake.results / "Result_top_n_by_platform.parquet")
+    with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
+        manifests = lake.manifests()
+        footers = read_footers(lake, manifests)
+        findings = [
+            parquet_schema_matches(footers),
+            records_accounted(manifests, footers),
+            session_key_unique(lake, connection),
+            events_accounted(lake, connection.cursor()),
+            leaderboard_recounted(lake, connection.cursor(), board, Window()),
+        ]
+    assert all(finding.passed for finding in findings), findings
+
+
+def main() -> None:
+    """Build and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--checks", action="store_true")
+    options = parser.parse_args()
+    print(json.dumps(build(options.root, checked=options.checks)._asdict()))
+
+
+if __name__ == "__main__":
+    main()

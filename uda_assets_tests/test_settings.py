@@ -1,0 +1,22 @@
+"""Settings: what is out of range is named by the variable or flag that the user wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from uda_assets.errors import UsageError
+from uda_assets.settings import load_settings
+
+
+@pytest.mark.parametrize("value", ["20260101", "2026-W01-1", "2026-1-1", "tomorrow"])
+def test_the_first_day_is_a_date_as_dagster_reads_it(value: str) -> None:
+    with pytest.raises(UsageError, match=f"UDA_DAILY_START must be a date like 2026-01-31, not '{value}'"):
+        load_settings({"UDA_DAILY_START": value})
+
+
+@pytest.mark.parametrize(
+    ("n", "complaint"), [(0, "n must be at least 1, not 0"), (2**63, f"n must be at most {2**63 - 1}, not {2**63}")]
+)
+def test_n_has_bounds(n: int, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        load_settings({}, n=n)
