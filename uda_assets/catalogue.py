@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +11,7 @@ import msgspec
 
 from uda_assets.contract import Platforms
 from uda_assets.ingest.convert import CONVERTER_VERSION
-from uda_assets.lake import DropManifest, Lake, Ledger, Rejection
+from uda_assets.lake import DropManifest, Lake, Ledger, Listing, Rejection
 
 
 class Status(StrEnum):
@@ -59,8 +58,10 @@ def read_catalogue(
     lake: Lake,
     platforms: Platforms,
     max_reject_ratio: float,
-    listed: dict[str, os.stat_result] | None = None,
+    listing: Listing | None = None,
     manifests: dict[str, DropManifest] | None = None,
+    *,
+    whole: bool = True,
 ) -> list[DropEntry]:
     """All drops, present or not, in ascending order of name.
 
@@ -68,19 +69,24 @@ def read_catalogue(
         lake: The data root.
         platforms: The platform table in force.
         max_reject_ratio: A rejection for more malformed records than that holds.
-        listed: The drops that are there, where they have been listed already.
+        listing: What is there, where it has been listed already.
         manifests: The committed drops, where they are known already.
+        whole: Whether to look for every converted file, so that a drop of which one is missing counts as pending.
 
     """
-    contents = lake.contents(lake.drops() if listed is None else listed)
+    listing = listing or lake.listing()
+    contents = lake.contents(listing.drops)
     manifests, ledger = lake.manifests() if manifests is None else manifests, lake.ledger()
-    entries = {name: _faulty(name, *fault) for name, fault in lake.inaccessible().items()}
+    entries = {name: _faulty(name, *fault) for name, fault in listing.inaccessible.items()}
     entries |= {
         name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
         for name, fault in contents.unreadable.items()
     }
     for name, content in contents.hashes.items():
-        entries[name] = _entry(lake, name, content, manifests.get(name), ledger, platforms, max_reject_ratio)
+        entry = _entry(name, content, manifests.get(name), ledger, platforms, max_reject_ratio)
+        if whole and entry.status is Status.COMMITTED and not lake.is_whole(manifests[name]):
+            entry = _committed(manifests[name], Status.PENDING, fingerprint=fingerprint(content, platforms))
+        entries[name] = entry
     for name in {*manifests, *ledger.forgotten}.difference(entries):
         entries[name] = _absent(lake, name, manifests.get(name))
     return [entries[name] for name in sorted(entries)]
@@ -99,16 +105,10 @@ def _absent(lake: Lake, drop: str, manifest: DropManifest | None) -> DropEntry:
 
 
 def _entry(
-    lake: Lake,
-    drop: str,
-    content: str,
-    manifest: DropManifest | None,
-    ledger: Ledger,
-    platforms: Platforms,
-    ratio: float,
+    drop: str, content: str, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, ratio: float
 ) -> DropEntry:
     rejection = ledger.rejections.get(drop)
-    current = manifest is not None and is_current(manifest, content, platforms) and lake.is_whole(manifest)
+    current = manifest is not None and is_current(manifest, content, platforms)
     if manifest and current and not rejection and drop not in ledger.forgotten:
         # Most drops, most of the time: no fingerprint is needed.
         return _committed(manifest, Status.COMMITTED)

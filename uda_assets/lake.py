@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import stat as modes
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -232,6 +233,20 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     published: bool = True
 
 
+class Listing(NamedTuple):
+    """What is below ``datasets``.
+
+    Attributes:
+        drops: The drops by name in ascending order, with their stat.
+        inaccessible: Files that cannot be drops under their names, and directories that cannot be listed: by name, as
+            far as that can be shown, a short code, and what is wrong and what to do.
+
+    """
+
+    drops: dict[str, os.stat_result]
+    inaccessible: dict[str, tuple[str, str]]
+
+
 def signature(stat: os.stat_result) -> Signature:
     """What a file's stat says of its content: a file with the same signature is taken to be unchanged."""
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
@@ -269,23 +284,24 @@ class Lake:
 
     def drops(self) -> dict[str, os.stat_result]:
         """The drops that are there, by name in ascending order, with their stat; costs no reading."""
-        return {drop: stat for drop, stat in self._listing() if not isinstance(stat, str) and not _name_fault(drop)}
+        return self.listing().drops
 
     def inaccessible(self) -> dict[str, tuple[str, str]]:
-        """Files that cannot be drops under their names, and directories that cannot be listed.
+        """Files that cannot be drops under their names, and directories that cannot be listed; see :class:`Listing`."""
+        return self.listing().inaccessible
 
-        Returns:
-            By name, as far as that can be shown: a short code, and what is wrong and what to do.
-
-        """
-        found: dict[str, tuple[str, str]] = {}
+    def listing(self) -> Listing:
+        """What is below ``datasets``, as of now."""
+        listing = Listing({}, {})
         for name, stat in self._listing():
-            fault = _name_fault(name)
             if isinstance(stat, str):
-                found[printable_name(name)] = ("unreadable", f"it cannot be listed ({stat}); make it readable")
-            elif fault:
-                found[printable_name(name)] = ("bad_name", fault)
-        return found
+                told = "unreadable", f"it cannot be listed ({stat}); make it readable"
+                listing.inaccessible[printable_name(name)] = told
+            elif fault := _name_fault(name):
+                listing.inaccessible[printable_name(name)] = ("bad_name", fault)
+            else:
+                listing.drops[name] = stat
+        return listing
 
     def _listing(self) -> list[_Listed]:
         found: Iterable[_Listed] = _walk(self.datasets, "") if self.datasets.is_dir() else ()
@@ -357,11 +373,11 @@ class Lake:
         path = self._internal / "catalogue.json"
         try:
             mark = signature(path.stat())
-            if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
-                _VERSIONS[str(path)] = mark, _undamaged(path, dict[str, Version]) or {}
-            return _VERSIONS[str(path)][1]
         except OSError:
             return {}
+        if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
+            _VERSIONS[str(path)] = mark, _undamaged(path, dict[str, Version]) or {}
+        return _VERSIONS[str(path)][1]
 
     def _version(self, drop: str, stat: os.stat_result, known: Version | None) -> Version:
         """The caution about files changed only just before they were hashed is git's ("racy git")."""
@@ -432,20 +448,17 @@ class Lake:
         self._recall_manifests()
         found, damaged = _walk_manifests(self.parquets) if self.parquets.is_dir() else ([], [])
         if damaged:
-            self._require_sources(damaged)
+            sources = {str(self.parquet_dir(drop)) for drop in self.drops()}
+            for directory in damaged:
+                if directory not in sources:
+                    raise UdaError(
+                        f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
+                        f"drop again below {self.datasets}, or remove {directory} to go on without it"
+                    )
         manifests = {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
         if self._locked:
             self._held = manifests
         return manifests
-
-    def _require_sources(self, damaged: list[str]) -> None:
-        sources = {str(self.parquet_dir(drop)) for drop in self.drops()}
-        for directory in damaged:
-            if directory not in sources:
-                raise UdaError(
-                    f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
-                    f"drop again below {self.datasets}, or remove {directory} to go on without it"
-                )
 
     def note_manifests(self) -> None:
         """Note all manifests in one file, so that the next process need not open each; their stat is looked at then."""
@@ -471,7 +484,10 @@ class Lake:
 
     def is_whole(self, manifest: DropManifest) -> bool:
         """Whether all files of a committed drop are there."""
-        return all(map(os.path.isfile, self.files_of(manifest)))
+        try:
+            return all(modes.S_ISREG(os.stat(path).st_mode) for path in self.files_of(manifest))  # noqa: PTH116
+        except OSError:
+            return False
 
     def sessions_manifest(self) -> SessionsManifest | None:
         """Which sessions files count; None where they are to be built anew.
@@ -707,6 +723,8 @@ def printable_name(drop: str) -> str:
 
 def _escaped(drop: str) -> str:
     """A drop's name as its converted form has it: percent-encoded where it could be taken for something else."""
+    if "%" not in drop and "\\" not in drop and ".parquet/" not in drop:
+        return drop
     return _ESCAPED.sub(lambda match: f"%{ord(match.group()):02X}", drop)
 
 
