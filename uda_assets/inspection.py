@@ -17,6 +17,7 @@ from uda_assets.database import RECORD_COLUMNS, parquet_files, parquet_relation,
 from uda_assets.errors import DropRejected, MalformedRecord, UdaError
 from uda_assets.ingest import Batch, open_source, read_batches
 from uda_assets.lake import PartFile
+from uda_assets.limits import block_bytes
 from uda_assets.ranking import Window, leaderboard
 from uda_assets.settings import ErrorMode, Settings
 
@@ -55,7 +56,9 @@ def inspect_csv(
         tempfile.TemporaryDirectory() as spill,
         working_database(settings, Path(spill)) as connection,
     ):
-        batches = account.of(read_batches(source, platforms, _streamed, threads=settings.threads))
+        batches = account.of(
+            read_batches(source, platforms, _streamed, threads=settings.threads, block_bytes=block_bytes(settings))
+        )
         connection.register("records", pa.RecordBatchReader.from_batches(_STREAMED, batches))
         top = leaderboard(connection, _sessions_of("records", settings), settings.n, _window(settings))
     account.close()

@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import stat as modes
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -42,6 +43,8 @@ RACY_NANOSECONDS = 2_000_000_000
 """A file changed less than this long before it was read may change again within the clock's resolution."""
 
 _HASHED_AT_ONCE = 1 << 20
+_SPILL = "spill-"
+_A_DAY = 86_400
 
 T = TypeVar("T")
 Signature = tuple[int, int, int, int]
@@ -621,6 +624,7 @@ class Lake:
         for directory in (self.root, self._internal, self.sessions, self.results, self.results / "daily"):
             for path in directory.glob(".*.tmp*"):
                 path.unlink(missing_ok=True)
+        self._remove_old_spills()
         self._complete_removals()
 
     # -- lock ----------------------------------------------------------------------------------------------------
@@ -655,9 +659,17 @@ class Lake:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A directory for spilling, removed at the end."""
-        with self.stage() as path:
-            yield path
+        """A directory for a reader to spill to, removed at the end; the system's own where none can be made here."""
+        usable = os.access(self._internal, os.W_OK)
+        with tempfile.TemporaryDirectory(prefix=_SPILL, dir=self._internal if usable else None) as path:
+            yield Path(path)
+
+    def _remove_old_spills(self) -> None:
+        """Of readers that died; a younger one may be in use."""
+        for path in self._internal.glob(f"{_SPILL}*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _A_DAY:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _acquire(descriptor: int, path: Path, timeout: float) -> None:

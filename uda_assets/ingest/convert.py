@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from uda_assets.arrow import numbers_of, rows_of
 from uda_assets.contract import QUARANTINE_SCHEMA, RECORD_SCHEMA, Platforms
 from uda_assets.errors import MalformedRecord
-from uda_assets.ingest.reader import Batch, read_batches
+from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import PartFile, make_dir, platform_dir
 
@@ -29,6 +29,8 @@ PlatformRecords = dict[str, pa.Table]
 """Accepted records by platform, in ``PARQUET_SCHEMA``."""
 
 ROW_GROUP_ROWS = 256_000
+_MOST_WAITING = 8 * ROW_GROUP_ROWS
+"""Rows that wait for their row group to fill, over all platforms; beyond it, row groups are written as they are."""
 _MAX_SPELLINGS = 1_000
 _COMPRESSION = {"compression": "zstd", "compression_level": 1}
 # Session ids hardly repeat within a row group, and time goes on: dictionaries of them cost time and space. Nobody asks
@@ -61,9 +63,13 @@ class Conversion:
         reasons: Quarantined records by reason.
         files: The part files.
         spellings: Records by normalised platform spelling; None where there were too many to list.
+        size: Bytes of the plain drop.
+        bytes_read: Bytes of it that were read.
 
     """
 
+    size: int = 0
+    bytes_read: int = 0
     records: int = 0
     kept: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -101,6 +107,7 @@ def convert(
     threads: int = 1,
     fail_fast: bool = False,
     spill: Path | None = None,
+    block_bytes: int = BLOCK_BYTES,
     on_progress: Callable[[int], None] | None = None,
 ) -> Conversion:
     """Convert a drop; memory does not grow with it.
@@ -114,6 +121,7 @@ def convert(
         threads: Blocks read at once.
         fail_fast: Stop at the first malformed record.
         spill: Directory for temporary files.
+        block_bytes: About how much is read at once by a thread.
         on_progress: Told the bytes of the plain drop read so far.
 
     Raises:
@@ -129,7 +137,7 @@ def convert(
         _PartWriters(target, threads) as parts,
         pq.ParquetWriter(quarantine, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as malformed,
     ):
-        for batch in read_batches(plain, platforms, _by_platform, threads=threads):
+        for batch in read_batches(plain, platforms, _by_platform, threads=threads, block_bytes=block_bytes):
             if fail_fast and batch.quarantined.height:
                 line, reason, raw = batch.quarantined.row(0)
                 raise MalformedRecord(drop, line, reason, raw)
@@ -140,6 +148,7 @@ def convert(
                 malformed.write_table(frame.to_arrow().cast(QUARANTINE_PARQUET_SCHEMA))
             if on_progress:
                 on_progress(batch.position)
+        done.size, done.bytes_read = plain.size, plain.bytes_read
     done.files = parts.files
     return done
 
@@ -189,8 +198,17 @@ class _PartWriters:
         for platform, records in kept.items():
             waiting = self._waiting.setdefault(platform, [])
             waiting.append(records)
-            if sum(part.num_rows for part in waiting) >= ROW_GROUP_ROWS:
+            if self._rows_waiting(platform) >= ROW_GROUP_ROWS:
                 self._flush(platform)
+        while (fullest := self._fullest()) and sum(map(self._rows_waiting, self._waiting)) > _MOST_WAITING:
+            self._flush(fullest)
+
+    def _rows_waiting(self, platform: str) -> int:
+        return sum(part.num_rows for part in self._waiting[platform])
+
+    def _fullest(self) -> str | None:
+        """The platform with most rows that wait to be written."""
+        return max(self._waiting, key=self._rows_waiting, default=None)
 
     def _flush(self, platform: str) -> None:
         if not self._waiting[platform]:
