@@ -9,14 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-from typer.exceptions import TyperException
+import click
 
 from uda_assets.errors import DropUnreadable, UdaError, UsageError
 from uda_assets.limits import limit_pools
@@ -27,13 +26,7 @@ if TYPE_CHECKING:
 
     from uda_assets.lake import Lake
 
-app = typer.Typer(
-    name="uda",
-    help="Exact leaderboards of user activity, from suppliers' CSV drops.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+_Command = TypeVar("_Command", bound=Callable[..., Any] | click.Command)
 
 
 class Mode(StrEnum):
@@ -69,26 +62,54 @@ run_monitoring:
   poll_interval_seconds: 10
 """
 
-DataRoot = Annotated[str | None, typer.Option("--data-root", help="The data root (UDA_DATA_ROOT; default: data).")]
-ErrorModeOption = Annotated[
-    ErrorMode | None, typer.Option("--error-mode", help="Quarantine malformed records, or stop at the first.")
-]
-# Whether a file can be read is not for typer to say: that is no wrong use of the program.
-FilePath = Annotated[Path | None, typer.Option("--filepath", readable=False, help="The file to work on.")]
-Output = Annotated[Path | None, typer.Option("--output", readable=False, help="Where to write; default: stdout.")]
-FormatOption = Annotated[TableFormat | None, typer.Option("--format", help="How to print the table.")]
-N = Annotated[int | None, typer.Option("--n", help="Users a platform (UDA_N; default: 50).")]
-Since = Annotated[str | None, typer.Option("--since", help="Count sessions that started at this time or later.")]
-Until = Annotated[str | None, typer.Option("--until", help="Count sessions that started before this time.")]
-Ratio = Annotated[float | None, typer.Option("--max-reject-ratio", help="Reject a file with more malformed records.")]
+
+class _Member(click.Choice[str]):
+    """One of an enumeration's values, as its member."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__([member.value for member in kind])
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The member of this value."""
+        return self._kind(super().convert(value, param, ctx))
 
 
-@app.callback()
-def _common(context: typer.Context, data_root: DataRoot = None) -> None:
+# Whether a file can be read is not for click to say: that is no wrong use of the program.
+_PATH = click.Path(readable=False, path_type=Path)
+
+_data_root = click.option("--data-root", help="The data root (UDA_DATA_ROOT; default: data).")
+_error_mode = click.option(
+    "--error-mode", type=_Member(ErrorMode), help="Quarantine malformed records, or stop at the first."
+)
+_filepath = click.option("--filepath", type=_PATH, help="The file to work on.")
+_output = click.option("--output", type=_PATH, help="Where to write; default: stdout.")
+_format = click.option("--format", "form", type=_Member(TableFormat), help="How to print the table.")
+_mode = click.option("--mode", type=_Member(Mode), default=Mode.CSV.value, help="What to read.")
+_n = click.option("--n", type=int, help="Users a platform (UDA_N; default: 50).")
+_since = click.option("--since", help="Count sessions that started at this time or later.")
+_until = click.option("--until", help="Count sessions that started before this time.")
+_ratio = click.option("--max-reject-ratio", type=float, help="Reject a file with more malformed records.")
+_seed = click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
+_malformed_ratio = click.option(
+    "--malformed-ratio", type=float, default=0.005, show_default=True, help="Share of malformed records, 0 to 1."
+)
+
+
+def _chance(name: str, text: str) -> Callable[[_Command], _Command]:
+    """An option for how often something happens."""
+    return click.option(name, type=float, default=0.0, help=f"Chance {text}, 0 to 1.")
+
+
+@click.group(name="uda", help="Exact leaderboards of user activity, from suppliers' CSV drops.")
+@_data_root
+@click.pass_context
+def app(context: click.Context, data_root: str | None) -> None:
+    """What all commands share."""
     context.obj = {"data_root": data_root}
 
 
-def _settings(context: typer.Context, **overrides: Any) -> Settings:
+def _settings(context: click.Context, **overrides: Any) -> Settings:
     """The settings of a command; an option before the command's name gives way to one behind it."""
     common: dict[str, Any] = context.obj or {}
     settings = load_settings(**(common | {name: value for name, value in overrides.items() if value is not None}))
@@ -97,18 +118,22 @@ def _settings(context: typer.Context, **overrides: Any) -> Settings:
 
 
 @app.command()
+@_filepath
+@_mode
+@click.option("--n", "--records", type=int, default=100_000, show_default=True, help="Records to write.")
+@click.option("--users", type=int, help="Users to draw from.")
+@_seed
+@click.option("--shuffled", is_flag=True, help="Records in no order of time.")
+@click.option(
+    "--duplicate-ratio", type=float, default=0.1, show_default=True, help="Share of repeated records, 0 to 1."
+)
+@_malformed_ratio
+@click.option("--truth", type=_PATH, help="Directory for the known right answer.")
+@_output
 def generator(
-    filepath: FilePath = None,
-    mode: Mode = Mode.CSV,
-    n: Annotated[int, typer.Option("--n", "--records", help="Records to write.")] = 100_000,
-    users: Annotated[int | None, typer.Option(help="Users to draw from.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    shuffled: Annotated[bool, typer.Option("--shuffled", help="Records in no order of time.")] = False,
-    duplicate_ratio: Annotated[float, typer.Option(help="Share of repeated records, 0 to 1.")] = 0.1,
-    malformed_ratio: Annotated[float, typer.Option(help="Share of malformed records, 0 to 1.")] = 0.005,
-    truth: Annotated[Path | None, typer.Option(help="Directory for the known right answer.")] = None,
-    output: Output = None,
-) -> None:
+    filepath: Path | None, mode: Mode, n: int, users: int | None, seed: int, shuffled: bool, duplicate_ratio: float,
+    malformed_ratio: float, truth: Path | None, output: Path | None,
+) -> None:  # fmt: skip
     """Write realistic activity with a known right answer.
 
     Example: uda generator --filepath big.csv --n 1000000 --truth truth/
@@ -132,18 +157,18 @@ def generator(
 
 
 @app.command()
+@_filepath
+@click.option("--mode", type=_Member(Mode), help="Reads csv, writes parquet: both names are taken.")
+@click.option("--n", type=int, hidden=True)
+@click.option("--output", type=_PATH, help="Directory to write; its quarantine goes beside it.")
+@_error_mode
+@_ratio
+@_data_root
+@click.pass_context
 def converter(
-    context: typer.Context,
-    filepath: FilePath = None,
-    mode: Annotated[Mode, typer.Option(help="Reads csv, writes parquet: both names are taken.")] = Mode.CSV,
-    n: Annotated[int | None, typer.Option("--n", hidden=True)] = None,
-    output: Annotated[
-        Path | None, typer.Option(readable=False, help="Directory to write; its quarantine goes beside it.")
-    ] = None,
-    error_mode: ErrorModeOption = None,
-    max_reject_ratio: Ratio = None,
-    data_root: DataRoot = None,
-) -> None:
+    context: click.Context, filepath: Path | None, mode: Mode | None, n: int | None, output: Path | None,
+    error_mode: ErrorMode | None, max_reject_ratio: float | None, data_root: str | None,
+) -> None:  # fmt: skip
     """Convert a CSV file, or all pending drops of the data root, to Parquet.
 
     A file below the data root's datasets/ is committed to the data root. Any other is converted beside itself, or to
@@ -170,7 +195,7 @@ def converter(
             report = convert_pending(lake, settings, platforms)
     for manifest in report.converted:
         say(_account(manifest.drop, manifest.records, manifest.quarantined, manifest.reasons))
-        typer.echo(lake.parquet_dir(manifest.drop))
+        click.echo(lake.parquet_dir(manifest.drop))
     faults = [f"{name}: {rejection.reason}: {rejection.advice}" for name, rejection in report.rejected.items()]
     faults += report.put_off.values()
     if faults:
@@ -208,23 +233,26 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
         (staged / "quarantine").replace(target.with_name(f"{target.name}.quarantine"))
         shutil.rmtree(staged / "superseded", ignore_errors=True)
     say(_account(str(source), done.records, done.quarantined, done.reasons))
-    typer.echo(target)
+    click.echo(target)
 
 
 @app.command()
+@_filepath
+@_mode
+@_n
+@_since
+@_until
+@_output
+@_format
+@_error_mode
+@_ratio
+@_data_root
+@click.pass_context
 def inspector(
-    context: typer.Context,
-    filepath: FilePath = None,
-    mode: Mode = Mode.CSV,
-    n: N = None,
-    since: Since = None,
-    until: Until = None,
-    output: Output = None,
-    form: FormatOption = None,
-    error_mode: ErrorModeOption = None,
-    max_reject_ratio: Ratio = None,
-    data_root: DataRoot = None,
-) -> None:
+    context: click.Context, filepath: Path | None, mode: Mode, n: int | None, since: str | None, until: str | None,
+    output: Path | None, form: TableFormat | None, error_mode: ErrorMode | None, max_reject_ratio: float | None,
+    data_root: str | None,
+) -> None:  # fmt: skip
     """One file in, one leaderboard out; needs no data root and no build.
 
     Example: uda inspector --filepath drop.csv --n 10 --output top.csv
@@ -258,25 +286,26 @@ def inspector(
 
 
 @app.command()
+@click.option("--filepath", type=_PATH, help="Directory to supply; default: the data root's datasets.")
+@_mode
+@click.option("--n", "--records", type=int, default=1000, show_default=True, help="Records a drop.")
+@click.option("--drops", type=int, help="Stop after this many drops; endless by default.")
+@click.option("--interval", type=float, default=5.0, show_default=True, help="Seconds between drops.")
+@_seed
+@_malformed_ratio
+@click.option("--compression", type=_Member(Compression), default=Compression.NONE.value, help="How to pack drops.")
+@_chance("--corrections", "that an earlier drop is delivered anew")
+@_chance("--duplicates", "of a copy under a new name")
+@_chance("--late", "of activity some days old")
+@_chance("--half-written", "of a file that lies half-written first")
+@_output
+@_data_root
+@click.pass_context
 def supplier(
-    context: typer.Context,
-    filepath: Annotated[
-        Path | None, typer.Option(help="Directory to supply; default: the data root's datasets.")
-    ] = None,
-    mode: Mode = Mode.CSV,
-    n: Annotated[int, typer.Option("--n", "--records", help="Records a drop.")] = 1000,
-    drops: Annotated[int | None, typer.Option(help="Stop after this many drops; endless by default.")] = None,
-    interval: Annotated[float, typer.Option(help="Seconds between drops.")] = 5.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same drops.")] = 0,
-    malformed_ratio: Annotated[float, typer.Option(help="Share of malformed records, 0 to 1.")] = 0.005,
-    compression: Compression = Compression.NONE,
-    corrections: Annotated[float, typer.Option(help="Chance that an earlier drop is delivered anew, 0 to 1.")] = 0.0,
-    duplicates: Annotated[float, typer.Option(help="Chance of a copy under a new name, 0 to 1.")] = 0.0,
-    late: Annotated[float, typer.Option(help="Chance of activity some days old, 0 to 1.")] = 0.0,
-    half_written: Annotated[float, typer.Option(help="Chance of a file that lies half-written first, 0 to 1.")] = 0.0,
-    output: Output = None,
-    data_root: DataRoot = None,
-) -> None:
+    context: click.Context, filepath: Path | None, mode: Mode, n: int, drops: int | None, interval: float, seed: int,
+    malformed_ratio: float, compression: Compression, corrections: float, duplicates: float, late: float,
+    half_written: float, output: Path | None, data_root: str | None,
+) -> None:  # fmt: skip
     """Deliver a drop every few seconds, as a supplier would.
 
     Example: uda supplier --drops 20 --interval 2
@@ -303,7 +332,10 @@ def supplier(
 
 
 @app.command(name="drops")
-def list_drops(context: typer.Context, form: FormatOption = None, data_root: DataRoot = None) -> None:
+@_format
+@_data_root
+@click.pass_context
+def list_drops(context: click.Context, form: TableFormat | None, data_root: str | None) -> None:
     """The drop ledger: where each drop stands and what became of its records.
 
     Example: uda drops --format json
@@ -319,12 +351,11 @@ def list_drops(context: typer.Context, form: FormatOption = None, data_root: Dat
 
 
 @app.command()
-def quarantine(
-    context: typer.Context,
-    drop: Annotated[str | None, typer.Option(help="Only this drop.")] = None,
-    form: FormatOption = None,
-    data_root: DataRoot = None,
-) -> None:
+@click.option("--drop", help="Only this drop.")
+@_format
+@_data_root
+@click.pass_context
+def quarantine(context: click.Context, drop: str | None, form: TableFormat | None, data_root: str | None) -> None:
     """The malformed records, each with drop, line, reason and raw text.
 
     Example: uda quarantine --drop sample.csv --format csv
@@ -340,11 +371,10 @@ def quarantine(
 
 
 @app.command()
-def forget(
-    context: typer.Context,
-    drop: Annotated[str, typer.Argument(help="The drop's name, as `uda drops` lists it.")],
-    data_root: DataRoot = None,
-) -> None:
+@click.argument("drop")
+@_data_root
+@click.pass_context
+def forget(context: click.Context, drop: str, data_root: str | None) -> None:
     """Take a drop's contribution out of the leaderboards for good.
 
     Example: uda forget supplier-a/2026-01-31.csv
@@ -358,16 +388,18 @@ def forget(
 
 
 @app.command()
+@_n
+@_since
+@_until
+@click.option("--platform", help="Only this platform, by any of its spellings.")
+@_output
+@_format
+@_data_root
+@click.pass_context
 def leaderboard(
-    context: typer.Context,
-    n: N = None,
-    since: Since = None,
-    until: Until = None,
-    platform: Annotated[str | None, typer.Option(help="Only this platform, by any of its spellings.")] = None,
-    output: Output = None,
-    form: FormatOption = None,
-    data_root: DataRoot = None,
-) -> None:
+    context: click.Context, n: int | None, since: str | None, until: str | None, platform: str | None,
+    output: Path | None, form: TableFormat | None, data_root: str | None,
+) -> None:  # fmt: skip
     """The leaderboard of the committed sessions, with any N and window.
 
     Example: uda leaderboard --n 7 --since 2026-01-01 --platform iOS
@@ -400,11 +432,10 @@ def leaderboard(
 
 
 @app.command()
-def dev(
-    context: typer.Context,
-    port: Annotated[int, typer.Option(help="Port of the web page.")] = 3000,
-    data_root: DataRoot = None,
-) -> None:
+@click.option("--port", type=int, default=3000, show_default=True, help="Port of the web page.")
+@_data_root
+@click.pass_context
+def dev(context: click.Context, port: int, data_root: str | None) -> None:
     """Dagster's UI and daemon with a history that survives a restart, kept below the data root.
 
     Example: uda dev --port 3001
@@ -419,7 +450,7 @@ def dev(
         config.write_text(_INSTANCE, encoding="utf-8")
     environment = os.environ | {"DAGSTER_HOME": str(home), "UDA_DATA_ROOT": str(settings.root.absolute())}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "uda_assets.definitions", "-h", "127.0.0.1"]
-    raise typer.Exit(subprocess.run([*command, "-p", str(port)], env=environment, check=False).returncode)  # noqa: S603
+    context.exit(subprocess.run([*command, "-p", str(port)], env=environment, check=False).returncode)  # noqa: S603
 
 
 def _required(path: Path | None, option: str) -> Path:
@@ -512,7 +543,7 @@ def run(arguments: list[str]) -> int:
         # The reader of our output has seen enough; what is still in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, click.Abort):
         return _fail("stopped; nothing is left half-written", 128 + signal.SIGINT)
     except Exception as error:
         explained = _explain(error)
@@ -526,7 +557,7 @@ def _explain(error: Exception) -> tuple[str, int] | None:
     """What to say of an error, and the exit code; None where it is our own fault and the traceback tells more."""
     if isinstance(error, UdaError):
         return str(error), 2 if isinstance(error, UsageError) else 1
-    if isinstance(error, TyperException):
+    if isinstance(error, click.ClickException):
         return error.format_message() or "see `uda --help`", 2
     if isinstance(error, OSError):
         return f"{error.filename or 'the file system'}: {error.strerror or error}", 1
