@@ -3,7 +3,7 @@
 Each run is a process over a data root whose drops are added, replaced, forgotten, vanish or go bad in between. The
 oracle is plain Python over copies of the raw files. The recorded run is of 100 kills; see what they struck with
 
-    UDA_TEST_KILLS=100 uv run pytest -s uda_assets_tests/integration/test_kills.py
+    UDA_TEST_KILLS=100 uv run pytest -n 0 -s uda_assets_tests/integration/test_kills.py
 """
 
 from __future__ import annotations
