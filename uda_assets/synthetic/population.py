@@ -70,7 +70,9 @@ def _user_names(seed: int, users: int) -> pl.Series:
 
 def _name_pool(seed: int, size: int) -> list[str]:
     """User names, one of 16 less harmless than a program may hope: with commas, quotes, another script."""
-    english, japanese = Faker("en_US"), Faker("ja_JP")
+    # All that Faker can make takes long to load; no more is loaded than what makes names.
+    english = Faker("en_US", providers=[f"faker.providers.{topic}" for topic in ("person", "internet", "lorem")])
+    japanese = Faker("ja_JP", providers=["faker.providers.person"])
     for faker in (english, japanese):
         faker.seed_instance(seed)
     odd: list[Callable[[], str]] = [
