@@ -46,12 +46,20 @@ class _Chunk:
 
 
 class Painted(NamedTuple):
-    """A chunk as it is written, and what there is to count in it."""
+    """A chunk as it is written, and what there is to count in it.
+
+    Attributes:
+        pages: Its lines.
+        lines: How many.
+        originals: How many of them are neither malformed nor repeat another one.
+        owners: Whose the sessions are that begin in it, see :meth:`Population.owners`.
+        reasons: How many lines are malformed for which reason.
+    """
 
     pages: list[memoryview]
     lines: int
-    kept: int
-    sessions: I64
+    originals: int
+    owners: I64
     reasons: I64
 
 
@@ -78,7 +86,7 @@ class Painter:
     """Turns the plan of a chunk into its bytes. Keeps no state, so that chunks can be painted on several threads."""
 
     def __init__(self, config: GeneratorConfig, population: Population, timeline: Timeline) -> None:
-        self._config, self._timeline = config, timeline
+        self._config, self._population, self._timeline = config, population, timeline
         self._scribe = Scribe(config, population, timeline)
         self._vandal = Vandal(config.seed) if config.malformed else None
         # One line for each reason must be there before a whole one is spent on the last line.
@@ -93,8 +101,8 @@ class Painter:
         return Painted(
             pages=list(self._pages(chunk, broken, self._sources(chunk, kinds, random))),
             lines=chunk.lines,
-            kept=chunk.lines - len(reasons),
-            sessions=self._timeline.sessions(chunk.events),
+            originals=len(chunk.events),
+            owners=self._population.owners(self._timeline.begun(chunk.events) + self._config.first_session),
             reasons=np.bincount(reasons, minlength=len(REASONS)),
         )
 

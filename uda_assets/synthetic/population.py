@@ -60,6 +60,11 @@ class Population:
         platform = np.where(shared, _NEXT_PLATFORM[platform], platform)
         return _Identity(user, platform, mix(owners, self._keys[1]))
 
+    def owners(self, sessions: I64) -> I64:
+        """Whose the sessions are, as one number for platform and user."""
+        who = self.identify(sessions)
+        return who.platform * self.users + who.user
+
 
 def _user_names(seed: int, users: int) -> pl.Series:
     """Unique names for any number of users, from a small pool: Faker is far too slow to make each of millions."""
