@@ -28,6 +28,9 @@ LONGEST_SECONDS = BURST_SECONDS + max(EVENTS) * STEP_SECONDS
 CHUNK = 250_000
 """Records that are planned, drawn and held in memory together. Another number makes other files."""
 
+PAGE = 16_384
+"""Records that are worked out in one step; so few fit into a processor's own memory, which is many times faster."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -3,7 +3,7 @@
 Everything about a record is a pure function of two numbers: its session's number says who and where, its event's number
 says when and what. So records can be drawn a chunk at a time, in order of time or shuffled, on several threads, and
 the right answer follows from the numbers drawn, without a look at the file. Memory holds a few chunks, the users, and
-one byte for each session.
+how many sessions each of them has.
 
     session number -> user, platform, session id           Population
     event number   -> session, instant, details            Timeline

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from uda_assets.synthetic.config import CHUNK, ROUND, GeneratorConfig
+from uda_assets.synthetic.config import CHUNK, PAGE, ROUND, GeneratorConfig
 from uda_assets.synthetic.draws import I64, below, key, mix
 from uda_assets.synthetic.timeline import Timeline
 
@@ -42,8 +42,9 @@ class _ByTime:
 
     def _draw_block(self) -> None:
         fresh = np.arange(self._drawn, min(self._drawn + self._BLOCK, self._total))
+        pages = [fresh[first : first + PAGE] for first in range(0, len(fresh), PAGE)]
         events = np.concatenate([self._events, fresh])
-        stamps = np.concatenate([self._stamps, self._timeline.stamps(fresh)])
+        stamps = np.concatenate([self._stamps, *(self._timeline.stamps(page) for page in pages)])
         self._stamps, self._events = _sorted_pairs(stamps, events)
         self._drawn += len(fresh)
         bound = self._timeline.earliest_from(self._drawn) if self._drawn < self._total else None

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from uda_assets.synthetic.config import CHUNK, GeneratorConfig
+from uda_assets.synthetic.config import CHUNK, PAGE, GeneratorConfig
 from uda_assets.synthetic.draws import I64
 from uda_assets.synthetic.order import EventOrder
 from uda_assets.synthetic.population import Population
@@ -22,9 +22,6 @@ from uda_assets.synthetic.vandal import LAST_LINE, REASONS, Vandal
 from uda_assets.synthetic.words import laid_out
 
 _THREADS = 2
-
-# Lines that are worked out together; so many fit into a processor's own memory, which makes them cheaper by half.
-_PAGE = 16_384
 
 _ORIGINAL, _DUPLICATE, _MALFORMED = range(3)
 
@@ -49,12 +46,20 @@ class _Chunk:
 
 
 class Painted(NamedTuple):
-    """A chunk as it is written, and what there is to count in it."""
+    """A chunk as it is written, and what there is to count in it.
+
+    Attributes:
+        pages: Its lines.
+        lines: How many.
+        originals: How many of them are neither malformed nor repeat another one.
+        owners: Whose the sessions are that begin in it, see :meth:`Population.owners`.
+        reasons: How many lines are malformed for which reason.
+    """
 
     pages: list[memoryview]
     lines: int
-    kept: int
-    sessions: I64
+    originals: int
+    owners: I64
     reasons: I64
 
 
@@ -81,9 +86,9 @@ class Painter:
     """Turns the plan of a chunk into its bytes. Keeps no state, so that chunks can be painted on several threads."""
 
     def __init__(self, config: GeneratorConfig, population: Population, timeline: Timeline) -> None:
-        self._config, self._timeline = config, timeline
+        self._config, self._population, self._timeline = config, population, timeline
         self._scribe = Scribe(config, population, timeline)
-        self._vandal = Vandal(config.seed)
+        self._vandal = Vandal(config.seed) if config.malformed else None
         # One line for each reason must be there before a whole one is spent on the last line.
         self._last_malformed = config.malformed - 1 if config.malformed >= len(REASONS) else None
 
@@ -96,16 +101,16 @@ class Painter:
         return Painted(
             pages=list(self._pages(chunk, broken, self._sources(chunk, kinds, random))),
             lines=chunk.lines,
-            kept=chunk.lines - len(reasons),
-            sessions=self._timeline.sessions(chunk.events),
+            originals=len(chunk.events),
+            owners=self._population.owners(self._timeline.begun(chunk.events) + self._config.first_session),
             reasons=np.bincount(reasons, minlength=len(REASONS)),
         )
 
     def _pages(self, chunk: _Chunk, broken: pl.Series, sources: I64) -> Iterator[memoryview]:
         events, lines = np.concatenate([chunk.before, chunk.events]), laid_out(broken)
         done = 0
-        for first in range(0, chunk.lines, _PAGE):
-            chosen = sources[first : first + _PAGE]
+        for first in range(0, chunk.lines, PAGE):
+            chosen = sources[first : first + PAGE]
             malformed = chosen >= len(events)
             fresh = int(np.count_nonzero(malformed))
             yield self._scribe.page(events[chosen[~malformed]], malformed, lines.part(done, done + fresh))
@@ -138,6 +143,8 @@ class Painter:
 
     def _malformed(self, reasons: I64, random: np.random.Generator) -> pl.Series:
         """Malformed lines, made from records that may as well occur in the file: a reader must not count them."""
+        if self._vandal is None:
+            return pl.Series([], dtype=pl.Binary)
         events = random.integers(0, max(1, self._config.originals), len(reasons))
         return self._vandal.lines(self._scribe.fields(events), reasons, random)
 

@@ -61,6 +61,11 @@ class Population:
         platform = np.where(shared, _NEXT_PLATFORM[platform], platform)
         return _Identity(user, platform, mix(owners, self._keys[1]))
 
+    def owners(self, sessions: I64) -> I64:
+        """Whose the sessions are, as one number for platform and user."""
+        who = self.identify(sessions)
+        return who.platform * self.users + who.user
+
 
 def _user_names(seed: int, users: int) -> pl.Series:
     """Unique names for any number of users, from a small pool: Faker is far too slow to make each of millions."""
@@ -75,7 +80,9 @@ def _name_pool(seed: int, size: int) -> tuple[str, ...]:
 
     Kept, because a supplier draws every drop from the same population, and making them takes longer than a small drop.
     """
-    english, japanese = Faker("en_US"), Faker("ja_JP")
+    # All that Faker can make takes long to load; no more is loaded than what makes names.
+    english = Faker("en_US", providers=[f"faker.providers.{topic}" for topic in ("person", "internet", "lorem")])
+    japanese = Faker("ja_JP", providers=["faker.providers.person"])
     for faker in (english, japanese):
         faker.seed_instance(seed)
     odd: list[Callable[[], str]] = [

@@ -48,6 +48,10 @@ def time_spellings(seed: int) -> list[_Spelling]:
 _FRACTIONS = 32
 
 
+# Whether an event is the first of its session.
+_BEGINS = SECONDS_IN == 0
+
+
 class _Sessions(NamedTuple):
     """The sessions of some events: numbers that contain each of them, and each event's place among these."""
 
@@ -90,6 +94,10 @@ class Timeline:
     def sessions(self, events: I64) -> I64:
         """Each event's session, counted from the first of this file."""
         return events // ROUND * len(EVENTS) + SESSION_OF[events & ROUND - 1]  # type: ignore[no-any-return]
+
+    def begun(self, events: I64) -> I64:
+        """The sessions that begin with one of the events: all events hold each session once."""
+        return self.sessions(events[_BEGINS[events & ROUND - 1]])
 
     def details(self, events: I64) -> _Details:
         """What is drawn for the events."""

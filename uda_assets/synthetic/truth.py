@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from uda_assets.contract import Reason
-from uda_assets.synthetic.config import CHUNK, GeneratorConfig
+from uda_assets.synthetic.config import GeneratorConfig
 from uda_assets.synthetic.files import written_atomically
 from uda_assets.synthetic.painter import Painted
 from uda_assets.synthetic.population import PLATFORMS, Population
@@ -47,8 +47,8 @@ class GeneratedTruth:
     def session_counts(self) -> pl.DataFrame:
         """``platform, user_id, session_count``, by platform, falling count, then user.
 
-        Made from the sessions seen while writing, when it is first asked for: ordering hundreds of thousands of names
-        takes as long as writing a million records.
+        Made when it is first asked for, of what was counted while writing: to order hundreds of thousands of names
+        takes as long as to write a million records.
         """
         return self.count_sessions()
 
@@ -77,16 +77,16 @@ class Tally:
 
     def __init__(self, config: GeneratorConfig, population: Population) -> None:
         self._config, self._population = config, population
-        self._seen = np.zeros(config.sessions, dtype=np.bool_)
+        self._sessions = np.zeros(len(PLATFORMS) * population.users, dtype=np.int64)
         self._reasons = np.zeros(len(REASONS), dtype=np.int64)
-        self._kept = self._duplicates = 0
+        self._records = self._originals = 0
 
     def add(self, chunk: Painted) -> None:
         """Count what is in a chunk that is written."""
-        self._seen[chunk.sessions] = True
+        np.add.at(self._sessions, chunk.owners, 1)
         self._reasons += chunk.reasons
-        self._kept += chunk.kept
-        self._duplicates += chunk.kept - len(chunk.sessions)
+        self._records += chunk.lines
+        self._originals += chunk.originals
 
     def truth(self) -> GeneratedTruth:
         """The right answer, after the last chunk."""
@@ -94,27 +94,22 @@ class Tally:
         counted = dict(zip(REASONS, self._reasons.tolist(), strict=True))
         return GeneratedTruth(
             config=self._config,
-            records=self._kept + quarantined,
-            kept=self._kept,
+            records=self._records,
+            kept=self._records - quarantined,
             quarantined=quarantined,
-            duplicates=self._duplicates,
+            duplicates=self._records - quarantined - self._originals,
             reasons={reason.value: counted[reason] for reason in Reason if counted[reason]},
-            sessions=int(self._seen.sum()),
+            sessions=int(self._sessions.sum()),
             count_sessions=self._session_counts,
         )
 
     def _session_counts(self) -> pl.DataFrame:
         users = self._population.users
-        counts = np.zeros(len(PLATFORMS) * users, dtype=np.int64)
-        for first in range(0, len(self._seen), CHUNK):
-            sessions = np.flatnonzero(self._seen[first : first + CHUNK]) + first + self._config.first_session
-            who = self._population.identify(sessions)
-            counts += np.bincount(who.platform * users + who.user, minlength=len(counts))
-        found = np.flatnonzero(counts)
+        found = np.flatnonzero(self._sessions)
         return pl.DataFrame(
             {
                 "platform": pl.Series(PLATFORMS).gather(found // users),
                 "user_id": self._population.names.gather(found % users),
-                "session_count": counts[found],
+                "session_count": self._sessions[found],
             }
         ).sort("platform", "session_count", "user_id", descending=[False, True, False])
