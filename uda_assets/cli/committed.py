@@ -1,0 +1,161 @@
+"""Commands about what a data root holds: its drops, what is committed, and Dagster's UI over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uda_assets.cli import options
+from uda_assets.cli.files import refuse_directory
+from uda_assets.errors import UdaError
+
+if TYPE_CHECKING:
+    from uda_assets.lake import Lake
+    from uda_assets.settings import Settings
+
+_INSTANCE = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 10
+"""
+
+
+@click.command()
+@options.form
+@options.data_root
+@click.pass_context
+def drops(context: click.Context, form: str | None, data_root: str | None) -> None:
+    """The drop ledger: where each drop stands and what became of its records.
+
+    Example: uda drops --format json
+    """
+    settings = options.settings_of(context, data_root=data_root)
+    from uda_assets.build import platform_table
+    from uda_assets.catalogue import read_catalogue
+    from uda_assets.output import Format, print_table
+    from uda_assets.warehouse import drops_frame
+
+    entries = read_catalogue(_lake(settings), platform_table(settings), settings.max_reject_ratio)
+    print_table(drops_frame(entries), Format(form or "table"))
+
+
+@click.command()
+@click.option("--drop", help="Only this drop.")
+@options.form
+@options.data_root
+@click.pass_context
+def quarantine(context: click.Context, drop: str | None, form: str | None, data_root: str | None) -> None:
+    """The malformed records, each with drop, line, reason and raw text.
+
+    Example: uda quarantine --drop sample.csv --format csv
+    """
+    settings = options.settings_of(context, data_root=data_root)
+    from uda_assets.output import Format, print_table
+    from uda_assets.warehouse import read_quarantine
+
+    lake = _lake(settings)
+    if drop is not None and lake.manifest(drop) is None:
+        raise UdaError(f"there is no committed drop {drop!r}; `uda drops` lists them")
+    print_table(read_quarantine(lake, drop), Format(form or "table"))
+
+
+@click.command()
+@click.argument("drop")
+@options.data_root
+@click.pass_context
+def forget(context: click.Context, drop: str, data_root: str | None) -> None:
+    """Take a drop's contribution out of the leaderboards for good.
+
+    DROP is the drop's name, as `uda drops` lists it.
+
+    Example: uda forget supplier-a/2026-01-31.csv
+    """
+    settings = options.settings_of(context, data_root=data_root)
+    from uda_assets.build import forget as forget_drop
+    from uda_assets.output import say
+
+    published = forget_drop(_lake(settings), settings, drop)
+    say(f"forgot {drop}; the leaderboard in {published.csv} is without it")
+
+
+@click.command()
+@options.n
+@options.since
+@options.until
+@click.option("--platform", help="Only this platform, by any of its spellings.")
+@options.output
+@options.form
+@options.data_root
+@click.pass_context
+def leaderboard(
+    context: click.Context, /, platform: str | None, output: Path | None, form: str | None, **overrides: Any
+) -> None:
+    """The leaderboard of the committed sessions, with any N and window.
+
+    Example: uda leaderboard --n 7 --since 2026-01-01 --platform iOS
+    """
+    settings = options.settings_of(context, **overrides)
+    import polars as pl
+
+    from uda_assets.build import platform_table
+    from uda_assets.output import Format, output_kind, print_table, write_table
+    from uda_assets.warehouse import leaderboard_of
+
+    if output:
+        _ = form or output_kind(output)
+        refuse_directory(output)
+    lake = _lake(settings)
+    manifest = lake.sessions_manifest()
+    if manifest is None:
+        raise UdaError(
+            "nothing is built yet; run `uv run dagster asset materialize -m uda_assets.definitions "
+            "--select '+top_n_by_platform'` first"
+        )
+    table = leaderboard_of(lake, settings, manifest)
+    if platform is not None:
+        name = platform_table(settings).resolve(platform) or platform
+        table = table.filter(pl.col("platform") == name)
+    if output:
+        write_table(table, output, Format(form) if form else None)
+    else:
+        print_table(table, Format(form or "table"))
+
+
+@click.command()
+@click.option("--port", type=int, default=3000, show_default=True, help="Port of the web page.")
+@options.data_root
+@click.pass_context
+def dev(context: click.Context, port: int, data_root: str | None) -> None:
+    """Dagster's UI and daemon with a history that survives a restart, kept below the data root.
+
+    Example: uda dev --port 3001
+    """
+    settings = options.settings_of(context, data_root=data_root)
+    import os
+    import subprocess
+    import sys
+
+    from uda_assets.lake import make_dir
+
+    home = settings.root.absolute() / ".dagster"
+    make_dir(home)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.write_text(_INSTANCE, encoding="utf-8")
+    environment = os.environ | {"DAGSTER_HOME": str(home), "UDA_DATA_ROOT": str(settings.root.absolute())}
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "uda_assets.definitions", "-h", "127.0.0.1"]
+    context.exit(subprocess.run([*command, "-p", str(port)], env=environment, check=False).returncode)  # noqa: S603
+
+
+def _lake(settings: Settings) -> Lake:
+    from uda_assets.build import open_lake
+
+    if not settings.root.is_dir():
+        raise UdaError(f"there is no data root at {settings.root}; name one by --data-root or UDA_DATA_ROOT")
+    return open_lake(settings)

@@ -1,0 +1,170 @@
+"""Commands that read records: the converter and the inspector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uda_assets.cli import options
+from uda_assets.cli.files import account, named, refuse_directory, require_readable
+from uda_assets.errors import UdaError
+
+if TYPE_CHECKING:
+    from uda_assets.contract import Platforms
+    from uda_assets.conversion import ConversionReport
+    from uda_assets.lake import Lake
+    from uda_assets.settings import Settings
+
+
+@click.command()
+@options.filepath
+@click.option(
+    "--mode", type=click.Choice(options.MODES), default="csv", show_default=True,
+    help="Reads csv, writes parquet: both names are taken.",
+)  # fmt: skip
+@click.option("--n", type=int, hidden=True)
+@options.path_option("--output", help="Directory to write; its quarantine goes beside it.")
+@options.error_mode
+@options.max_reject_ratio
+@options.data_root
+@click.pass_context
+def converter(
+    context: click.Context, /, filepath: Path | None, mode: str, n: int | None, output: Path | None, **overrides: Any
+) -> None:
+    """Convert a CSV file, or all pending drops of the data root, to Parquet.
+
+    A file below the data root's datasets/ is committed to the data root. Any other is converted beside itself, or to
+    --output. The path of what was written is printed.
+
+    Example: uda converter --filepath data/datasets/sample.csv
+    """
+    del mode, n
+    settings = options.settings_of(context, **overrides)
+    from uda_assets.build import convert_pending, open_lake, platform_table
+
+    lake, platforms = open_lake(settings), platform_table(settings)
+    drop = _drop_name(lake, filepath) if filepath and not output else None
+    if filepath and drop is None:
+        _convert_one(filepath, output, settings, platforms)
+        return
+    from uda_assets.conversion import convert_drops
+
+    with lake.writing(settings.lock_timeout):
+        if drop:
+            report = convert_drops(lake, [drop], platforms, settings)
+        else:
+            report = convert_pending(lake, settings, platforms)
+    _tell(report, lake)
+
+
+def _tell(report: ConversionReport, lake: Lake) -> None:
+    from uda_assets.output import say
+
+    for manifest in report.converted:
+        say(account(manifest.drop, manifest.records, manifest.quarantined, manifest.reasons))
+        click.echo(lake.parquet_dir(manifest.drop))
+    faults = [f"{name}: {rejection.reason}: {rejection.advice}" for name, rejection in report.rejected.items()]
+    faults += report.put_off.values()
+    if faults:
+        raise UdaError("; ".join(faults))
+    if not report.converted:
+        say(f"no drops are pending below {lake.datasets}")
+
+
+def _convert_one(source: Path, output: Path | None, settings: Settings, platforms: Platforms) -> None:
+    """Convert a file that is no drop of the data root; what was at the target before stays until all is done."""
+    import shutil
+    import tempfile
+
+    from uda_assets.errors import DropRejected
+    from uda_assets.ingest.convert import convert
+    from uda_assets.lake import make_dir
+    from uda_assets.output import say
+    from uda_assets.settings import ErrorMode
+
+    require_readable(source)
+    target = output or source.with_name(f"{source.name}.parquet")
+    if target.exists() and not (target / "_common_metadata").exists():
+        raise UdaError(f"{target} exists and is not a converted drop; name another --output")
+    make_dir(target.parent)
+    with named(source), tempfile.TemporaryDirectory(dir=target.parent, prefix=".uda-") as scratch:
+        staged = Path(scratch)
+        done = convert(
+            source, source.name, staged / "data", staged / "quarantine", platforms, threads=settings.threads,
+            fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, spill=staged,
+        )  # fmt: skip
+        if done.reject_ratio > settings.max_reject_ratio:
+            raise DropRejected(f"{source}: {done.quarantined} of {done.records} records are malformed")
+        if target.exists():
+            target.replace(staged / "superseded")
+        (staged / "data").replace(target)
+        (staged / "quarantine").replace(target.with_name(f"{target.name}.quarantine"))
+        shutil.rmtree(staged / "superseded", ignore_errors=True)
+    say(account(str(source), done.records, done.quarantined, done.reasons))
+    click.echo(target)
+
+
+def _drop_name(lake: Lake, path: Path) -> str | None:
+    """The name of the drop that a path is, or None where it is outside the data root's datasets."""
+    from uda_assets.lake import printable_name
+
+    require_readable(path)
+    try:
+        # A drop may be a link to a file elsewhere.
+        name = (path.parent.resolve() / path.name).relative_to(lake.datasets.resolve()).as_posix()
+    except ValueError:
+        return None
+    if name in lake.drops():
+        return name
+    _, fault = lake.inaccessible().get(printable_name(name), ("", ""))
+    raise UdaError(
+        f"{path} is not a drop: "
+        + (fault or "its name must end in .csv, .csv.gz or .csv.zst and not start with a dot, nor may UDA_INCLUDE, "
+           "UDA_EXCLUDE or UDA_MODIFIED_AFTER leave it out")
+    )  # fmt: skip
+
+
+@click.command()
+@options.filepath
+@options.mode
+@options.n
+@options.since
+@options.until
+@options.output
+@options.form
+@options.error_mode
+@options.max_reject_ratio
+@options.data_root
+@click.pass_context
+def inspector(
+    context: click.Context, /, filepath: Path | None, mode: str, output: Path | None, form: str | None, **overrides: Any
+) -> None:
+    """One file in, one leaderboard out; needs no data root and no build.
+
+    Example: uda inspector --filepath drop.csv --n 10 --output top.csv
+    """
+    settings = options.settings_of(context, **overrides)
+    from uda_assets.output import Format, output_kind, print_table, say, write_table
+
+    path = options.required(filepath, "--filepath")
+    if output:
+        _ = form or output_kind(output)
+        refuse_directory(output)
+    from uda_assets.build import platform_table
+    from uda_assets.inspection import inspect_csv, inspect_parquet
+
+    if mode == "csv":
+        require_readable(path)
+        with named(path):
+            found = inspect_csv(path, settings, platform_table(settings))
+    else:
+        if not path.is_dir():
+            require_readable(path)
+        found = inspect_parquet(path, settings)
+    if output:
+        write_table(found.leaderboard, output, Format(form) if form else None)
+    else:
+        print_table(found.leaderboard, Format(form or "table"))
+    say(account(str(path), found.records, found.quarantined, found.reasons))

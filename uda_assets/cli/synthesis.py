@@ -1,0 +1,107 @@
+"""Commands that make data: the generator and the supplier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from uda_assets.cli import options
+from uda_assets.cli.files import refuse_directory
+from uda_assets.errors import UdaError, UsageError
+
+_malformed_ratio = click.option(
+    "--malformed-ratio", type=float, default=0.005, show_default=True, help="Share of malformed records, 0 to 1."
+)
+
+
+@click.command()
+@options.filepath
+@options.mode
+@click.option("--n", "--records", "n", type=int, default=100_000, show_default=True, help="Records to write.")
+@click.option("--users", type=int, help="Users to draw from.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
+@click.option("--shuffled", is_flag=True, help="Records in no order of time.")
+@click.option(
+    "--duplicate-ratio", type=float, default=0.1, show_default=True, help="Share of repeated records, 0 to 1."
+)
+@_malformed_ratio
+@options.path_option("--truth", help="Directory for the known right answer.")
+@options.output
+def generator(
+    filepath: Path | None, mode: str, n: int, truth: Path | None, output: Path | None, **characteristics: Any
+) -> None:
+    """Write realistic activity with a known right answer.
+
+    Example: uda generator --filepath big.csv --n 1000000 --truth truth/
+    """
+    from uda_assets.output import say
+    from uda_assets.synthetic import GeneratorConfig, generate
+
+    if mode != "csv":
+        raise UsageError("the generator writes csv; convert the file with `uda converter`")
+    target = options.required(filepath or output, "--filepath")
+    refuse_directory(target)
+    try:
+        config = GeneratorConfig(records=n, **characteristics)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    generate(target, config, truth_dir=truth)
+    say(f"wrote {n} records to {target}" + (f", the right answer to {truth}" if truth else ""))
+
+
+@click.command()
+@options.path_option("--filepath", help="Directory to supply; default: the data root's datasets.")
+@options.mode
+@click.option("--n", "--records", "n", type=int, default=1000, show_default=True, help="Records a drop.")
+@click.option("--drops", type=int, help="Stop after this many drops; endless by default.")
+@click.option("--interval", type=float, default=5.0, show_default=True, help="Seconds between drops.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same drops.")
+@_malformed_ratio
+@click.option("--compression", type=click.Choice(("none", "gz", "zst")), default="none", show_default=True)
+@click.option(
+    "--corrections", type=float, default=0.0, show_default=True,
+    help="Chance that an earlier drop is delivered anew, 0 to 1.",
+)  # fmt: skip
+@click.option(
+    "--duplicates", type=float, default=0.0, show_default=True, help="Chance of a copy under a new name, 0 to 1."
+)
+@click.option("--late", type=float, default=0.0, show_default=True, help="Chance of activity some days old, 0 to 1.")
+@click.option(
+    "--half-written", type=float, default=0.0, show_default=True,
+    help="Chance of a file that lies half-written first, 0 to 1.",
+)  # fmt: skip
+@options.output
+@options.data_root
+@click.pass_context
+def supplier(
+    context: click.Context,
+    /,
+    filepath: Path | None,
+    mode: str,
+    n: int,
+    compression: Literal["none", "gz", "zst"],
+    output: Path | None,
+    data_root: str | None,
+    **characteristics: Any,
+) -> None:
+    """Deliver a drop every few seconds, as a supplier would.
+
+    Example: uda supplier --drops 20 --interval 2
+    """
+    settings = options.settings_of(context, data_root=data_root)
+    from uda_assets.output import say
+    from uda_assets.synthetic import SupplierConfig, supply
+
+    if mode != "csv":
+        raise UsageError("the supplier delivers csv")
+    target = filepath or output or settings.root / "datasets"
+    if target.exists() and not target.is_dir():
+        raise UdaError(f"{target} is not a directory")
+    try:
+        config = SupplierConfig(records=n, compression=compression, **characteristics)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    delivered = supply(target, config, on_drop=lambda path: say(f"delivered {path}"))
+    say(f"{delivered} drops delivered to {target}")
