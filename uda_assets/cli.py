@@ -19,6 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from uda_assets.errors import DropUnreadable, UdaError, UsageError
+from uda_assets.limits import limit_pools
 from uda_assets.settings import ErrorMode, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def _common(context: typer.Context, data_root: DataRoot = None) -> None:
 def _settings(context: typer.Context, **overrides: Any) -> Settings:
     """The settings of a command; an option before the command's name gives way to one behind it."""
     common: dict[str, Any] = context.obj or {}
-    return load_settings(**(common | {name: value for name, value in overrides.items() if value is not None}))
+    settings = load_settings(**(common | {name: value for name, value in overrides.items() if value is not None}))
+    limit_pools(settings)
+    return settings
 
 
 @app.command()

@@ -8,12 +8,12 @@ The idea is that of a write-ahead log (ARIES, Mohan et al. 1992), with one entry
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import shutil
 import socket
 import stat as modes
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
+from blake3 import blake3
 
 from uda_assets.errors import DropBusy, UdaError
 from uda_assets.faults import Killed, passed
@@ -40,6 +41,10 @@ _ESCAPED = re.compile(r"\\|\.(?=parquet/)|%(?=(?:25)*(?:5C|2Eparquet/))")
 _LONGEST_NAME = 255 - len(".parquet")
 RACY_NANOSECONDS = 2_000_000_000
 """A file changed less than this long before it was read may change again within the clock's resolution."""
+
+_HASHED_AT_ONCE = 1 << 20
+_SPILL = "spill-"
+_A_DAY = 86_400
 
 T = TypeVar("T")
 Signature = tuple[int, int, int, int]
@@ -59,7 +64,7 @@ class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         records, kept, quarantined: Numbers of records; the first is the sum of the others.
-        content: SHA-256 of the file as delivered.
+        content: BLAKE3 of the file as delivered.
         fingerprint: Hash of content and rules.
         spellings: Records by normalised platform spelling, or None where there were too many to list.
         meanings: What those spellings resolved to (None: unknown).
@@ -186,7 +191,7 @@ class Version(msgspec.Struct, frozen=True, gc=False):
 
 
 class Contents(NamedTuple):
-    """What is in files: SHA-256 by drop, and why it could not be told for the others."""
+    """What is in files: BLAKE3 by drop, and why it could not be told for the others."""
 
     hashes: dict[str, str]
     unreadable: dict[str, str]
@@ -326,7 +331,7 @@ class Lake:
         return [*parts, f"{self.quarantine}/{name}"]
 
     def contents(self, drops: dict[str, os.stat_result]) -> Contents:
-        """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again.
+        """BLAKE3 of each drop; a file whose stat is as it was when last hashed is not read again.
 
         A drop that vanished since it was listed is in neither part of the answer.
         """
@@ -619,6 +624,7 @@ class Lake:
         for directory in (self.root, self._internal, self.sessions, self.results, self.results / "daily"):
             for path in directory.glob(".*.tmp*"):
                 path.unlink(missing_ok=True)
+        self._remove_old_spills()
         self._complete_removals()
 
     # -- lock ----------------------------------------------------------------------------------------------------
@@ -653,9 +659,17 @@ class Lake:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A directory for spilling, removed at the end."""
-        with self.stage() as path:
-            yield path
+        """A directory for a reader to spill to, removed at the end; the system's own where none can be made here."""
+        usable = os.access(self._internal, os.W_OK)
+        with tempfile.TemporaryDirectory(prefix=_SPILL, dir=self._internal if usable else None) as path:
+            yield Path(path)
+
+    def _remove_old_spills(self) -> None:
+        """Of readers that died; a younger one may be in use."""
+        for path in self._internal.glob(f"{_SPILL}*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _A_DAY:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _acquire(descriptor: int, path: Path, timeout: float) -> None:
@@ -763,9 +777,12 @@ def _manifest_in(directory: str) -> DropManifest | None:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """BLAKE3 of a file's bytes: as hard to forge as SHA-256, and several times faster."""
+    digest = blake3()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_HASHED_AT_ONCE):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def platform_dir(platform: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
@@ -198,5 +197,5 @@ def read_quarantine(lake: Lake, drop: str | None = None) -> pl.DataFrame:
 def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest | None) -> pl.DataFrame:
     """A leaderboard with another N or window, from the committed sessions."""
     counts = _counts(lake, manifest, Window(settings.since, settings.until))
-    with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
+    with lake.scratch() as spill, working_database(settings, spill) as connection:
         return read_ranked(connection, counts, settings.n)

@@ -56,6 +56,7 @@ class ConversionConfig(dg.Config):
         default=0.0, description="Leave drops alone that changed more recently than this; the sensor sets it."
     )
     threads: int = Field(default=DEFAULTS.threads, description="Blocks of a drop, or drops, that are read at once.")
+    memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Bounds how much of a drop is read at once.")
 
 
 @dg.asset(deps=[raw_csv], group_name=GROUP, owners=OWNERS, kinds={"polars", "parquet"})
@@ -70,6 +71,7 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
         engine=config.engine,
         keep_unknown_platforms=config.keep_unknown_platforms,
         threads=config.threads,
+        memory_limit=config.memory_limit,
         max_drops_per_run=config.max_drops_per_run,
     )
     with lake.writing(settings) as root:
@@ -89,6 +91,10 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
             "quarantined": sum(manifest.quarantined for manifest in manifests.values()),
             "quarantine_by_reason": markdown(_by_reason(manifests)),
             "path": dg.MetadataValue.path(str(root.parquets)),
+            "files_read": report.work.drops,
+            "bytes_read": report.work.bytes_read,
+            "passes_over_input": round(report.work.passes, 3),
+            "rows_written": report.work.rows_written,
         }
     )
 
