@@ -195,8 +195,11 @@ class Feed:
     def _go_bad(self) -> None:
         drop = self._settled(self.sources)
         if drop:
-            self._put(drop, b"no,header,of\nours,1,2\n")
-            self.rejected.add(drop)
+            raw = b"no,header,of\nours,1,2\n"
+            self._put(drop, raw)
+            # What was forgotten is not looked at again, bad or not.
+            if self.forgotten.get(drop) != raw:
+                self.rejected.add(drop)
 
     def _settled(self, drops: set[str] | dict[str, bytes]) -> str | None:
         settled = sorted(set(drops) - self.busy)
