@@ -65,7 +65,8 @@ def size_text(records: int) -> str:
 
 def dataset(work: Path, records: int, *, shuffled: bool = False, malformed: bool = False) -> Dataset:
     """The file for these parameters, generated where it is not there yet; another generator makes other files."""
-    maker = hashlib.sha256((PROJECT / "uda_assets/synthetic/generator.py").read_bytes()).hexdigest()[:8]
+    sources = sorted((PROJECT / "uda_assets/synthetic").glob("*.py"))
+    maker = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
     name = f"{records}-{'shuffled' if shuffled else 'ordered'}-{'malformed' if malformed else 'clean'}-{maker}"
     found = Dataset(work / "datasets" / name, records, shuffled, malformed)
     # The file appears under its name after its truth, and when it is complete.
