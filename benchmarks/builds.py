@@ -19,6 +19,7 @@ import polars as pl
 
 from uda_assets.build import convert_pending, platform_table, publish_merged
 from uda_assets.database import working_database
+from uda_assets.footers import read_footers
 from uda_assets.lake import Lake, open_lake
 from uda_assets.quality import (
     events_accounted,
@@ -67,9 +68,11 @@ def check(lake: Lake, settings: Settings) -> None:
     """The checks of the chain; all must hold."""
     board = pl.read_parquet(lake.results / "Result_top_n_by_platform.parquet")
     with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
+        manifests = lake.manifests()
+        footers = read_footers(lake, manifests)
         findings = [
-            parquet_schema_matches(lake),
-            records_accounted(lake),
+            parquet_schema_matches(footers),
+            records_accounted(manifests, footers),
             session_key_unique(lake, connection),
             events_accounted(lake, connection.cursor()),
             leaderboard_recounted(lake, connection.cursor(), board, Window()),

@@ -41,8 +41,9 @@ def convert_pending(
         platforms: The platform table in force.
         settle_seconds: Leave drops alone that changed more recently than this.
     """
-    listed, now = lake.drops(), time.time()
-    waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio))
+    listing, now = lake.listing(), time.time()
+    listed = listing.drops
+    waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio, listing))
     ready = [drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)]
     ready.sort(key=lambda drop: (listed[drop].st_mtime_ns, drop))
     chosen = ready[: settings.max_drops_per_run or None]
@@ -50,6 +51,8 @@ def convert_pending(
     rules = rules_mark(platforms, settings.max_reject_ratio)
     left = set(waiting).difference(chosen).union(report.put_off)
     note_examined(lake, rules, listed, left, converted=bool(report.converted))
+    if report.converted:
+        lake.note_manifests()
     return report
 
 
@@ -61,9 +64,11 @@ def publish_committed(lake: Lake, settings: Settings, platforms: Platforms) -> P
 
 def publish_merged(lake: Lake, settings: Settings, platforms: Platforms, connect: Connect | None = None) -> Publication:
     """Publish the merged sessions, then archive the raw files if so configured; the caller holds the lake's lock."""
-    entries = read_catalogue(lake, platforms, settings.max_reject_ratio)
+    archiving = settings.clean_source is CleanSource.ARCHIVE
+    # No raw file is moved away while a file of its converted form is missing.
+    entries = read_catalogue(lake, platforms, settings.max_reject_ratio, whole=archiving)
     published = publish(lake, settings, entries, connect)
-    if settings.clean_source is CleanSource.ARCHIVE:
+    if archiving:
         archive_sources(lake, entries)
     # Between the steps of a run, another writer may have converted more.
     merged = lake.sessions_manifest()

@@ -11,7 +11,7 @@ import msgspec
 
 from uda_assets.contract import Platforms
 from uda_assets.ingest.convert import CONVERTER_VERSION
-from uda_assets.lake import DropManifest, Lake, Ledger, Rejection
+from uda_assets.lake import DropManifest, Lake, Ledger, Listing, Rejection
 
 
 class Status(StrEnum):
@@ -24,7 +24,7 @@ class Status(StrEnum):
     VANISHED = "vanished"
 
 
-class DropEntry(msgspec.Struct, frozen=True, kw_only=True):
+class DropEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A line of the drop ledger; numbers are those of the committed version, or of the rejected one."""
 
     drop: str
@@ -54,17 +54,39 @@ def is_current(manifest: DropManifest, content: str, platforms: Platforms) -> bo
     return all(platforms.resolve(spelling) == meaning for spelling, meaning in manifest.meanings.items())
 
 
-def read_catalogue(lake: Lake, platforms: Platforms, max_reject_ratio: float) -> list[DropEntry]:
-    """All drops, present or not, in ascending order of name."""
-    contents = lake.contents(lake.drops())
-    manifests, ledger = lake.manifests(), lake.ledger()
-    entries = {name: _faulty(name, *fault) for name, fault in lake.inaccessible().items()}
+def read_catalogue(
+    lake: Lake,
+    platforms: Platforms,
+    max_reject_ratio: float,
+    listing: Listing | None = None,
+    manifests: dict[str, DropManifest] | None = None,
+    *,
+    whole: bool = True,
+) -> list[DropEntry]:
+    """All drops, present or not, in ascending order of name.
+
+    Args:
+        lake: The data root.
+        platforms: The platform table in force.
+        max_reject_ratio: A rejection for more malformed records than that holds.
+        listing: What is there, where it has been listed already.
+        manifests: The committed drops, where they are known already.
+        whole: Whether to look for every converted file, so that a drop of which one is missing counts as pending.
+
+    """
+    listing = listing or lake.listing()
+    contents = lake.contents(listing.drops)
+    manifests, ledger = lake.manifests() if manifests is None else manifests, lake.ledger()
+    entries = {name: _faulty(name, *fault) for name, fault in listing.inaccessible.items()}
     entries |= {
         name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
         for name, fault in contents.unreadable.items()
     }
     for name, content in contents.hashes.items():
-        entries[name] = _entry(lake, name, content, manifests.get(name), ledger, platforms, max_reject_ratio)
+        entry = _entry(name, content, manifests.get(name), ledger, platforms, max_reject_ratio)
+        if whole and entry.status is Status.COMMITTED and not lake.is_whole(manifests[name]):
+            entry = _committed(manifests[name], Status.PENDING, fingerprint=fingerprint(content, platforms))
+        entries[name] = entry
     for name in {*manifests, *ledger.forgotten}.difference(entries):
         entries[name] = _absent(lake, name, manifests.get(name))
     return [entries[name] for name in sorted(entries)]
@@ -83,23 +105,21 @@ def _absent(lake: Lake, drop: str, manifest: DropManifest | None) -> DropEntry:
 
 
 def _entry(
-    lake: Lake,
-    drop: str,
-    content: str,
-    manifest: DropManifest | None,
-    ledger: Ledger,
-    platforms: Platforms,
-    ratio: float,
+    drop: str, content: str, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, ratio: float
 ) -> DropEntry:
-    mark = fingerprint(content, platforms)
-    if ledger.forgotten.get(drop) == content:
-        return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=mark)
     rejection = ledger.rejections.get(drop)
+    current = manifest is not None and is_current(manifest, content, platforms)
+    if manifest and current and not rejection and drop not in ledger.forgotten:
+        # Most drops, most of the time: no fingerprint is needed.
+        return _committed(manifest, Status.COMMITTED)
+    mark = fingerprint(content, platforms)
+    if ledger.forgotten.get(drop) == content and (manifest is None or drop in ledger.removing):
+        return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=mark)
     if rejection and rejection.fingerprint == mark and _still_holds(rejection, ratio):
         return _rejected(drop, rejection)
     if manifest is None:
         return DropEntry(drop=drop, status=Status.PENDING, fingerprint=mark)
-    if not is_current(manifest, content, platforms) or not lake.is_whole(manifest):
+    if not current:
         return _committed(manifest, Status.PENDING, fingerprint=mark)
     return _committed(manifest, Status.COMMITTED)
 

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from uda_assets.catalogue import fingerprint
@@ -15,15 +17,49 @@ from uda_assets.contract import Platforms
 from uda_assets.errors import DropBusy, DropRejected, DropUnreadable
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, convert
 from uda_assets.lake import MANIFEST, DropManifest, Lake, Rejection, write_json
+from uda_assets.limits import block_bytes
 from uda_assets.settings import ErrorMode, Settings
 
 
+@dataclass
+class Work:
+    """What converting cost, counted: what a change of the code must not let grow unseen.
+
+    Attributes:
+        drops: Drops that were read; one that changed meanwhile counts again.
+        size: Bytes in them, plain.
+        bytes_read: Bytes of them that were read.
+        rows_written: Rows in part files and quarantine.
+
+    """
+
+    drops: int = 0
+    size: int = 0
+    bytes_read: int = 0
+    rows_written: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def passes(self) -> float:
+        """How often each byte was read, on average."""
+        return self.bytes_read / self.size if self.size else 0.0
+
+    def add(self, done: Conversion) -> None:
+        """Count a drop."""
+        with self._lock:
+            self.drops += 1
+            self.size += done.size
+            self.bytes_read += done.bytes_read
+            self.rows_written += done.kept + done.quarantined
+
+
 class ConversionReport(NamedTuple):
-    """What a run converted, what it rejected whole, and what it put off because it was just changing, and why."""
+    """What a run converted, what it rejected whole, what it put off because it was just changing, and what it cost."""
 
     converted: list[DropManifest]
     rejected: dict[str, Rejection]
     put_off: dict[str, str]
+    work: Work
 
 
 def convert_drops(
@@ -47,7 +83,8 @@ def convert_drops(
     converted: list[DropManifest] = []
     rejected: dict[str, Rejection] = {}
     put_off: dict[str, str] = {}
-    for drop, outcome in run(lake, list(drops), platforms, settings):
+    task = _Task(lake, platforms, settings, Work())
+    for drop, outcome in run(task, list(drops)):
         if isinstance(outcome, DropManifest):
             converted.append(outcome)
         elif isinstance(outcome, DropBusy):
@@ -57,27 +94,34 @@ def convert_drops(
         if on_drop:
             on_drop(drop)
     _update_ledger(lake, converted, rejected)
-    return ConversionReport(converted, rejected, put_off)
+    return ConversionReport(converted, rejected, put_off, task.work)
 
 
 _Outcome = DropManifest | Rejection | DropBusy
 
 
-def _convert_each(
-    lake: Lake, drops: list[str], platforms: Platforms, settings: Settings
-) -> Iterator[tuple[str, _Outcome]]:
+class _Task(NamedTuple):
+    """What converting any drop of a run needs."""
+
+    lake: Lake
+    platforms: Platforms
+    settings: Settings
+    work: Work
+
+
+def _convert_each(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
     # One large drop is read by several threads, many small ones by one thread each.
-    at_once = min(settings.threads, len(drops)) or 1
-    threads = max(1, settings.threads // at_once)
+    at_once = min(task.settings.threads, len(drops)) or 1
+    threads = max(1, task.settings.threads // at_once)
 
     def one(drop: str) -> tuple[str, _Outcome]:
-        with lake.stage() as staged:
+        with task.lake.stage() as staged:
             try:
-                outcome = _stage(lake, drop, platforms, settings, staged, threads)
+                outcome = _stage(task, drop, staged, threads)
             except DropBusy as busy:
                 return drop, busy
             if isinstance(outcome, DropManifest):
-                lake.commit_drop(staged, drop)
+                task.lake.commit_drop(staged, drop)
             return drop, outcome
 
     with ThreadPoolExecutor(at_once, thread_name_prefix="uda-convert") as pool:
@@ -90,25 +134,21 @@ def _convert_each(
                 future.cancel()
 
 
-def _convert_all_or_nothing(
-    lake: Lake, drops: list[str], platforms: Platforms, settings: Settings
-) -> Iterator[tuple[str, _Outcome]]:
+def _convert_all_or_nothing(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
     with ExitStack() as stages:
         ready: list[tuple[Path, DropManifest]] = []
         for drop in drops:
-            staged = stages.enter_context(lake.stage())
-            outcome = _stage(lake, drop, platforms, settings, staged, settings.threads)
+            staged = stages.enter_context(task.lake.stage())
+            outcome = _stage(task, drop, staged, task.settings.threads)
             if isinstance(outcome, Rejection):
                 raise DropRejected(f"drop {drop!r}: {outcome.reason}: {outcome.advice}")
             ready.append((staged, outcome))
         for staged, manifest in ready:
-            lake.commit_drop(staged, manifest.drop)
+            task.lake.commit_drop(staged, manifest.drop)
             yield manifest.drop, manifest
 
 
-def _stage(
-    lake: Lake, drop: str, platforms: Platforms, settings: Settings, staged: Path, threads: int
-) -> DropManifest | Rejection:
+def _stage(task: _Task, drop: str, staged: Path, threads: int) -> DropManifest | Rejection:
     """Convert a drop below ``staged``; a file that changes meanwhile is read again, whatever reading it gave.
 
     Raises:
@@ -116,40 +156,40 @@ def _stage(
 
     """
     for _ in range(3):
-        version = lake.version(drop)
+        version = task.lake.version(drop)
         try:
-            outcome = _stage_version(lake, drop, version.content, platforms, settings, staged, threads)
+            outcome = _stage_version(task, drop, version.content, staged, threads)
         except Exception:
             # Reading a file that shrinks can fail in any way.
-            if lake.is_still(drop, version):
+            if task.lake.is_still(drop, version):
                 raise
         else:
-            if lake.is_still(drop, version):
+            if task.lake.is_still(drop, version):
                 return outcome
         shutil.rmtree(staged / "data", ignore_errors=True)
     raise DropBusy(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")
 
 
-def _stage_version(
-    lake: Lake, drop: str, content: str, platforms: Platforms, settings: Settings, staged: Path, threads: int
-) -> DropManifest | Rejection:
-    data, mark = staged / "data", fingerprint(content, platforms)
+def _stage_version(task: _Task, drop: str, content: str, staged: Path, threads: int) -> DropManifest | Rejection:
+    data, mark, settings = staged / "data", fingerprint(content, task.platforms), task.settings
     try:
         done = convert(
-            lake.source(drop),
+            task.lake.source(drop),
             drop,
             data,
             staged / "quarantine.parquet",
-            platforms,
+            task.platforms,
             threads=threads,
             fail_fast=settings.error_mode is ErrorMode.FAIL_FAST,
             spill=staged,
+            block_bytes=block_bytes(settings),
         )
     except DropUnreadable as error:
         return _rejection(content, mark, settings, error.reason, error.advice)
+    task.work.add(done)
     if done.reject_ratio > settings.max_reject_ratio:
         return _too_malformed(done, content, mark, settings)
-    manifest = _manifest(done, drop, content, mark, platforms)
+    manifest = _manifest(done, drop, content, mark, task.platforms)
     write_json(data / MANIFEST, manifest)
     return manifest
 

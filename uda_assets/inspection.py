@@ -17,6 +17,7 @@ from uda_assets.database import RECORD_COLUMNS, parquet_files, parquet_relation,
 from uda_assets.errors import DropRejected, MalformedRecord, UdaError
 from uda_assets.ingest import Batch, open_source, read_batches
 from uda_assets.lake import PartFile
+from uda_assets.limits import block_bytes
 from uda_assets.ranking import Window, leaderboard
 from uda_assets.settings import ErrorMode, Settings
 
@@ -55,11 +56,18 @@ def inspect_csv(
         tempfile.TemporaryDirectory() as spill,
         working_database(settings, Path(spill)) as connection,
     ):
-        batches = account.of(read_batches(source, platforms, threads=settings.threads))
+        batches = account.of(
+            read_batches(source, platforms, _streamed, threads=settings.threads, block_bytes=block_bytes(settings))
+        )
         connection.register("records", pa.RecordBatchReader.from_batches(_STREAMED, batches))
         top = _rank(connection, settings)
     account.close()
     return Inspection(top, account.records, account.reasons)
+
+
+def _streamed(kept: pa.Table) -> list[pa.RecordBatch]:
+    batches: list[pa.RecordBatch] = kept.select(_STREAMED.names).cast(_STREAMED).to_batches()
+    return batches
 
 
 class _Account:
@@ -71,7 +79,7 @@ class _Account:
         self._path, self._settings, self._on_progress = path, settings, on_progress
         self._fault: Exception | None = None
 
-    def of(self, batches: Iterator[Batch]) -> Iterator[pa.RecordBatch]:
+    def of(self, batches: Iterator[Batch[list[pa.RecordBatch]]]) -> Iterator[pa.RecordBatch]:
         """The accepted records of the batches."""
         try:
             for batch in batches:
@@ -79,7 +87,7 @@ class _Account:
                     raise MalformedRecord(self._path.name, *batch.quarantined.row(0))
                 self.records += batch.read
                 self.reasons.update(batch.quarantined["reason"])
-                yield from batch.kept.select(_STREAMED.names).cast(_STREAMED).to_batches()
+                yield from batch.kept
                 if self._on_progress:
                     self._on_progress(batch.position)
         except Exception as error:

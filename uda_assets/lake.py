@@ -8,11 +8,12 @@ The idea is that of a write-ahead log (ARIES, Mohan et al. 1992), with one entry
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import shutil
 import socket
+import stat as modes
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -24,9 +25,11 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
+from blake3 import blake3
 
 from uda_assets.errors import DropBusy, UdaError
 from uda_assets.faults import Killed, passed
+from uda_assets.limits import limit_pools
 from uda_assets.settings import Settings
 
 MANIFEST = "_manifest.json"
@@ -38,15 +41,19 @@ _UNFINISHED_SUFFIXES = (".part", ".tmp")
 # another drop, the backslash that DuckDB takes for a separator, and what looks like one of these written otherwise.
 _ESCAPED = re.compile(r"\\|\.(?=parquet/)|%(?=(?:25)*(?:5C|2Eparquet/))")
 _LONGEST_NAME = 255 - len(".parquet")
-# A file changed less than this long before it was hashed may change again within the clock's resolution.
-_RACY_NANOSECONDS = 2_000_000_000
+RACY_NANOSECONDS = 2_000_000_000
+"""A file changed less than this long before it was read may change again within the clock's resolution."""
+
+_HASHED_AT_ONCE = 1 << 20
+_SPILL = "spill-"
+_A_DAY = 86_400
 
 T = TypeVar("T")
 Signature = tuple[int, int, int, int]
 """Size, times of change of content and of inode (ns), inode."""
 
 
-class PartFile(msgspec.Struct, frozen=True):
+class PartFile(msgspec.Struct, frozen=True, gc=False):
     """A Parquet file of a converted drop: its path below the drop's directory, its platform and number of rows."""
 
     path: str
@@ -54,12 +61,12 @@ class PartFile(msgspec.Struct, frozen=True):
     rows: int
 
 
-class DropManifest(msgspec.Struct, frozen=True, kw_only=True):
+class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a committed drop consists of and how it came about.
 
     Attributes:
         records, kept, quarantined: Numbers of records; the first is the sum of the others.
-        content: SHA-256 of the file as delivered.
+        content: BLAKE3 of the file as delivered.
         fingerprint: Hash of content and rules.
         spellings: Records by normalised platform spelling, or None where there were too many to list.
         meanings: What those spellings resolved to (None: unknown).
@@ -95,12 +102,21 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """What is known of drops beside their manifests: rejections, what was forgotten, and removals that have begun."""
+    """What is known of drops beside their manifests.
+
+    Attributes:
+        rejections: Why drops were rejected whole.
+        forgotten: Content that is not to be converted again.
+        removing: Drops whose removal has begun.
+        removed: Drops that are removed but for their quarantine, which what is published still refers to.
+
+    """
 
     version: int = MANIFEST_VERSION
     rejections: dict[str, Rejection] = {}
     forgotten: dict[str, str] = {}
     removing: list[str] = []
+    removed: list[str] = []
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +181,7 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime
 
 
-class Version(msgspec.Struct, frozen=True):
+class Version(msgspec.Struct, frozen=True, gc=False):
     """What a file held when it was hashed.
 
     ``racy``: it had changed so shortly before that it may have changed again without its stat telling.
@@ -177,7 +193,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Contents(NamedTuple):
-    """What is in files: SHA-256 by drop, and why it could not be told for the others."""
+    """What is in files: BLAKE3 by drop, and why it could not be told for the others."""
 
     hashes: dict[str, str]
     unreadable: dict[str, str]
@@ -222,6 +238,20 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     published: bool = True
 
 
+class Listing(NamedTuple):
+    """What is below ``datasets``.
+
+    Attributes:
+        drops: The drops by name in ascending order, with their stat.
+        inaccessible: Files that cannot be drops under their names, and directories that cannot be listed: by name, as
+            far as that can be shown, a short code, and what is wrong and what to do.
+
+    """
+
+    drops: dict[str, os.stat_result]
+    inaccessible: dict[str, tuple[str, str]]
+
+
 def signature(stat: os.stat_result) -> Signature:
     """What a file's stat says of its content: a file with the same signature is taken to be unchanged."""
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
@@ -229,6 +259,10 @@ def signature(stat: os.stat_result) -> Signature:
 
 # Manifests that were read, by path, with the file's signature: reading thousands of them anew each time is slow.
 _MANIFESTS: dict[str, tuple[Signature, DropManifest]] = {}
+# Likewise what was last hashed, by the file that it is noted in.
+_VERSIONS: dict[str, tuple[Signature, dict[str, Version]]] = {}
+# Data roots whose noted manifests were taken over.
+_RECALLED: set[str] = set()
 
 
 class Lake:
@@ -238,6 +272,9 @@ class Lake:
         self.root = root.absolute()
         self._selection = selection
         self._versions: dict[str, Version] = {}
+        # Who holds the lock is the only one to change manifests, and need not look for them again.
+        self._locked = False
+        self._held: dict[str, DropManifest] | None = None
         self.archive = self.root / "archive"
         self.datasets = self.root / "datasets"
         self.parquets = self.root / "dataset_parquets"
@@ -252,23 +289,24 @@ class Lake:
 
     def drops(self) -> dict[str, os.stat_result]:
         """The drops that are there, by name in ascending order, with their stat; costs no reading."""
-        return {drop: stat for drop, stat in self._listing() if not isinstance(stat, str) and not _name_fault(drop)}
+        return self.listing().drops
 
     def inaccessible(self) -> dict[str, tuple[str, str]]:
-        """Files that cannot be drops under their names, and directories that cannot be listed.
+        """Files that cannot be drops under their names, and directories that cannot be listed; see :class:`Listing`."""
+        return self.listing().inaccessible
 
-        Returns:
-            By name, as far as that can be shown: a short code, and what is wrong and what to do.
-
-        """
-        found: dict[str, tuple[str, str]] = {}
+    def listing(self) -> Listing:
+        """What is below ``datasets``, as of now."""
+        listing = Listing({}, {})
         for name, stat in self._listing():
-            fault = _name_fault(name)
             if isinstance(stat, str):
-                found[printable_name(name)] = ("unreadable", f"it cannot be listed ({stat}); make it readable")
-            elif fault:
-                found[printable_name(name)] = ("bad_name", fault)
-        return found
+                told = "unreadable", f"it cannot be listed ({stat}); make it readable"
+                listing.inaccessible[printable_name(name)] = told
+            elif fault := _name_fault(name):
+                listing.inaccessible[printable_name(name)] = ("bad_name", fault)
+            else:
+                listing.drops[name] = stat
+        return listing
 
     def _listing(self) -> list[_Listed]:
         found: Iterable[_Listed] = _walk(self.datasets, "") if self.datasets.is_dir() else ()
@@ -288,8 +326,14 @@ class Lake:
         """Where a drop's malformed records are."""
         return self.quarantine / f"{_escaped(drop)}.parquet"
 
+    def files_of(self, manifest: DropManifest) -> list[str]:
+        """The part files of a committed drop and its quarantine; making a Path for each of thousands takes too long."""
+        name = f"{_escaped(manifest.drop)}.parquet"
+        parts = [f"{self.parquets}/{name}/{file.path}" for file in manifest.files]
+        return [*parts, f"{self.quarantine}/{name}"]
+
     def contents(self, drops: dict[str, os.stat_result]) -> Contents:
-        """SHA-256 of each drop; a file whose stat is as it was when last hashed is not read again.
+        """BLAKE3 of each drop; a file whose stat is as it was when last hashed is not read again.
 
         A drop that vanished since it was listed is in neither part of the answer.
         """
@@ -331,14 +375,21 @@ class Lake:
         return not version.racy or hash_file(self.source(drop)) == version.content
 
     def _known_versions(self) -> dict[str, Version]:
-        return _undamaged(self._internal / "catalogue.json", dict[str, Version]) or {}
+        path = self._internal / "catalogue.json"
+        try:
+            mark = signature(path.stat())
+        except OSError:
+            return {}
+        if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
+            _VERSIONS[str(path)] = mark, _undamaged(path, dict[str, Version]) or {}
+        return _VERSIONS[str(path)][1]
 
     def _version(self, drop: str, stat: os.stat_result, known: Version | None) -> Version:
         """The caution about files changed only just before they were hashed is git's ("racy git")."""
         mark = signature(stat)
         if known and known.signature == mark:
             return known
-        racy = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) <= _RACY_NANOSECONDS
+        racy = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) <= RACY_NANOSECONDS
         return Version(mark, hash_file(self.source(drop)), racy)
 
     def examined(self) -> Examined | None:
@@ -348,6 +399,21 @@ class Lake:
     def write_examined(self, examined: Examined) -> None:
         """Note what needs nothing."""
         write_json(self._internal / "examined.json", examined)
+
+    def noted(self, name: str, kind: type[T]) -> T | None:
+        """What was noted under a name; None where nothing was, or where it is of no use."""
+        try:
+            return msgspec.msgpack.decode((self._internal / f"{name}.msgpack").read_bytes(), type=kind)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def note(self, name: str, value: object) -> None:
+        """Note what saves work later and can be lost without harm; the lock is not needed.
+
+        A writer that begins meanwhile takes the temporary file for one that a crash left behind.
+        """
+        with suppress(OSError), replacing(self._internal / f"{name}.msgpack") as temporary:
+            temporary.write_bytes(msgspec.msgpack.encode(value))
 
     def archive_drop(self, drop: str, expected: Signature, content: str) -> bool:
         """Move a raw file below ``archive``, unless it is another one by now; an older archived version stays too.
@@ -382,6 +448,9 @@ class Lake:
             UdaError: Its raw file is not there any more.
 
         """
+        if self._held is not None:
+            return self._held
+        self._recall_manifests()
         found, damaged = _walk_manifests(self.parquets) if self.parquets.is_dir() else ([], [])
         if damaged:
             sources = {str(self.parquet_dir(drop)) for drop in self.drops()}
@@ -391,7 +460,23 @@ class Lake:
                         f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
                         f"drop again below {self.datasets}, or remove {directory} to go on without it"
                     )
-        return {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
+        manifests = {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
+        if self._locked:
+            self._held = manifests
+        return manifests
+
+    def note_manifests(self) -> None:
+        """Note all manifests in one file, so that the next process need not open each; their stat is looked at then."""
+        base = len(str(self.parquets)) + 1
+        paths = (f"{self.parquet_dir(drop)}/{MANIFEST}" for drop in self.manifests())
+        self.note("manifests", {path[base:]: _MANIFESTS[path] for path in paths if path in _MANIFESTS})
+
+    def _recall_manifests(self) -> None:
+        base = str(self.parquets)
+        if base not in _RECALLED:
+            _RECALLED.add(base)
+            noted = self.noted("manifests", dict[str, tuple[Signature, DropManifest]]) or {}
+            _MANIFESTS.update({f"{base}/{path}": pair for path, pair in noted.items()})
 
     def manifest(self, drop: str) -> DropManifest | None:
         """The manifest of one drop, if it is committed."""
@@ -404,9 +489,10 @@ class Lake:
 
     def is_whole(self, manifest: DropManifest) -> bool:
         """Whether all files of a committed drop are there."""
-        directory = self.parquet_dir(manifest.drop)
-        paths = [f"{directory}/{file.path}" for file in manifest.files]
-        return all(map(os.path.isfile, [*paths, str(self.quarantine_file(manifest.drop))]))
+        try:
+            return all(modes.S_ISREG(os.stat(path).st_mode) for path in self.files_of(manifest))  # noqa: PTH116
+        except OSError:
+            return False
 
     def sessions_manifest(self) -> SessionsManifest | None:
         """Which sessions files count; None where they are to be built anew.
@@ -481,6 +567,7 @@ class Lake:
     def _complete(self, staged: Path) -> None:
         """Carry out a commit whose intent is written; every step may already have been done."""
         intent = read_json(staged / "intent.json", dict[str, str])
+        self._held = None
         if intent:
             target, data = self.parquet_dir(intent["drop"]), staged / "data"
             if data.exists():
@@ -510,13 +597,26 @@ class Lake:
         ledger = self.ledger()
         if not ledger.removing:
             return
+        self._held = None
         for drop in ledger.removing:
             with self.stage() as bin_:
                 if self.parquet_dir(drop).exists():
                     self.parquet_dir(drop).replace(bin_ / "data")
             passed("forget: records removed")
-            self.quarantine_file(drop).unlink(missing_ok=True)
+        ledger.removed = sorted({*ledger.removed, *ledger.removing})
         ledger.removing.clear()
+        self.write_ledger(ledger)
+
+    def finish_removals(self) -> None:
+        """Remove the quarantine of what was forgotten, now that nothing published refers to it any more."""
+        ledger = self.ledger()
+        if not ledger.removed:
+            return
+        for drop in ledger.removed:
+            if self.manifest(drop) is None:
+                self.quarantine_file(drop).unlink(missing_ok=True)
+        passed("forget: quarantine removed")
+        ledger.removed.clear()
         self.write_ledger(ledger)
 
     def _recover(self) -> None:
@@ -526,6 +626,7 @@ class Lake:
         for directory in (self.root, self._internal, self.sessions, self.results, self.results / "daily"):
             for path in directory.glob(".*.tmp*"):
                 path.unlink(missing_ok=True)
+        self._remove_old_spills()
         self._complete_removals()
 
     # -- lock ----------------------------------------------------------------------------------------------------
@@ -552,13 +653,25 @@ class Lake:
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
             file.flush()
             self._recover()
-            yield
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked, self._held = False, None
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A directory for spilling, removed at the end."""
-        with self.stage() as path:
-            yield path
+        """A directory for a reader to spill to, removed at the end; the system's own where none can be made here."""
+        usable = os.access(self._internal, os.W_OK)
+        with tempfile.TemporaryDirectory(prefix=_SPILL, dir=self._internal if usable else None) as path:
+            yield Path(path)
+
+    def _remove_old_spills(self) -> None:
+        """Of readers that died; a younger one may be in use."""
+        for path in self._internal.glob(f"{_SPILL}*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _A_DAY:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _acquire(descriptor: int, path: Path, timeout: float) -> None:
@@ -624,6 +737,8 @@ def printable_name(drop: str) -> str:
 
 def _escaped(drop: str) -> str:
     """A drop's name as its converted form has it: percent-encoded where it could be taken for something else."""
+    if "%" not in drop and "\\" not in drop and ".parquet/" not in drop:
+        return drop
     return _ESCAPED.sub(lambda match: f"%{ord(match.group()):02X}", drop)
 
 
@@ -664,9 +779,12 @@ def _manifest_in(directory: str) -> DropManifest | None:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """BLAKE3 of a file's bytes: as hard to forge as SHA-256, and several times faster."""
+    digest = blake3()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_HASHED_AT_ONCE):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def platform_dir(platform: str) -> str:
@@ -694,6 +812,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
+        passed("file: written")
         temporary.replace(path)
     except Killed:
         raise
@@ -762,6 +881,7 @@ def read_json(path: Path, kind: type[T]) -> T | None:
 
 def open_lake(settings: Settings) -> Lake:
     """The lake at the data root, with the drops that the settings select."""
+    limit_pools(settings)
     selection = Selection(_patterns(settings.include), _patterns(settings.exclude), settings.modified_after)
     return Lake(settings.root, selection)
 

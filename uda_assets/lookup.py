@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
 from uda_assets.database import empty_relation, parquet_files, working_database
-from uda_assets.lake import Lake, SessionsManifest
+from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.output import Table
 from uda_assets.ranking import Window, count_sessions, rank_alone
 from uda_assets.sessions import counts_relation, sessions_relation
@@ -34,7 +32,7 @@ def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, p
     """
     names = [name for name in sorted(manifest.platforms) if platform in (None, name)]
     window = Window(settings.since, settings.until)
-    with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
+    with lake.scratch() as spill, working_database(settings, spill) as connection:
         rows = [
             (name, *row)
             for name in names
@@ -58,17 +56,20 @@ def _of_platform(manifest: SessionsManifest, platform: str) -> SessionsManifest:
 
 def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
     """The quarantined records of the drops that count, as an SQL relation: ``drop, line, reason, raw``."""
-    return _quarantine_of(lake, manifest.drops if manifest else ())
+    merged = manifest.drops if manifest else {}
+    return _quarantine_of(lake, [made for drop, made in lake.manifests().items() if drop in merged])
 
 
-def _quarantine_of(lake: Lake, drops: Iterable[str]) -> str:
-    paths = [path for path in map(lake.quarantine_file, drops) if path.exists()]
+def _quarantine_of(lake: Lake, drops: Iterable[DropManifest]) -> str:
+    # A file without records is left out: opening thousands of them would make each query slow.
+    paths = [lake.quarantine_file(made.drop) for made in drops if made.quarantined]
+    paths = [path for path in paths if path.exists()]
     return parquet_files(paths) if paths else empty_relation(_QUARANTINED)
 
 
-def read_quarantine(lake: Lake, settings: Settings, drop: str | None = None) -> Table:
+def read_quarantine(lake: Lake, settings: Settings, drop: DropManifest | None = None) -> Table:
     """The quarantined records of one drop or of all, by drop and line."""
-    relation = _quarantine_of(lake, [drop] if drop else sorted(lake.manifests()))
-    with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
+    relation = _quarantine_of(lake, [drop] if drop else lake.manifests().values())
+    with lake.scratch() as spill, working_database(settings, spill) as connection:
         found = connection.execute(f"SELECT drop, line, reason, raw FROM {relation} ORDER BY drop, line").fetchall()
     return Table(QUARANTINE_COLUMNS, found)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import polars as pl
-import pyarrow.parquet as pq
 
 from uda_assets.catalogue import DropEntry, Status
 from uda_assets.contract import LEADERBOARD_SCHEMA, Platforms, Reason, normalise_platform
 from uda_assets.errors import UdaError
+from uda_assets.footers import Footers, read_footers
 from uda_assets.ingest import open_source
-from uda_assets.ingest.convert import PARQUET_SCHEMA
 from uda_assets.ingest.header import read_header
-from uda_assets.lake import Lake, SessionsManifest
+from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.ranking import Window
 from uda_assets.sessions import contributions_relation, sessions_relation
 
@@ -53,32 +51,21 @@ def drops_present(entries: list[DropEntry]) -> Finding:
     return Finding(count > 0, f"{count} drops" if count else "no drops; put CSV files below the data root's datasets/")
 
 
-def parquet_schema_matches(lake: Lake) -> Finding:
+def parquet_schema_matches(footers: Mapping[str, Footers]) -> Finding:
     """Every part file has exactly the contract's columns and types."""
-    faults = []
-    for drop, manifest in lake.manifests().items():
-        for file in manifest.files:
-            found = pq.read_schema(lake.parquet_dir(drop) / file.path)
-            if not found.equals(PARQUET_SCHEMA):
-                faults.append(f"{drop}/{file.path}: {found.names}")
+    faults = [fault for found in footers.values() for fault in found.faults]
     return _finding(faults, "all part files have the contract's schema", f"{len(faults)} part files differ from it")
 
 
-def records_accounted(lake: Lake) -> Finding:
+def records_accounted(manifests: Mapping[str, DropManifest], footers: Mapping[str, Footers]) -> Finding:
     """For each drop: records read = rows in its part files + rows in its quarantine, as their own footers say."""
     faults, total = [], 0
-    for drop, manifest in lake.manifests().items():
-        directory = lake.parquet_dir(drop)
-        kept = sum(_rows(path) for path in directory.rglob("part.*.parquet"))
-        quarantined = _rows(lake.quarantine_file(drop))
-        total += manifest.records
-        if (manifest.records, manifest.kept, manifest.quarantined) != (kept + quarantined, kept, quarantined):
-            faults.append(f"{drop}: {manifest.records} read, but {kept} kept and {quarantined} quarantined on disk")
+    for drop, told in manifests.items():
+        kept, quarantined = footers[drop].kept, footers[drop].quarantined
+        total += told.records
+        if (told.records, told.kept, told.quarantined) != (kept + quarantined, kept, quarantined):
+            faults.append(f"{drop}: {told.records} read, but {kept} kept and {quarantined} quarantined on disk")
     return _finding(faults, f"all {total} records are kept or quarantined", f"{len(faults)} drops do not add up")
-
-
-def _rows(path: Path) -> int:
-    return int(pq.read_metadata(path).num_rows) if path.exists() else 0
 
 
 def no_rejected_drops(entries: list[DropEntry]) -> Finding:
@@ -87,11 +74,11 @@ def no_rejected_drops(entries: list[DropEntry]) -> Finding:
     return _finding(faults, "no drop was rejected", f"{len(faults)} drops were rejected whole")
 
 
-def reject_ratio_low(lake: Lake, limit: float) -> Finding:
+def reject_ratio_low(manifests: Mapping[str, DropManifest], limit: float) -> Finding:
     """No committed drop comes near ``limit``, the share of malformed records above which a drop is rejected."""
     faults = [
         f"{drop}: {manifest.quarantined} of {manifest.records} records"
-        for drop, manifest in lake.manifests().items()
+        for drop, manifest in manifests.items()
         if manifest.records and manifest.quarantined / manifest.records > limit / 2
     ]
     return _finding(
@@ -99,11 +86,11 @@ def reject_ratio_low(lake: Lake, limit: float) -> Finding:
     )
 
 
-def platforms_known(lake: Lake, platforms: Platforms) -> Finding:
+def platforms_known(manifests: Mapping[str, DropManifest], platforms: Platforms) -> Finding:
     """No record was quarantined for its platform; where one was, a likely alias is suggested."""
     unknown: dict[str, int] = {}
     unlisted = 0
-    for manifest in lake.manifests().values():
+    for manifest in manifests.values():
         if manifest.spellings is None:
             unlisted += manifest.reasons.get(Reason.UNKNOWN_PLATFORM, 0)
         for spelling, records in (manifest.spellings or {}).items():
@@ -150,8 +137,8 @@ def events_accounted(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Findi
     manifest = lake.sessions_manifest()
     sessions = sessions_relation(lake, manifest)
     events = int((connection.execute(f"SELECT coalesce(sum(events), 0) FROM {sessions}").fetchone() or (0,))[0])
-    kept = sum(_rows(path) for drop in (manifest.drops if manifest else ())
-               for path in lake.parquet_dir(drop).rglob("part.*.parquet"))  # fmt: skip
+    merged = manifest.drops if manifest else {}
+    kept = sum(found.kept for drop, found in read_footers(lake, lake.manifests()).items() if drop in merged)
     return Finding(events == kept, f"{kept} records kept, {events} events in sessions")
 
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from uda_assets.arrow import bytes_of
+
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 
 _CLOCK = len("YYYY-MM-DDTHH:MM:SS")
@@ -89,10 +91,8 @@ class _Column(NamedTuple):
 
 
 def _column_of(texts: pa.Array) -> _Column:
-    _, offsets, data = texts.buffers()
-    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
-    bounds = np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    content = np.frombuffer(data, np.uint8)[: bounds[-1]] if data is not None else np.empty(0, np.uint8)
+    content, bounds = bytes_of(texts)
+    content = content[: bounds[-1]]
     return _Column(np.append(content, np.zeros(2 * _LONGEST, np.uint8)), bounds[:-1], np.diff(bounds))
 
 

@@ -76,6 +76,7 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
             published_at=datetime.now(UTC),
         )
     )  # fmt: skip
+    lake.finish_removals()
     return Publication(leaderboard, csv, parquet)
 
 

@@ -10,6 +10,7 @@ import duckdb
 from uda_assets.build import convert_pending, platform_table, publish_committed
 from uda_assets.catalogue import DropEntry, read_catalogue
 from uda_assets.conversion import ConversionReport
+from uda_assets.footers import read_footers
 from uda_assets.lake import Lake, open_lake
 from uda_assets.quality import events_accounted, records_accounted, session_key_unique
 from uda_assets.settings import Settings, load_settings
@@ -43,7 +44,8 @@ def run(root: Path, **overrides: Any) -> ConversionReport:
 
 
 def verify(lake: Lake) -> None:
-    assert records_accounted(lake).passed
+    manifests = lake.manifests()
+    assert records_accounted(manifests, read_footers(lake, manifests)).passed
     for check in (session_key_unique, events_accounted):
         with duckdb.connect() as connection:
             finding = check(lake, connection)

@@ -50,6 +50,9 @@ def test_sample_gives_the_right_answer(root: Path) -> None:
     assert run.success
     failed = [check.check_name for check in run.get_asset_check_evaluations() if not check.passed]
     assert failed == ["platforms_known"], "the sample has records of unknown platforms, and no other fault"
+    (converted,) = run.asset_materializations_for_node("platform_parquet")
+    assert converted.metadata["files_read"].value == 1
+    assert converted.metadata["rows_written"].value == 5000
     assert result(root) == true_board(50)
     with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
         assert warehouse.sql("SELECT records, kept + quarantined FROM drops").fetchall() == [(5000, 5000)]

@@ -26,7 +26,7 @@ from uda_assets.catalogue import Status, read_catalogue
 from uda_assets.lake import Lake
 from uda_assets.settings import load_settings
 
-# UDA_TEST_SEQUENCES=300 is the recorded run.
+# UDA_TEST_SEQUENCES=150 is the recorded run: 300 sequences, half of them with files merged early.
 SEQUENCES = int(os.environ.get("UDA_TEST_SEQUENCES", "12"))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 N = 3

@@ -1,7 +1,7 @@
 """A generated file, large where asked for: the chain, the generator's own truth and DuckDB agree to the record.
 
-``UDA_TEST_RECORDS=10000000 uv run pytest uda_assets_tests/test_large.py -s`` is the recorded run; it prints the peak
-memory of the chain's process.
+``UDA_TEST_RECORDS=10000000 uv run pytest uda_assets_tests/test_large.py -n 0 -s`` is the recorded run; it prints the
+peak memory of the chain's process.
 """
 
 from __future__ import annotations

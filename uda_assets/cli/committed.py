@@ -60,9 +60,10 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
     from uda_assets.output import Format, print_table
 
     lake = _lake(settings)
-    if drop is not None and lake.manifest(drop) is None:
+    manifest = lake.manifest(drop) if drop is not None else None
+    if drop is not None and manifest is None:
         raise UdaError(f"there is no committed drop {drop!r}; `uda drops` lists them")
-    print_table(read_quarantine(lake, settings, drop), Format(form or "table"))
+    print_table(read_quarantine(lake, settings, manifest), Format(form or "table"))
 
 
 @click.command()

@@ -41,10 +41,13 @@ until = click.option("--until", help="Count sessions that started before this ti
 
 def settings_of(context: click.Context, **overrides: Any) -> Settings:
     """The settings of a command; an option before the command's name gives way to one behind it."""
+    from uda_assets.limits import limit_pools
     from uda_assets.settings import load_settings
 
     common: dict[str, Any] = context.obj or {}
-    return load_settings(**(common | {name: value for name, value in overrides.items() if value is not None}))
+    settings = load_settings(**(common | {name: value for name, value in overrides.items() if value is not None}))
+    limit_pools(settings)
+    return settings
 
 
 def required(path: Path | None, option: str) -> Path:

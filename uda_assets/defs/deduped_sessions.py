@@ -46,6 +46,9 @@ def deduped_sessions(config: SessionsConfig, lake: LakeResource) -> dg.Materiali
             "generation": merged.manifest.generation,
             "files": len(merged.manifest.paths()),
             "path": dg.MetadataValue.path(str(root.sessions)),
+            "rows_read": merged.rows_read,
+            "rows_compared": merged.rows_compared,
+            "rows_written": merged.rows_written,
         }
     )
 
@@ -53,12 +56,14 @@ def deduped_sessions(config: SessionsConfig, lake: LakeResource) -> dg.Materiali
 @dg.asset_check(asset=deduped_sessions, name="session_key_unique", blocking=True)
 def check_session_key_unique(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """No (platform, user_id, session_id) has two rows."""
-    with warehouse.scratch() as connection:
-        return check_result(session_key_unique(lake.open(), connection))
+    root = lake.open()
+    with warehouse.scratch(root, lake.settings()) as connection:
+        return check_result(session_key_unique(root, connection))
 
 
 @dg.asset_check(asset=deduped_sessions, name="events_accounted", blocking=True)
 def check_events_accounted(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Records kept over all drops = sum of events over sessions, both counted on disk."""
-    with warehouse.scratch() as connection:
-        return check_result(events_accounted(lake.open(), connection))
+    root = lake.open()
+    with warehouse.scratch(root, lake.settings()) as connection:
+        return check_result(events_accounted(root, connection))

@@ -1,6 +1,7 @@
 """The drops as Parquet by platform, and the quarantine."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import dagster as dg
 import polars as pl
@@ -12,6 +13,7 @@ from uda_assets.contract import RECORD_SCHEMA, Reason
 from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import LakeResource
+from uda_assets.footers import read_footers
 from uda_assets.lake import DropManifest
 from uda_assets.quality import (
     no_rejected_drops,
@@ -54,6 +56,7 @@ class ConversionConfig(dg.Config):
         default=0.0, description="Leave drops alone that changed more recently than this; the sensor sets it."
     )
     threads: int = Field(default=DEFAULTS.threads, description="Blocks of a drop, or drops, that are read at once.")
+    memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Bounds how much of a drop is read at once.")
 
 
 @dg.asset(deps=[raw_csv], group_name=GROUP, owners=OWNERS, kinds={"polars", "parquet"})
@@ -68,6 +71,7 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
         engine=config.engine,
         keep_unknown_platforms=config.keep_unknown_platforms,
         threads=config.threads,
+        memory_limit=config.memory_limit,
         max_drops_per_run=config.max_drops_per_run,
     )
     with lake.writing(settings) as root:
@@ -87,6 +91,10 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
             "quarantined": sum(manifest.quarantined for manifest in manifests.values()),
             "quarantine_by_reason": markdown(_by_reason(manifests)),
             "path": dg.MetadataValue.path(str(root.parquets)),
+            "files_read": report.work.drops,
+            "bytes_read": report.work.bytes_read,
+            "passes_over_input": round(report.work.passes, 3),
+            "rows_written": report.work.rows_written,
         }
     )
 
@@ -105,35 +113,62 @@ def _by_reason(manifests: dict[str, DropManifest]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["reason", "records", "what to do"], orient="row")
 
 
-@dg.asset_check(asset=platform_parquet, name="schema_matches_contract", blocking=True)
-def check_schema_matches_contract(lake: LakeResource) -> dg.AssetCheckResult:
-    """Every part file has exactly the contract's columns and types."""
-    return check_result(parquet_schema_matches(lake.open()))
+_ON_DISK = [
+    dg.AssetCheckSpec(
+        "schema_matches_contract",
+        asset=platform_parquet,
+        blocking=True,
+        description="Every part file has exactly the contract's columns and types.",
+    ),
+    dg.AssetCheckSpec(
+        "records_accounted",
+        asset=platform_parquet,
+        blocking=True,
+        description="For each drop, records read = rows in its part files + rows in its quarantine, counted on disk.",
+    ),
+]
+_BY_MANIFEST = [
+    dg.AssetCheckSpec(
+        "no_rejected_drops",
+        asset=platform_parquet,
+        description="No drop was rejected whole; where one was, its reason and what to do.",
+    ),
+    dg.AssetCheckSpec(
+        "reject_ratio_low",
+        asset=platform_parquet,
+        description="No committed drop comes near the share of malformed records at which it would be rejected.",
+    ),
+    dg.AssetCheckSpec(
+        "platforms_known",
+        asset=platform_parquet,
+        description="No record is quarantined for an unknown platform; where one is, the likely alias.",
+    ),
+]
 
 
-@dg.asset_check(asset=platform_parquet, name="records_accounted", blocking=True)
-def check_records_accounted(lake: LakeResource) -> dg.AssetCheckResult:
-    """For each drop, records read = rows in its part files + rows in its quarantine, counted on disk."""
-    return check_result(records_accounted(lake.open()))
+# Checks that look at the same files share a step: with ten thousand drops, listing them is most of the work.
+@dg.multi_asset_check(specs=_ON_DISK, name="platform_parquet_on_disk")
+def check_platform_parquet_on_disk(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
+    """What the footers of all converted files say; a file that has not changed is not opened again."""
+    root = lake.open()
+    manifests = root.manifests()
+    footers = read_footers(root, manifests)
+    yield _of(check_result(parquet_schema_matches(footers)), "schema_matches_contract")
+    yield _of(check_result(records_accounted(manifests, footers)), "records_accounted")
 
 
-@dg.asset_check(asset=platform_parquet, name="no_rejected_drops")
-def check_no_rejected_drops(lake: LakeResource) -> dg.AssetCheckResult:
-    """No drop was rejected whole; where one was, its reason and what to do."""
-    settings = lake.settings()
-    entries = read_catalogue(lake.open(), lake.platforms(settings), settings.max_reject_ratio)
-    return check_result(no_rejected_drops(entries))
+@dg.multi_asset_check(specs=_BY_MANIFEST, name="platform_parquet_by_manifest")
+def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
+    """What the manifests of all drops say of their records."""
+    settings, root = lake.settings(), lake.open()
+    platforms, limit = lake.platforms(settings), settings.max_reject_ratio
+    manifests = root.manifests()
+    rejected = no_rejected_drops(read_catalogue(root, platforms, limit, manifests=manifests, whole=False))
+    yield _of(check_result(rejected), "no_rejected_drops")
+    warning = dg.AssetCheckSeverity.WARN
+    yield _of(check_result(reject_ratio_low(manifests, limit), warning), "reject_ratio_low")
+    yield _of(check_result(platforms_known(manifests, platforms), warning), "platforms_known")
 
 
-@dg.asset_check(asset=platform_parquet, name="reject_ratio_low")
-def check_reject_ratio_low(lake: LakeResource) -> dg.AssetCheckResult:
-    """No committed drop comes near the share of malformed records at which it would be rejected."""
-    finding = reject_ratio_low(lake.open(), lake.settings().max_reject_ratio)
-    return check_result(finding, dg.AssetCheckSeverity.WARN)
-
-
-@dg.asset_check(asset=platform_parquet, name="platforms_known")
-def check_platforms_known(lake: LakeResource) -> dg.AssetCheckResult:
-    """No record is quarantined for an unknown platform; where one is, the likely alias."""
-    finding = platforms_known(lake.open(), lake.platforms(lake.settings()))
-    return check_result(finding, dg.AssetCheckSeverity.WARN)
+def _of(result: dg.AssetCheckResult, name: str) -> dg.AssetCheckResult:
+    return result._replace(check_name=name, asset_key=platform_parquet.key)

@@ -30,9 +30,11 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
     """
     settings = lake.settings()
     with lake.writing(settings) as root:
-        entries = read_catalogue(root, lake.platforms(settings), settings.max_reject_ratio)
+        listing = root.listing()
+        # Converted files are looked for by the conversion, and by its checks.
+        entries = read_catalogue(root, lake.platforms(settings), settings.max_reject_ratio, listing, whole=False)
         readable = headers_readable(root, pending(entries))
-        sizes = sum(stat.st_size for stat in root.drops().values())
+        sizes = sum(stat.st_size for stat in listing.drops.values())
     counts = Counter(entry.status.value for entry in entries)
     ledger = drops_frame(entries).drop("fingerprint")
     return dg.MaterializeResult(

@@ -11,6 +11,7 @@ from dagster_duckdb import DuckDBResource
 
 from uda_assets.build import platform_table
 from uda_assets.contract import Platforms
+from uda_assets.database import configure
 from uda_assets.errors import MalformedRecord, UdaError
 from uda_assets.lake import Lake, open_lake
 from uda_assets.settings import Settings, load_settings
@@ -53,9 +54,12 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         ).get_connection()
         return connection
 
-    def scratch(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A database in memory, for checks that count again."""
-        return self.connect(Path(":memory:"))
+    @contextmanager
+    def scratch(self, lake: Lake, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A database in memory, for checks that count again; beyond the memory limit it spills below the data root."""
+        with lake.scratch() as spill, self.connect(Path(":memory:")) as connection:
+            configure(connection, settings, spill)
+            yield connection
 
 
 @contextmanager

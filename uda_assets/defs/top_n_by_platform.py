@@ -62,7 +62,7 @@ def top_n_by_platform(
     with lake.writing(settings) as root:
         published = publish_merged(root, settings, lake.platforms(settings), warehouse.connect)
         board = published.leaderboard
-        with warehouse.scratch() as connection:
+        with warehouse.scratch(root, settings) as connection:
             recounted = leaderboard_recounted(root, connection, board, Window(settings.since, settings.until))
     return dg.MaterializeResult(
         metadata={

@@ -18,8 +18,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
+from uda_assets.arrow import rows_of
 from uda_assets.contract import COLUMNS, Platforms, Reason, judge
-from uda_assets.ingest.certify import KEPT_SCHEMA, TOKEN_TYPES, certify
+from uda_assets.ingest.certify import KEPT_SCHEMA, NOTHING_KEPT, TOKEN_TYPES, certify
 from uda_assets.ingest.header import Header
 from uda_assets.ingest.lines import (
     Lines,
@@ -167,7 +168,7 @@ def _judged(
 
     """
     if exotic:
-        kept, doubtful, spellings = KEPT_SCHEMA.empty_table(), np.arange(tokens.rows), dict[str, int]()
+        kept, doubtful, spellings = NOTHING_KEPT, np.arange(tokens.rows), dict[str, int]()
     else:
         kept, doubtful, spellings = certify(tokens.fields, reading.platforms)
     if not len(doubtful) and not tokens.ragged:
@@ -183,7 +184,7 @@ def _judged(
 
 def _doubtful_records(tokens: _Tokens, rows: Offsets) -> pl.DataFrame:
     """Some of the tokenised records, with their row numbers, as the contract judges them."""
-    chosen = pa.array(rows)
+    chosen = rows_of(rows)
     taken = {name: column.take(chosen).cast(pa.string()) for name, column in tokens.fields.items()}
     return pl.DataFrame(pl.from_arrow(pa.table({"row": chosen, **taken})))
 
@@ -213,7 +214,7 @@ class _Rows:
 def _tokenise(block: bytes, header: Header) -> _Tokens:
     ragged: list[tuple[int, Reason]] = []
     if not _SOMETHING.search(block):
-        return _Tokens({name: pa.array([], kind) for name, kind in TOKEN_TYPES.items()}, 0, ragged)
+        return _Tokens({name: _one_chunk(pa.chunked_array([], kind)) for name, kind in TOKEN_TYPES.items()}, 0, ragged)
 
     def note(row: pa.csv.InvalidRow) -> str:
         short = row.actual_columns < row.expected_columns
@@ -239,7 +240,7 @@ def _tokenise(block: bytes, header: Header) -> _Tokens:
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.array([], column.type)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _as_kept(records: pl.DataFrame) -> pa.Table:
@@ -358,7 +359,7 @@ def _joined(found: list[BlockRecords], odd: _OddReader, lines: int, reading: _Re
     if odd.candidates or odd.malformed:
         found.append(_judge_odd(odd, reading))
     return BlockRecords(
-        kept=pa.concat_tables([KEPT_SCHEMA.empty_table(), *(part.kept for part in found)]),
+        kept=pa.concat_tables([NOTHING_KEPT, *(part.kept for part in found)]),
         quarantined=pl.concat([LINE_REASON_RAW.to_frame(), *(part.quarantined for part in found)]).sort("line"),
         read=sum(part.read for part in found),
         lines=max(lines, odd.lines),

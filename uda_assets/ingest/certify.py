@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from uda_assets.arrow import bytes_of, column_of, numbers_of, rows_of, texts_of
 from uda_assets.contract import COLUMNS, Platforms, normalise_platform
 from uda_assets.timestamps import read_times
 
@@ -33,6 +34,7 @@ KEPT_SCHEMA = pa.schema(
     [(name, pa.timestamp("us", "UTC") if name == "activity_time" else kind) for name, kind in TOKEN_TYPES.items()]
 )
 """Accepted records while they are read: the contract's ``RECORD_SCHEMA``, with few-valued columns as dictionaries."""
+NOTHING_KEPT = pa.Table.from_batches([], schema=KEPT_SCHEMA)
 
 _SPACE = ord(" ")
 
@@ -63,28 +65,27 @@ def certify(fields: dict[str, pa.Array], platforms: Platforms) -> Certified:
     """
     spelled = fields["platform"]
     canonical = [platforms.resolve(text) for text in spelled.dictionary.to_pylist()]
-    codes = np.asarray(spelled.indices)
+    codes = numbers_of(spelled.indices)
     micros, sound = read_times(fields["activity_time"])
     sound &= _trimmed(fields["user_id"]) & _trimmed(fields["session_id"])
     kind = fields["activity_type"]
     if len(codes):
         sound &= np.array([name is not None for name in canonical])[codes]
-        sound &= _trimmed(kind.dictionary)[np.asarray(kind.indices)]
+        sound &= _trimmed(kind.dictionary)[numbers_of(kind.indices)]
     columns = [
-        fields["user_id"], fields["session_id"], _renamed(codes, canonical), _times(micros), fields["activity_type"]
+        fields["user_id"], fields["session_id"], _renamed(codes, canonical),
+        column_of(micros, KEPT_SCHEMA.field("activity_time").type), kind,
     ]  # fmt: skip
     kept = pa.Table.from_arrays(columns, schema=KEPT_SCHEMA)
     if sound.all():
         return Certified(kept, np.empty(0, np.int64), _spellings(spelled.dictionary, codes))
     counted = _spellings(spelled.dictionary, codes[sound])
-    return Certified(kept.filter(pa.array(sound)), np.flatnonzero(~sound), counted)
+    return Certified(kept.take(rows_of(np.flatnonzero(sound))), np.flatnonzero(~sound), counted)
 
 
 def _trimmed(texts: pa.Array) -> Mask:
     """Where a text is neither empty nor begins or ends with a space."""
-    _, offsets, data = texts.buffers()
-    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    content = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    content, bounds = bytes_of(texts)
     if not len(content):
         return np.zeros(len(texts), bool)
     starts, ends = bounds[:-1], bounds[1:]
@@ -99,12 +100,8 @@ def _renamed(codes: npt.NDArray[np.int32], names: list[str | None]) -> pa.Array:
     distinct = sorted({name for name in names if name is not None})
     places = {name: place for place, name in enumerate(distinct)}
     recoded = np.array([places.get(name or "", 0) for name in names], np.int32)
-    values = pa.array(distinct or [""], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(recoded[codes] if len(codes) else codes), values)
-
-
-def _times(micros: npt.NDArray[np.int64]) -> pa.Array:
-    return pa.Array.from_buffers(KEPT_SCHEMA.field("activity_time").type, len(micros), [None, pa.py_buffer(micros)])
+    indices = column_of(recoded[codes] if len(codes) else codes, pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, texts_of(distinct or [""]))
 
 
 def _spellings(dictionary: pa.Array, codes: npt.NDArray[np.int32]) -> dict[str, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +15,31 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from uda_assets.arrow import numbers_of, rows_of
 from uda_assets.contract import QUARANTINE_SCHEMA, RECORD_SCHEMA, Platforms
 from uda_assets.errors import MalformedRecord
-from uda_assets.ingest.reader import Batch, read_batches
+from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import PartFile, make_dir, platform_dir
 
-CONVERTER_VERSION = "1"
+CONVERTER_VERSION = "2"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
 
+PlatformRecords = dict[str, pa.Table]
+"""Accepted records by platform, in ``PARQUET_SCHEMA``."""
+
 ROW_GROUP_ROWS = 256_000
+_MOST_WAITING = 8 * ROW_GROUP_ROWS
+"""Rows that wait for their row group to fill, over all platforms; beyond it, row groups are written as they are."""
 _MAX_SPELLINGS = 1_000
 _COMPRESSION = {"compression": "zstd", "compression_level": 1}
-# Session ids and times hardly repeat within a row group; a dictionary of them costs time and space.
-_PART_OPTIONS = _COMPRESSION | {"use_dictionary": ["user_id", "activity_type"]}
+# Session ids hardly repeat within a row group, and time goes on: dictionaries of them cost time and space. Nobody asks
+# for ranges of ids, so that only times have statistics.
+_PART_OPTIONS = _COMPRESSION | {
+    "use_dictionary": ["user_id", "activity_type"],
+    "column_encoding": {"activity_time": "DELTA_BINARY_PACKED"},
+    "write_statistics": ["activity_time"],
+}
 
 
 def _arrow_schema(schema: pl.Schema, *, without: tuple[str, ...] = ()) -> pa.Schema:
@@ -51,9 +63,13 @@ class Conversion:
         reasons: Quarantined records by reason.
         files: The part files.
         spellings: Records by normalised platform spelling; None where there were too many to list.
+        size: Bytes of the plain drop.
+        bytes_read: Bytes of it that were read.
 
     """
 
+    size: int = 0
+    bytes_read: int = 0
     records: int = 0
     kept: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -70,10 +86,10 @@ class Conversion:
         """Share of malformed records, 0 to 1."""
         return self.quarantined / self.records if self.records else 0.0
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Batch[PlatformRecords]) -> None:
         """Count a batch."""
         self.records += batch.read
-        self.kept += batch.kept.num_rows
+        self.kept += batch.rows
         self.reasons.update(dict(batch.quarantined["reason"].value_counts().iter_rows()))
         if self.spellings is not None:
             self.spellings.update(batch.spellings)
@@ -91,6 +107,7 @@ def convert(
     threads: int = 1,
     fail_fast: bool = False,
     spill: Path | None = None,
+    block_bytes: int = BLOCK_BYTES,
     on_progress: Callable[[int], None] | None = None,
 ) -> Conversion:
     """Convert a drop; memory does not grow with it.
@@ -104,6 +121,7 @@ def convert(
         threads: Blocks read at once.
         fail_fast: Stop at the first malformed record.
         spill: Directory for temporary files.
+        block_bytes: About how much is read at once by a thread.
         on_progress: Told the bytes of the plain drop read so far.
 
     Raises:
@@ -116,10 +134,10 @@ def convert(
     make_dir(quarantine.parent)
     with (
         open_source(source, spill) as plain,
-        _PartWriters(target) as parts,
+        _PartWriters(target, threads) as parts,
         pq.ParquetWriter(quarantine, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as malformed,
     ):
-        for batch in read_batches(plain, platforms, threads=threads):
+        for batch in read_batches(plain, platforms, _by_platform, threads=threads, block_bytes=block_bytes):
             if fail_fast and batch.quarantined.height:
                 line, reason, raw = batch.quarantined.row(0)
                 raise MalformedRecord(drop, line, reason, raw)
@@ -130,18 +148,21 @@ def convert(
                 malformed.write_table(frame.to_arrow().cast(QUARANTINE_PARQUET_SCHEMA))
             if on_progress:
                 on_progress(batch.position)
+        done.size, done.bytes_read = plain.size, plain.bytes_read
     done.files = parts.files
     return done
 
 
 class _PartWriters:
-    """One Parquet file a platform, opened when its first record comes."""
+    """One Parquet file a platform, opened when its first record comes; row groups are written by other threads."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, threads: int) -> None:
         self._target = target
         self._stack = ExitStack()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="uda-write")
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._waiting: dict[str, list[pa.Table]] = {}
+        self._writing: dict[str, Future[None]] = {}
         self._footers: dict[str, list[pq.FileMetaData]] = {}
         self._rows: Counter[str] = Counter()
 
@@ -152,25 +173,42 @@ class _PartWriters:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            for platform in self._waiting:
-                self._flush(platform)
-        self._stack.__exit__(kind, error, trace)
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._pool.shutdown()
+            self._stack.__exit__(kind, error, trace)
         if kind is None:
             self._write_summaries()
+
+    def _finish(self) -> None:
+        for platform in self._waiting:
+            self._flush(platform)
+        for written in self._writing.values():
+            written.result()
 
     @property
     def files(self) -> list[PartFile]:
         """The part files, by platform."""
         return [PartFile(_part_path(name), name, self._rows[name]) for name in sorted(self._writers)]
 
-    def write(self, kept: pa.Table) -> None:
+    def write(self, kept: PlatformRecords) -> None:
         """Add records; row groups are written as they fill."""
-        for platform, records in _by_platform(kept):
+        for platform, records in kept.items():
             waiting = self._waiting.setdefault(platform, [])
             waiting.append(records)
-            if sum(part.num_rows for part in waiting) >= ROW_GROUP_ROWS:
+            if self._rows_waiting(platform) >= ROW_GROUP_ROWS:
                 self._flush(platform)
+        while (fullest := self._fullest()) and sum(map(self._rows_waiting, self._waiting)) > _MOST_WAITING:
+            self._flush(fullest)
+
+    def _rows_waiting(self, platform: str) -> int:
+        return sum(part.num_rows for part in self._waiting[platform])
+
+    def _fullest(self) -> str | None:
+        """The platform with most rows that wait to be written."""
+        return max(self._waiting, key=self._rows_waiting, default=None)
 
     def _flush(self, platform: str) -> None:
         if not self._waiting[platform]:
@@ -178,7 +216,11 @@ class _PartWriters:
         records = pa.concat_tables(self._waiting[platform])
         self._waiting[platform] = []
         self._rows[platform] += records.num_rows
-        self._writer(platform).write_table(records, row_group_size=ROW_GROUP_ROWS)
+        # One row group a platform is on its way at a time, which bounds memory and keeps their order.
+        if before := self._writing.get(platform):
+            before.result()
+        writer = self._writer(platform)
+        self._writing[platform] = self._pool.submit(writer.write_table, records, row_group_size=ROW_GROUP_ROWS)
 
     def _writer(self, platform: str) -> pq.ParquetWriter:
         if platform not in self._writers:
@@ -200,16 +242,18 @@ class _PartWriters:
         pq.write_metadata(PARQUET_SCHEMA, self._target / "_metadata", metadata_collector=footers)
 
 
-def _by_platform(kept: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """A batch's records by platform, without that column; in the order of their names."""
+def _by_platform(kept: pa.Table) -> PlatformRecords:
+    """Records by platform, without that column."""
+    parts: dict[str, list[pa.Table]] = {}
     for chunk in kept.to_batches():
         platforms = chunk.column("platform")
-        codes = np.asarray(platforms.indices)
+        codes = numbers_of(platforms.indices)
         records = pa.Table.from_batches([chunk]).drop_columns("platform").cast(PARQUET_SCHEMA)
         for code, platform in enumerate(platforms.dictionary.to_pylist()):
             rows = np.flatnonzero(codes == code)
             if len(rows):
-                yield platform, records.take(pa.array(rows))
+                parts.setdefault(platform, []).append(records.take(rows_of(rows)))
+    return {platform: pa.concat_tables(tables) for platform, tables in parts.items()}
 
 
 def _part_path(platform: str) -> str:

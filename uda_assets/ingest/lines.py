@@ -73,20 +73,30 @@ def is_text(block: bytes) -> bool:
 
 def count(block: bytes, code: int) -> int:
     """How often a byte occurs; for frequent ones many times faster than :meth:`bytes.count`."""
+    if code not in block:
+        return 0
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == code))
 
 
 def exotic_bytes(block: bytes) -> Offsets:
     """Where control characters that end no line are, and what may be one, or white space, beyond ASCII."""
     codes = np.frombuffer(block, np.uint8)
-    control = (codes < ord(" ")) & (codes != _LF) & (codes != _CR) | (codes == _DEL)
-    found = np.flatnonzero(control) if control.any() else np.empty(0, np.int64)
-    return found if block.isascii() else np.concatenate([found, _exotic_beyond_ascii(codes)])
+    found = []
+    # Counting passes over a block are cheap, and mostly all that is needed.
+    if np.count_nonzero(codes < ord(" ")) != count(block, _LF) + count(block, _CR):
+        low = np.flatnonzero(codes < ord(" "))
+        found.append(low[(codes[low] != _LF) & (codes[low] != _CR)])
+    if b"\x7f" in block:
+        found.append(np.flatnonzero(codes == _DEL))
+    if not block.isascii():
+        found.append(_exotic_beyond_ascii(codes))
+    return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
 def _exotic_beyond_ascii(codes: Codes) -> Offsets:
     """Where a C1 control character or white space begins, should the bytes be UTF-8; a few other characters too."""
-    places = np.flatnonzero((codes >= _LEADS[0]) & (codes <= _LEADS[-1]))
+    places = np.flatnonzero(codes.view(np.int8) < 0)
+    places = places[(codes[places] >= _LEADS[0]) & (codes[places] <= _LEADS[-1])]
     last = len(codes) - 1
     lead, second, third = (codes[np.minimum(places + ahead, last)] for ahead in range(3))
     exotic = (

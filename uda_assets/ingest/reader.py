@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -19,11 +19,16 @@ from uda_assets.ingest.source import Source
 BLOCK_BYTES = 8 << 20
 
 
-class Batch(NamedTuple):
+Kept = TypeVar("Kept")
+"""What the reader makes of a block's accepted records."""
+
+
+class Batch(NamedTuple, Generic[Kept]):
     """Consecutive records of a drop.
 
     Attributes:
-        kept: Accepted records, in ``certify.KEPT_SCHEMA``.
+        kept: What was made of the accepted records.
+        rows: How many they are.
         quarantined: Malformed ones: ``line`` (physical, from 1), ``reason``, ``raw``.
         read: Records read, counted on their own.
         spellings: Records by normalised platform spelling.
@@ -31,20 +36,47 @@ class Batch(NamedTuple):
 
     """
 
-    kept: pa.Table
+    kept: Kept
+    rows: int
     quarantined: pl.DataFrame
     read: int
     spellings: dict[str, int]
     position: int
 
 
+class _Block(NamedTuple, Generic[Kept]):
+    """A block that was read, and what was made of its accepted records."""
+
+    records: BlockRecords
+    kept: Kept
+
+    def batch(self, line: int) -> Batch[Kept]:
+        """The block as a batch, with its lines counted from the drop's first."""
+        records = self.records
+        quarantined = records.quarantined.with_columns(pl.col("line") + line)
+        return Batch(self.kept, records.kept.num_rows, quarantined, records.read, records.spellings, records.end)
+
+
 def read_batches(
-    source: Source, platforms: Platforms, *, threads: int = 1, block_bytes: int = BLOCK_BYTES
-) -> Iterator[Batch]:
+    source: Source,
+    platforms: Platforms,
+    prepare: Callable[[pa.Table], Kept],
+    *,
+    threads: int = 1,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Batch[Kept]]:
     """Read a drop to its end, in batches of about ``block_bytes`` bytes.
 
     Blocks are read ahead by ``threads`` threads on the assumption that each starts with a record. Where the record
     before it turns out to reach into a block, that block is read again from the record's end.
+
+    Args:
+        source: The drop.
+        platforms: The platform table of the contract.
+        prepare: Makes of the accepted records of a block, in ``certify.KEPT_SCHEMA``, what the caller wants; it runs
+            in the thread that read them.
+        threads: Blocks read at once.
+        block_bytes: About how large a block is.
 
     Raises:
         DropUnreadable: The drop has no usable header.
@@ -53,18 +85,23 @@ def read_batches(
     header = read_header(source)
     ahead = LookAhead(source)
     position, line = header.body, header.line
+
+    def read(start: int, stop: int) -> _Block[Kept]:
+        records = read_block(source, start, stop, header, ahead, platforms)
+        return _Block(records, prepare(records.kept))
+
     if source.size - position <= block_bytes:
         # Starting a thread would take longer than many a small drop.
         if source.size > position:
-            yield _batch(read_block(source, position, source.size, header, ahead, platforms), line)
+            yield read(position, source.size).batch(line)
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="uda-read") as pool:
         bounds = _bounds(source, header, block_bytes)
-        pending: deque[tuple[int, int, Future[BlockRecords]]] = deque()
+        pending: deque[tuple[int, int, Future[_Block[Kept]]]] = deque()
 
         def submit() -> None:
             for start, stop in bounds:
-                pending.append((start, stop, pool.submit(read_block, source, start, stop, header, ahead, platforms)))
+                pending.append((start, stop, pool.submit(read, start, stop)))
                 if len(pending) > threads:
                     break
 
@@ -75,17 +112,9 @@ def read_batches(
             if stop <= position:
                 future.cancel()
                 continue
-            block = future.result() if start == position else read_block(
-                source, position, stop, header, ahead, platforms
-            )  # fmt: skip
-            yield _batch(block, line)
-            position, line = block.end, line + block.lines
-
-
-def _batch(block: BlockRecords, line: int) -> Batch:
-    """A block's records, with their lines counted from the drop's first."""
-    quarantined = block.quarantined.with_columns(pl.col("line") + line)
-    return Batch(block.kept, quarantined, block.read, block.spellings, block.end)
+            block = future.result() if start == position else read(position, stop)
+            yield block.batch(line)
+            position, line = block.records.end, line + block.records.lines
 
 
 def _bounds(source: Source, header: Header, block_bytes: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from uda_assets.errors import DropUnreadable, UdaError
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK = 1 << 20
+_TAIL = 1 << 12
+_FIRST_LINES = 1 << 14
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -27,11 +30,19 @@ class Line(NamedTuple):
 
 
 class Source:
-    """Random access to the plain bytes of a drop; safe to read from several threads."""
+    """Random access to the plain bytes of a drop; safe to read from several threads.
+
+    Attributes:
+        size: Bytes of the plain drop.
+        bytes_read: Bytes asked of it so far.
+
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._descriptor = file.fileno()
+        self._counting = Lock()
         self.size = os.fstat(self._descriptor).st_size
+        self.bytes_read = 0
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes from ``offset``; fewer only at the end of the drop."""
@@ -39,24 +50,36 @@ class Source:
         while length > 0 and (part := os.pread(self._descriptor, length, offset)):
             parts.append(part)
             offset, length = offset + len(part), length - len(part)
+        with self._counting:
+            self.bytes_read += sum(map(len, parts))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def block_end(self, offset: int, length: int) -> int:
-        """Where a block that starts at ``offset`` and has about ``length`` bytes ends: after a whole line."""
+        """Where a block that starts at ``offset`` and has about ``length`` bytes ends: after a whole line.
+
+        Only the block's last bytes are read for that.
+        """
+        look = _TAIL
         while offset + length < self.size:
-            block = self.read(offset, length + 1)
-            cut = max(block.rfind(b"\n", 0, length), block.rfind(b"\r", 0, length)) + 1
-            if cut and block[cut - 1 : cut + 1] == b"\r\n":
+            look = min(look, length)
+            start = offset + length - look
+            tail = self.read(start, look + 1)
+            cut = max(tail.rfind(b"\n", 0, look), tail.rfind(b"\r", 0, look)) + 1
+            if cut and tail[cut - 1 : cut + 1] == b"\r\n":
                 cut += 1
             if cut:
-                return offset + cut
-            length *= 2
+                return start + cut
+            if look == length:
+                length *= 2
+            look *= 8
         return self.size
 
     def lines(self, offset: int) -> Iterator[Line]:
         """The physical lines from ``offset`` on; LF, CRLF and CR end one."""
+        chunk = _FIRST_LINES
         while offset < self.size:
-            end = self.block_end(offset, _CHUNK)
+            end = self.block_end(offset, chunk)
+            chunk = _CHUNK
             block = self.read(offset, end - offset)
             start = 0
             for match in _LINE_END.finditer(block):

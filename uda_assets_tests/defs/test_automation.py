@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -167,11 +168,18 @@ def test_a_thousand_drops_are_one_run(root: Path, instance: dg.DagsterInstance) 
 
 
 def test_one_run_does_all_that_is_pending(root: Path, instance: dg.DagsterInstance) -> None:
-    for number in range(40):
-        (root / f"datasets/d{number:02}.csv").write_text(HEADER + line(f"u{number}"))
-    (names,) = catch_up(root, instance)
-    assert sorted(names) == sorted(statuses(root))
-    assert set(statuses(root).values()) == {"committed"}
+    for number in range(300):
+        (root / f"datasets/d{number:03}.csv").write_text(HEADER + line(f"u{number % 7}", f"s{number}"))
+    asked = request(root, instance)
+    assert asked.tags["uda/drops"] == "300"
+    done = run(instance, asked)
+    assert done.success
+    assert {check.check_name for check in done.get_asset_check_evaluations() if not check.passed} == set()
+    (event,) = done.asset_materializations_for_node("platform_parquet")
+    assert event.metadata["converted_now"].value == 300
+    assert Counter(statuses(root).values()) == {"committed": 300}
+    assert pl.read_csv(root / "results/Result_top_n_by_platform.csv")["session_count"].sum() == 300
+    assert "no drops are pending" in skipped(root, instance)
 
 
 def test_tags_name_the_drops(root: Path, instance: dg.DagsterInstance) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from uda_assets.contract import Platforms
 from uda_assets.errors import DropUnreadable
@@ -38,17 +39,19 @@ def read_fast(
         try:
             with open_source(path) as source:
                 platforms = Platforms(keep_unknown=keep_unknown)
-                for batch in read_batches(source, platforms, threads=threads, block_bytes=block_bytes):
-                    kept += [
-                        (*row[:3], row[3].astimezone(UTC), row[4])
-                        for row in pl.DataFrame(pl.from_arrow(batch.kept)).rows()
-                    ]
+                for batch in read_batches(source, platforms, _rows, threads=threads, block_bytes=block_bytes):
+                    assert len(batch.kept) == batch.rows
+                    kept += batch.kept
                     quarantined += batch.quarantined.rows()
                     read += batch.read
         except DropUnreadable as error:
             return REJECTIONS[error.reason], [], []
     assert read == len(kept) + len(quarantined), "records read = kept + quarantined"
     return None, sorted(kept, key=repr), sorted(quarantined, key=repr)
+
+
+def _rows(kept: pa.Table) -> list[tuple[object, ...]]:
+    return [(*row[:3], row[3].astimezone(UTC), row[4]) for row in pl.DataFrame(pl.from_arrow(kept)).rows()]
 
 
 def read_slow(data: bytes, *, keep_unknown: bool = False) -> Answer:

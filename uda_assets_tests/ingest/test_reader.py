@@ -72,7 +72,7 @@ def test_a_broken_archive_is_rejected_whole(tmp_path: Path, suffix: str, harm: s
     path = tmp_path / f"drop.csv{suffix}"
     path.write_bytes(packed[:-20] if harm == "truncated" else b"no archive" * 10)
     with pytest.raises(DropUnreadable, match=r"broken_archive.*deliver the file again"), open_source(path) as source:
-        list(read_batches(source, Platforms()))
+        list(read_batches(source, Platforms(), len))
 
 
 def test_missing_file_and_directory_are_named(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
+
+from blake3 import blake3
 
 from uda_assets_tests.ingest.reference import read
 from uda_assets_tests.integration.dev_server import ask, dev_server, wait
@@ -128,7 +129,7 @@ def test_drops_become_leaderboards_by_themselves(tmp_path: Path) -> None:
         drop: json.loads((tmp_path / f"dataset_parquets/{drop}.parquet/_manifest.json").read_text()) for drop in files
     }
     assert {drop: manifest["content"] for drop, manifest in manifests.items()} == {
-        drop: hashlib.sha256(data).hexdigest() for drop, data in files.items()
+        drop: blake3(data).hexdigest() for drop, data in files.items()
     }
     assert converted.keys() == delivered.keys()
     assert all(1 <= converted[drop] <= times for drop, times in delivered.items())

@@ -1,0 +1,51 @@
+"""How the settings ``threads`` and ``memory_limit`` reach the libraries that do the work.
+
+DuckDB takes both for each connection (:mod:`uda_assets.database`), our own reading for each drop. Polars and pyarrow
+have pools for the whole process: pyarrow's can be set at any time, Polars' only before Polars is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+from uda_assets.errors import UsageError
+from uda_assets.settings import Settings
+
+_LARGEST_BLOCK, _SMALLEST_BLOCK = 8 << 20, 1 << 18
+# What a block takes while it is read: its bytes, its fields, and what is made of them; see benchmarks/README.md.
+_TIMES_A_BLOCK = 16
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+def limit_pools(settings: Settings) -> None:
+    """Bound the libraries' own pools by ``threads``; Polars' only where it is not imported yet."""
+    if "polars" not in sys.modules:
+        os.environ.setdefault("POLARS_MAX_THREADS", str(settings.threads))
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].set_cpu_count(settings.threads)
+
+
+def block_bytes(settings: Settings) -> int:
+    """How much of a drop a thread reads at once, so that all of them stay within ``memory_limit``.
+
+    Raises:
+        UsageError: The memory limit is none.
+
+    """
+    share = memory_bytes(settings.memory_limit) // (_TIMES_A_BLOCK * (settings.threads + 1))
+    return max(_SMALLEST_BLOCK, min(_LARGEST_BLOCK, share))
+
+
+def memory_bytes(text: str) -> int:
+    """A memory size such as ``1GiB`` or ``512 MB`` in bytes.
+
+    Raises:
+        UsageError: It is none.
+
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
+    if match is None or match[2] not in _UNITS:
+        raise UsageError(f"memory_limit cannot be {text!r}; write it like 1GiB")
+    return int(float(match[1]) * _UNITS[match[2]])

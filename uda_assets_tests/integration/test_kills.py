@@ -1,0 +1,444 @@
+"""A run killed with `kill -9`, anywhere: what was published stays readable, the next run ends in the right answer.
+
+Each run is a process over a data root whose drops are added, replaced, forgotten, vanish or go bad in between. The
+oracle is plain Python over copies of the raw files. The recorded run is of 100 kills; see what they struck with
+
+    UDA_TEST_KILLS=100 uv run pytest -n 0 -s uda_assets_tests/integration/test_kills.py
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pytest
+
+from uda_assets.lake import Lake
+
+KILLS = int(os.environ.get("UDA_TEST_KILLS", "6"))
+SEED = int(os.environ.get("UDA_TEST_SEED", "1"))
+REPOSITORY = Path(__file__).parents[2]
+N = 4
+HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
+PLATFORMS = {"ios": "iOS", "android": "Android", "web": "Web"}
+START = datetime(2026, 1, 1, tzinfo=UTC)
+# One kill in so many strikes `dagster asset materialize`, which takes as long as several others.
+DAGSTER_EVERY = 8
+
+MOMENTS = [
+    "drop: staged",
+    "drop: intent written",
+    "drop: old version moved away",
+    "drop: new version in place",
+    "sessions: file written",
+    "sessions: files written",
+    "sessions: committed",
+    "publish: files written",
+    "file: written",
+    "publish: files in place",
+    "forget: noted",
+    "forget: records removed",
+    "forget: quarantine removed",
+]
+
+Session = tuple[str, str, str]
+Board = list[list[str]]
+
+
+# -- the oracle ------------------------------------------------------------------------------------------------------
+
+
+class Content(NamedTuple):
+    """What plain Python reads in a drop: kept records, and the lines of the malformed ones."""
+
+    kept: list[tuple[Session, datetime]]
+    malformed: list[int]
+
+    @property
+    def records(self) -> int:
+        return len(self.kept) + len(self.malformed)
+
+
+def read(raw: bytes) -> Content:
+    text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode()
+    kept, malformed = [], []
+    for line, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1):
+        if line == 1:
+            continue
+        record = judged(row)
+        if record:
+            kept.append(record)
+        else:
+            malformed.append(line)
+    return Content(kept, malformed)
+
+
+def judged(row: list[str]) -> tuple[Session, datetime] | None:
+    if len(row) != 5 or not all(field.strip() for field in row):
+        return None
+    user, session, spelling, moment, _ = (field.strip() for field in row)
+    try:
+        time_ = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return (PLATFORMS[spelling.lower()], user, session), time_
+    except (ValueError, KeyError):
+        return None
+
+
+class Answer(NamedTuple):
+    """All that a run has to come to, from scratch, and what it should say of the drops."""
+
+    sessions: dict[Session, tuple[datetime, datetime, int]]
+    board: Board
+    accounts: dict[str, tuple[int, int, int]]
+    quarantine: set[tuple[str, int]]
+
+
+def answer(contributions: dict[str, bytes]) -> Answer:
+    contents = {drop: read(raw) for drop, raw in contributions.items()}
+    times: dict[Session, list[datetime]] = {}
+    for content in contents.values():
+        for session, moment in content.kept:
+            times.setdefault(session, []).append(moment)
+    sessions = {session: (min(moments), max(moments), len(moments)) for session, moments in times.items()}
+    accounts = {drop: (made.records, len(made.kept), len(made.malformed)) for drop, made in contents.items()}
+    quarantine = {(drop, line) for drop, content in contents.items() for line in content.malformed}
+    return Answer(sessions, ranked(sessions), accounts, quarantine)
+
+
+def ranked(sessions: dict[Session, tuple[datetime, datetime, int]]) -> Board:
+    counts = Counter((platform, user) for platform, user, _ in sessions)
+    board: Board = []
+    for platform in sorted({platform for platform, _ in counts}):
+        users = sorted((-count, user) for (of, user), count in counts.items() if of == platform)
+        board += [[platform, user, str(-count)] for count, user in users[:N]]
+    return board
+
+
+# -- the drops -------------------------------------------------------------------------------------------------------
+
+
+class Feed:
+    """The drops of a data root, what they contribute, and what happens to them."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root = root
+        self.random = random.Random(seed)
+        self.sources: dict[str, bytes] = {}
+        self.contributions: dict[str, bytes] = {}
+        self.rejected: set[str] = set()
+        self.forgotten: dict[str, bytes] = {}
+        self.earlier: dict[str, list[bytes]] = {}
+        self.number = 0
+        self.busy: set[str] = set()
+        """Drops that changed since a run was last complete; some changes of these would depend on what got through."""
+
+    def change(self) -> None:
+        """One or two new drops, one replaced, and now and then one that vanishes or goes bad."""
+        for _ in range(self.random.randint(1, 2)):
+            self._add()
+        self._replace()
+        if self.random.random() < 0.4:
+            self._vanish()
+        if self.random.random() < 0.3:
+            self._go_bad()
+
+    def to_forget(self) -> str | None:
+        """A drop for the run to forget at its end."""
+        settled = sorted(set(self.contributions) - self.busy)
+        return self.random.choice(settled) if len(settled) > 3 else None
+
+    def forget(self, drop: str) -> None:
+        self.contributions.pop(drop)
+        self.rejected.discard(drop)
+        self.busy.add(drop)
+        if drop in self.sources:
+            self.forgotten[drop] = self.sources[drop]
+
+    def completed(self) -> None:
+        self.busy.clear()
+
+    def _add(self) -> None:
+        self.number += 1
+        name = ["d{}.csv", "sub dir/d{}.csv.gz", "d'{}.csv"][self.number % 3].format(self.number)
+        self._deliver(name, self._content())
+
+    def _replace(self) -> None:
+        """Other content for a drop; sometimes what it had before, forgotten or not."""
+        drop = self._settled(self.sources)
+        if drop:
+            before = self.earlier.get(drop, [])
+            self._deliver(
+                drop, self.random.choice(before) if before and self.random.random() < 0.3 else self._content()
+            )
+
+    def _vanish(self) -> None:
+        drop = self._settled(set(self.sources) & set(self.contributions) - self.rejected)
+        if drop and len(self.sources) > 4:
+            (self.root / "datasets" / drop).unlink()
+            del self.sources[drop]
+            self.busy.add(drop)
+
+    def _go_bad(self) -> None:
+        drop = self._settled(self.sources)
+        if drop:
+            self._put(drop, b"no,header,of\nours,1,2\n")
+            self.rejected.add(drop)
+
+    def _settled(self, drops: set[str] | dict[str, bytes]) -> str | None:
+        settled = sorted(set(drops) - self.busy)
+        return self.random.choice(settled) if settled else None
+
+    def _deliver(self, drop: str, content: bytes) -> None:
+        raw = gzip.compress(content, mtime=0) if drop.endswith(".gz") and content[:1] != b"\x1f" else content
+        self._put(drop, raw)
+        self.rejected.discard(drop)
+        self.earlier.setdefault(drop, []).append(raw)
+        if self.forgotten.get(drop) != raw:
+            self.forgotten.pop(drop, None)
+            self.contributions[drop] = raw
+
+    def _put(self, drop: str, raw: bytes) -> None:
+        target = self.root / "datasets" / drop
+        target.parent.mkdir(parents=True, exist_ok=True)
+        coming = target.with_name(f".{target.name}")
+        coming.write_bytes(raw)
+        coming.replace(target)
+        self.sources[drop] = raw
+        self.busy.add(drop)
+
+    def _content(self) -> bytes:
+        """Records of a small population, so that drops share sessions; some are malformed."""
+        lines = []
+        for _ in range(self.random.randint(40, 400)):
+            user = self.random.choice(["ann", "ben", '"c,d"', "日本", "eve", "fay"])
+            platform = self.random.choice(["iOS", "android", " WEB ", "Android", "web"])
+            moment = f"{START + timedelta(seconds=self.random.randrange(10**6)):%Y-%m-%dT%H:%M:%SZ}"
+            line = f"{user},s{self.random.randrange(200)},{platform},{moment},view"
+            bad = [f"{user},s1,fridge,{moment},view", f",s1,iOS,{moment},view", f"{user},s1,iOS", line[:-5]]
+            lines.append(self.random.choice(bad) if self.random.random() < 0.05 else line)
+        return (HEADER + "".join(f"{line}\n" for line in lines)).encode()
+
+
+# -- the runs --------------------------------------------------------------------------------------------------------
+
+
+class Ended(NamedTuple):
+    """How a run ended: whether it was killed, what it said last, and the seconds of its work."""
+
+    killed: bool
+    phase: str
+    moments: list[str]
+    seconds: float
+
+
+class Plan(NamedTuple):
+    """How a run is to die: at a moment, or after so many seconds of its work; or not at all."""
+
+    at: str | None = None
+    passes: int = 1
+    after: float | None = None
+    how: str = "kernel"
+
+
+def run(root: Path, plan: Plan, forget: list[str]) -> Ended:
+    environment = {
+        "UDA_DATA_ROOT": str(root), "UDA_N": str(N), "UDA_THREADS": "2", "UDA_LOCK_TIMEOUT": "5",
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }  # fmt: skip
+    without_home = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    said, write = os.pipe()
+    orders = {"fd": write, "how": plan.how, "at": plan.at, "passes": plan.passes, "forget": forget}
+    with (root / "run.log").open("wb") as log, os.fdopen(said, encoding="utf-8") as lines:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uda_assets_tests.integration.killed_run", json.dumps(orders)],
+            cwd=REPOSITORY, env=without_home | environment, stdout=log, stderr=log, pass_fds=[write],
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(write)
+        assert lines.readline() == "phase start\n", (root / "run.log").read_text()
+        began = time.monotonic()
+        try:
+            process.wait(plan.after if plan.after is not None else 120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+        seconds = time.monotonic() - began
+        told = [line.strip().partition(" ") for line in lines]
+    killed = process.returncode == -signal.SIGKILL
+    assert killed or process.returncode == 0, (root / "run.log").read_text()
+    phases = [what for kind, _, what in told if kind == "phase"]
+    moments = [what for kind, _, what in told if kind == "moment"]
+    return Ended(killed, phases[-1] if phases else "start", moments, seconds)
+
+
+# -- what must hold --------------------------------------------------------------------------------------------------
+
+
+def published(root: Path) -> Board | None:
+    """The leaderboard of the Result CSV, which is whole."""
+    path = root / "results/Result_top_n_by_platform.csv"
+    if not path.exists():
+        return None
+    text = path.read_bytes().decode()
+    assert text.startswith("platform,user_id,session_count\n")
+    assert text.endswith("\n")
+    return list(csv.reader(io.StringIO(text)))[1:]
+
+
+def assert_readable(root: Path, possible: list[Board]) -> None:
+    """All of the warehouse can be read, and says one of the answers."""
+    assert published(root) in possible
+    with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
+        for table in ("drops", "quarantine", "daily_top_n_by_platform", "session_counts"):
+            warehouse.execute(f"SELECT * FROM {table}").fetchall()
+        listed = warehouse.execute("SELECT platform, user_id, session_count::VARCHAR FROM top_n_by_platform").fetchall()
+        assert ranked(sessions_in(warehouse)) == [list(row) for row in listed]
+        assert [list(row) for row in listed] in possible
+
+
+def sessions_in(warehouse: duckdb.DuckDBPyConnection) -> dict[Session, tuple[datetime, datetime, int]]:
+    rows = warehouse.execute(
+        "SELECT platform, user_id, session_id, epoch_us(started_at), epoch_us(ended_at), events FROM sessions"
+    ).fetchall()
+    found = {(row[0], row[1], row[2]): (moment(row[3]), moment(row[4]), int(row[5])) for row in rows}
+    assert len(found) == len(rows), "a session has one row"
+    return found
+
+
+def moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+
+
+def assert_complete(root: Path, feed: Feed) -> None:
+    """What is published is what a recomputation over the raw files gives, to the record."""
+    true = answer(feed.contributions)
+    assert published(root) == true.board
+    with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
+        assert sessions_in(warehouse) == true.sessions
+        counts = warehouse.execute("SELECT platform, user_id, session_count FROM session_counts").fetchall()
+        ledger = warehouse.execute("SELECT drop, status, records, kept, quarantined FROM drops").fetchall()
+        quarantine = warehouse.execute("SELECT drop, line FROM quarantine").fetchall()
+        converted = warehouse.execute(
+            "SELECT filename, count(*) FROM read_parquet($files, filename = true) GROUP BY filename",
+            {"files": f"{root}/dataset_parquets/**/part.*.parquet"},
+        ).fetchall()
+    assert {(platform, user): count for platform, user, count in counts} == Counter(row[:2] for row in true.sessions)
+    assert {row[0] for row in ledger if row[1] == "rejected"} == feed.rejected
+    assert {row[0] for row in ledger if row[1] == "vanished"} == feed.contributions.keys() - feed.sources.keys()
+    accounts = {row[0]: tuple(row[2:]) for row in ledger if row[1] in {"committed", "vanished"}}
+    assert accounts == {drop: row for drop, row in true.accounts.items() if drop not in feed.rejected}
+    assert {row[0] for row in ledger if row[1] == "pending"} == set()
+    assert len(quarantine) == len(set(quarantine))
+    assert set(quarantine) == true.quarantine
+    rows: Counter[str] = Counter()
+    for name, count in converted:
+        rows[str(Path(name).relative_to(root / "dataset_parquets").parents[1]).removesuffix(".parquet")] += count
+    assert rows == {drop: kept for drop, (_, kept, _) in true.accounts.items() if kept}
+
+
+def assert_no_debris(root: Path, feed: Feed) -> None:
+    """Every file below the data root is one that the layout names."""
+    files = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+    manifest = Lake(root).sessions_manifest()
+    assert manifest is not None
+    sessions = {f"sessions/{path}" for path in manifest.paths()}
+    assert sessions <= files, "files of sessions are missing"
+    named = {f"datasets/{drop}" for drop in feed.sources} | {
+        f"quarantine/{drop}.parquet" for drop in feed.contributions
+    }
+    named |= sessions | {f"sessions/{path}" for path in manifest.superseded} | {"sessions/_manifest.json"}
+    named |= {f"results/Result_top_n_by_platform.{kind}" for kind in ("csv", "parquet")}
+    named |= {"results/_manifest.json", "uda.duckdb", "run.log"}
+    internal = ("lock", "catalogue.json", "examined.json", "ledger.json", "footers.msgpack", "manifests.msgpack")
+    named |= {f".uda/{name}" for name in internal}
+    converted = tuple(f"dataset_parquets/{drop}.parquet/" for drop in feed.contributions)
+    assert {name for name in files - named if not name.startswith(converted)} == set()
+    assert not list((root / ".uda/staging").iterdir())
+
+
+# -- killing ---------------------------------------------------------------------------------------------------------
+
+
+def plans(seconds: float, attempt: int, random_: random.Random) -> Plan:
+    """How the next run is to die: at times spread over a run's work, and at each named moment in turn."""
+    how = "dagster" if attempt % DAGSTER_EVERY == DAGSTER_EVERY - 3 else "kernel"
+    if attempt % 2 == 0:
+        share = (attempt // 2 * 0.618 + random_.random() * 0.1) % 1
+        return Plan(after=share * seconds)
+    moment_ = MOMENTS[(SEED + attempt // 2 * 5) % len(MOMENTS)]
+    passes = {"file: written": 8, "sessions: file written": 3, "drop: staged": 2, "drop: intent written": 2}
+    return Plan(at=moment_, passes=random_.randint(1, passes.get(moment_, 1)), how=how)
+
+
+def where(plan: Plan, ended: Ended) -> str:
+    """Where a kill struck: the phase at a random time, or the named moment."""
+    moment_ = f"at the moment {ended.moments[-1]!r}" if plan.at else f"at a random time in {ended.phase}"
+    return f"{moment_} under dagster" if plan.how == "dagster" else moment_
+
+
+@pytest.mark.timeout(120 + 20 * KILLS)
+def test_killed_runs_lose_nothing(tmp_path: Path) -> None:
+    root, feed, random_ = tmp_path / "data", Feed(tmp_path / "data", SEED), random.Random(SEED)
+    for _ in range(6):
+        feed.change()
+    run(root, Plan(), [])
+    feed.completed()
+    assert_complete(root, feed)
+    feed.change()
+    work = run(root, Plan(), []).seconds
+    feed.completed()
+    struck: Counter[str] = Counter()
+    attempt = in_a_row = 0
+    possible: list[Board] = [answer(feed.contributions).board]
+    forget: list[str] = []
+    going: dict[str, bytes] = {}
+    while struck.total() < KILLS:
+        feed.change()
+        plan = plans(work, attempt, random_)
+        attempt += 1
+        assert attempt < 4 * KILLS, f"too few runs were struck: {struck}"
+        # A drop that is yet to be forgotten may still count.
+        possible += [answer(feed.contributions).board, answer(feed.contributions | going).board]
+        forgetful = plan.at.startswith("forget") if plan.at else random_.random() < 0.3
+        if forgetful and not forget and (drop := feed.to_forget()):
+            forget, going = [drop], {drop: feed.contributions[drop]}
+            feed.forget(drop)
+            possible.append(answer(feed.contributions).board)
+            # Forgetting publishes once more.
+            plan = plan._replace(after=plan.after and plan.after * 1.5)
+        ended = run(root, plan, forget)
+        if ended.killed:
+            struck[where(plan, ended)] += 1
+            assert_readable(root, possible)
+            in_a_row += 1
+            if in_a_row < 3 and random_.random() < 0.3:
+                continue
+            ended = run(root, Plan(), forget)
+        assert not ended.killed
+        work = max(work * 0.9, ended.seconds) if not forget and plan.how == "kernel" else work
+        assert_complete(root, feed)
+        assert_no_debris(root, feed)
+        feed.completed()
+        in_a_row, forget, going, possible = 0, [], {}, [answer(feed.contributions).board]
+    shutil.rmtree(root)
+    timed = {place: count for place, count in struck.items() if place.startswith("at a random time")}
+    named = {place: count for place, count in struck.items() if place not in timed}
+    print(f"\n{struck.total()} kills, losses 0: {told(timed)}; {told(named)}")
+
+
+def told(struck: dict[str, int]) -> str:
+    return f"{sum(struck.values())} ({', '.join(f'{place} {count}' for place, count in sorted(struck.items()))})"
