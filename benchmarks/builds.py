@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from uda_assets.build import convert_pending, open_lake, platform_table, publish_merged
+from uda_assets.build import convert_pending, platform_table, publish_merged
 from uda_assets.database import working_database
 from uda_assets.footers import read_footers
-from uda_assets.lake import Lake
+from uda_assets.lake import Lake, open_lake
 from uda_assets.quality import (
     events_accounted,
     leaderboard_recounted,

@@ -28,7 +28,7 @@ QUERIES: dict[str, tuple[str, ...]] = {
 LIMIT_MS = 100.0
 START_UP = "uda --help"
 
-_IMPORTED = ("polars", "duckdb", "pyarrow", "uda_assets.build", "uda_assets.output", "uda_assets.warehouse")
+_IMPORTED = ("duckdb", "uda_assets.settings", "uda_assets.lookup", "uda_assets.output")
 
 
 def contests(context: Context) -> Iterator[Contest]:

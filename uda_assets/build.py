@@ -9,8 +9,7 @@ from uda_assets.catalogue import DropEntry, Status, pending, read_catalogue
 from uda_assets.contract import Platforms, platforms_from, read_platforms
 from uda_assets.conversion import ConversionReport, convert_drops
 from uda_assets.errors import UdaError
-from uda_assets.lake import Lake, Selection, hash_file, signature
-from uda_assets.limits import limit_pools
+from uda_assets.lake import Lake, hash_file, open_lake, signature
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import CleanSource, Settings
 from uda_assets.warehouse import Connect, Publication, publish
@@ -23,17 +22,6 @@ def platform_table(settings: Settings, further: object = None) -> Platforms:
     base = read_platforms(settings.root / PLATFORMS_FILE)
     keep_unknown = settings.keep_unknown_platforms or None
     return platforms_from(further or {}, base, keep_unknown=keep_unknown)
-
-
-def open_lake(settings: Settings) -> Lake:
-    """The lake at the data root, with the drops that the settings select."""
-    limit_pools(settings)
-    selection = Selection(_patterns(settings.include), _patterns(settings.exclude), settings.modified_after)
-    return Lake(settings.root, selection)
-
-
-def _patterns(text: str) -> tuple[str, ...]:
-    return tuple(pattern for part in text.split(",") if (pattern := part.strip()))
 
 
 def arrivals(settings: Settings) -> Arrivals:

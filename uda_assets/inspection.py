@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from uda_assets.contract import COLUMNS, Platforms
+from uda_assets.contract import COLUMNS, LEADERBOARD_SCHEMA, Platforms
 from uda_assets.database import RECORD_COLUMNS, parquet_files, parquet_relation, working_database
 from uda_assets.errors import DropRejected, MalformedRecord, UdaError
 from uda_assets.ingest import Batch, open_source, read_batches
@@ -60,7 +60,7 @@ def inspect_csv(
             read_batches(source, platforms, _streamed, threads=settings.threads, block_bytes=block_bytes(settings))
         )
         connection.register("records", pa.RecordBatchReader.from_batches(_STREAMED, batches))
-        top = leaderboard(connection, _sessions_of("records", settings), settings.n, _window(settings))
+        top = _rank(connection, settings)
     account.close()
     return Inspection(top, account.records, account.reasons)
 
@@ -121,13 +121,18 @@ def inspect_parquet(path: Path, settings: Settings) -> Inspection:
         try:
             connection.execute(f"CREATE VIEW records AS FROM {_records(path, files)}")
             _require_columns(connection)
-            top = leaderboard(connection, _sessions_of("records", settings), settings.n, _window(settings))
+            top = _rank(connection, settings)
             row = connection.execute("SELECT count(*) FROM records").fetchone()
         except duckdb.Error as error:
             raise UdaError(f"{path} is not a converted drop: {str(error).splitlines()[0]}") from None
         except UdaError as error:
             raise UdaError(f"{path} is not a converted drop: {error}") from None
     return Inspection(top, row[0] if row else 0, Counter())
+
+
+def _rank(connection: duckdb.DuckDBPyConnection, settings: Settings) -> pl.DataFrame:
+    query = leaderboard(_sessions_of("records", settings), settings.n, _window(settings))
+    return pl.DataFrame(connection.sql(query).pl(), schema=LEADERBOARD_SCHEMA)
 
 
 def _sessions_of(records: str, settings: Settings) -> str:

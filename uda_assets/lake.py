@@ -29,6 +29,8 @@ from blake3 import blake3
 
 from uda_assets.errors import DropBusy, UdaError
 from uda_assets.faults import Killed, passed
+from uda_assets.limits import limit_pools
+from uda_assets.settings import Settings
 
 MANIFEST = "_manifest.json"
 MANIFEST_VERSION = 1
@@ -875,3 +877,14 @@ def read_json(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UdaError(f"{path} is damaged ({error}); remove it, and the next run makes it anew") from None
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake at the data root, with the drops that the settings select."""
+    limit_pools(settings)
+    selection = Selection(_patterns(settings.include), _patterns(settings.exclude), settings.modified_after)
+    return Lake(settings.root, selection)
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    return tuple(pattern for part in text.split(",") if (pattern := part.strip()))

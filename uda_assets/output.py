@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uda_assets.errors import UdaError, UsageError
 from uda_assets.lake import replacing
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Format(StrEnum):
@@ -22,6 +26,21 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class Table(NamedTuple):
+    """What a command prints: columns with the types of their values, and rows.
+
+    Not a data frame: to import one takes longer than most commands do.
+    """
+
+    columns: Mapping[str, type]
+    rows: Sequence[tuple[Any, ...]]
+
+
+def table_of(frame: pl.DataFrame) -> Table:
+    """A data frame as a table."""
+    return Table({name: kind.to_python() for name, kind in frame.schema.items()}, frame.rows())
+
+
 _BY_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".txt": "table"}
 
 
@@ -30,13 +49,13 @@ def say(message: str) -> None:
     print(message, file=sys.stderr)  # noqa: T201
 
 
-def print_table(frame: pl.DataFrame, form: Format) -> None:
+def print_table(table: Table, form: Format) -> None:
     """A table on stdout, in UTF-8 whatever the locale, as it would be in a file."""
     if sys.stdout is None:
         raise UdaError("stdout is closed; name a file by --output")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    sys.stdout.write(_render(frame, form))
+    sys.stdout.write(_render(table, form))
     sys.stdout.flush()
 
 
@@ -52,7 +71,7 @@ def output_kind(path: Path) -> str:
     return kind
 
 
-def write_table(frame: pl.DataFrame, path: Path, form: Format | None = None) -> None:
+def write_table(table: Table, path: Path, form: Format | None = None) -> None:
     """A table in a file, whole or not at all; its kind is ``form`` or follows from the name.
 
     A device or a pipe is written to; a link stays one.
@@ -60,9 +79,9 @@ def write_table(frame: pl.DataFrame, path: Path, form: Format | None = None) -> 
     kind = form.value if form else output_kind(path)
     buffer = io.BytesIO()
     if kind == "parquet":
-        frame.write_parquet(buffer)
+        _write_parquet(table, buffer)
     else:
-        buffer.write(_render(frame, Format(kind)).encode())
+        buffer.write(_render(table, Format(kind)).encode())
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(buffer.getvalue())
@@ -73,12 +92,38 @@ def write_table(frame: pl.DataFrame, path: Path, form: Format | None = None) -> 
         raise UdaError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _render(frame: pl.DataFrame, form: Format) -> str:
+def _write_parquet(table: Table, buffer: io.BytesIO) -> None:
+    import polars as pl
+
+    kinds = {str: pl.String(), int: pl.Int64(), datetime: pl.Datetime("us", "UTC")}
+    schema = {name: kinds[kind] for name, kind in table.columns.items()}
+    pl.DataFrame(table.rows, schema=schema, orient="row").write_parquet(buffer)
+
+
+def _render(table: Table, form: Format) -> str:
     if form is Format.CSV:
-        return frame.write_csv()
+        lines = [table.columns, *([_csv_text(value) for value in row] for row in table.rows)]
+        return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
     if form is Format.JSON:
-        return json.dumps([_plain(row) for row in frame.iter_rows(named=True)], indent=2, ensure_ascii=False) + "\n"
-    return _columns(frame)
+        rows = [_plain(dict(zip(table.columns, row, strict=True))) for row in table.rows]
+        return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+    return _columns(table)
+
+
+def _csv_text(value: object) -> str | None:
+    """The text of a field, as Polars writes it to the result files."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "+0000"
+    return None if value is None else str(value)
+
+
+def _quoted(text: str | None) -> str:
+    """A CSV field: nothing where there is no value, which an empty text is not."""
+    if text is None:
+        return ""
+    if text and not any(character in text for character in ',"\r\n'):
+        return text
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _plain(row: dict[str, object]) -> dict[str, object]:
@@ -92,11 +137,11 @@ def _text(value: object) -> str:
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
-def _columns(frame: pl.DataFrame) -> str:
-    cells = [[("" if value is None else _text(value)) for value in row] for row in frame.iter_rows()]
-    rows = [list(frame.columns), *cells]
-    widths = [max(len(row[i]) for row in rows) for i in range(frame.width)]
-    right = [kind.is_numeric() for kind in frame.dtypes]
+def _columns(table: Table) -> str:
+    cells = [[("" if value is None else _text(value)) for value in row] for row in table.rows]
+    rows = [list(table.columns), *cells]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
+    right = [kind is int for kind in table.columns.values()]
     lines = [
         "  ".join(cell.rjust(width) if flush else cell.ljust(width)
                   for cell, width, flush in zip(row, widths, right, strict=True)).rstrip()

@@ -5,11 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-import duckdb
-import polars as pl
-
-from uda_assets.contract import LEADERBOARD_SCHEMA
-
 _LARGEST_HEAP = 10_000
 """Beyond so many users a platform, sorting all costs no more than looking for the largest counts."""
 
@@ -61,32 +56,34 @@ def rank(counts: str, n: int) -> str:
         ORDER BY platform, session_count DESC, user_id"""
 
 
-def leaderboard(connection: duckdb.DuckDBPyConnection, sessions: str, n: int, window: Window) -> pl.DataFrame:
-    """The leaderboard in ``LEADERBOARD_SCHEMA``, from a relation of sessions known to ``connection``."""
-    return read_ranked(connection, f"({count_sessions(sessions, window)})", n)
+def leaderboard(sessions: str, n: int, window: Window) -> str:
+    """SQL for the leaderboard of a relation of sessions."""
+    return rank(f"({count_sessions(sessions, window)})", n)
 
 
-def read_ranked(connection: duckdb.DuckDBPyConnection, counts: str, n: int) -> pl.DataFrame:
-    """The leaderboard in ``LEADERBOARD_SCHEMA``, from a relation of session counts known to ``connection``."""
-    return pl.DataFrame(connection.sql(rank(counts, n)).pl(), schema=LEADERBOARD_SCHEMA)
+def rank_alone(counts: str, n: int) -> str:
+    """SQL for the top ``n`` users of a single platform: ``user_id, session_count``, from counts of that platform.
+
+    With one platform DuckDB can skip what cannot be among the first, which is nearly all of a file in order of count.
+    """
+    return f"SELECT user_id, session_count FROM {counts} ORDER BY session_count DESC, user_id LIMIT {int(n)}"
 
 
-def rank_days(connection: duckdb.DuckDBPyConnection, sessions: str, n: int, first: date, last: date) -> pl.DataFrame:
-    """The leaderboards of the days from ``first`` to ``last`` (UTC), both included, in one pass over the sessions.
+def rank_days(sessions: str, n: int, first: date, last: date) -> str:
+    """SQL for the leaderboards of the days from ``first`` to ``last`` (UTC), both included.
 
-    Returns:
-        ``day`` and the columns of ``LEADERBOARD_SCHEMA``, in order of day, platform, rank.
+    The sessions are passed over once. Its columns are ``day`` and those of a leaderboard, its order that of day,
+    platform, rank.
     """
     window = Window(_midnight(first), _midnight(last) + timedelta(days=1))
     # Days are counted in whole days since 1970, which needs no time zone.
-    query = f"""
+    return f"""
         SELECT day, platform, user_id, session_count FROM (
             SELECT DATE '1970-01-01' + (epoch_us(started_at) // 86400000000)::INTEGER AS day, platform, user_id,
                    count(*) AS session_count
             FROM {sessions} WHERE {window.condition} GROUP BY day, platform, user_id)
         QUALIFY row_number() OVER (PARTITION BY day, platform ORDER BY session_count DESC, user_id) <= {int(n)}
         ORDER BY day, platform, session_count DESC, user_id"""
-    return pl.DataFrame(connection.sql(query).pl(), schema=pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA)))
 
 
 def _midnight(day: date) -> datetime:

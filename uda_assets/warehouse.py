@@ -13,13 +13,14 @@ import duckdb
 import polars as pl
 
 from uda_assets.catalogue import DropEntry
-from uda_assets.contract import LEADERBOARD_SCHEMA, QUARANTINE_SCHEMA
-from uda_assets.database import configure, parquet_files, working_database
+from uda_assets.contract import LEADERBOARD_SCHEMA
+from uda_assets.database import configure, working_database
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.lake import Lake, PublicationManifest, SessionsManifest, replacing
-from uda_assets.ranking import Window, count_sessions, rank, rank_days, read_ranked
-from uda_assets.sessions import SESSIONS, counts_relation, sessions_relation
+from uda_assets.lookup import counts_within, quarantine_relation
+from uda_assets.ranking import Window, rank, rank_days
+from uda_assets.sessions import SESSIONS, sessions_relation
 from uda_assets.settings import Settings
 
 RESULT_NAME = "Result_top_n_by_platform"
@@ -37,6 +38,7 @@ _DROPS_SCHEMA: dict[str, pl.DataType] = {
     "fingerprint": pl.String(),
     "converted_at": pl.Datetime("us", "UTC"),
 }
+_DAILY_SCHEMA = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
 
 
 class Publication(NamedTuple):
@@ -93,7 +95,7 @@ def _fill(
     # All time is a view over what the lake keeps up to date; a window is counted, and small enough to be a table.
     window = Window(settings.since, settings.until)
     kind = "TABLE" if window.bounded else "VIEW"
-    connection.execute(f"CREATE {kind} session_counts AS SELECT * FROM {_counts(lake, manifest, window)}")
+    connection.execute(f"CREATE {kind} session_counts AS SELECT * FROM {counts_within(lake, manifest, window)}")
     connection.execute(f"CREATE TABLE top_n_by_platform AS {rank('session_counts', settings.n)}")
     ledger = drops_frame(drops).to_arrow()
     connection.register("ledger", ledger)
@@ -103,12 +105,6 @@ def _fill(
     connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantine_relation(lake, manifest)}")
     top = connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
     return pl.DataFrame(top.pl())
-
-
-def _counts(lake: Lake, manifest: SessionsManifest | None, window: Window) -> str:
-    if not window.bounded:
-        return counts_relation(lake, manifest)
-    return f"({count_sessions(sessions_relation(lake, manifest), window)})"
 
 
 def publish_days(
@@ -126,7 +122,8 @@ def publish_days(
         raise UdaError("nothing is built yet; materialize top_n_by_platform first")
     with lake.stage() as staged:
         with working_database(settings, staged / "spill") as connection:
-            ranked = rank_days(connection, sessions_relation(lake, manifest), settings.n, min(days), max(days))
+            query = rank_days(sessions_relation(lake, manifest), settings.n, min(days), max(days))
+            ranked = pl.DataFrame(connection.sql(query).pl(), schema=_DAILY_SCHEMA)
         boards = {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}
         for day, board in boards.items():
             csv, parquet = daily_result(lake, day)
@@ -151,8 +148,7 @@ def _fill_daily(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     """The leaderboards of all days that were published, as one table."""
     files = sorted((lake.results / "daily").glob(f"{RESULT_NAME}_*.parquet"))
     days = [pl.read_parquet(path, glob=False).select(_day_of(path), pl.all()) for path in files]
-    schema = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
-    table = pl.concat([schema.to_frame(), *days]).to_arrow()
+    table = pl.concat([_DAILY_SCHEMA.to_frame(), *days]).to_arrow()
     connection.register("days", table)
     connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")
     connection.unregister("days")
@@ -169,33 +165,3 @@ def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:
         for entry in drops
     ]
     return pl.DataFrame(rows, schema=_DROPS_SCHEMA, orient="row")
-
-
-def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
-    """The quarantined records of the drops that count, as an SQL relation in ``QUARANTINE_SCHEMA``."""
-    merged = manifest.drops if manifest else {}
-    # A file without records is left out: opening thousands of them would make each query slow.
-    names = [drop for drop, made in lake.manifests().items() if made.quarantined and drop in merged]
-    paths = [path for path in map(lake.quarantine_file, names) if path.exists()]
-    if not paths:
-        columns = "NULL::VARCHAR AS drop, NULL::BIGINT AS line, NULL::VARCHAR AS reason, NULL::VARCHAR AS raw"
-        return f"(SELECT {columns} LIMIT 0)"
-    return parquet_files(paths)
-
-
-def read_quarantine(lake: Lake, drop: str | None = None) -> pl.DataFrame:
-    """The quarantined records of one drop or of all, in ``QUARANTINE_SCHEMA``, by drop and line."""
-    names = [drop] if drop else sorted(lake.manifests())
-    frames = [
-        pl.read_parquet(path, glob=False, hive_partitioning=False)
-        for path in map(lake.quarantine_file, names)
-        if path.exists()
-    ]
-    return pl.concat([QUARANTINE_SCHEMA.to_frame(), *frames]).sort("drop", "line")
-
-
-def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest | None) -> pl.DataFrame:
-    """A leaderboard with another N or window, from the committed sessions."""
-    counts = _counts(lake, manifest, Window(settings.since, settings.until))
-    with lake.scratch() as spill, working_database(settings, spill) as connection:
-        return read_ranked(connection, counts, settings.n)

@@ -7,11 +7,11 @@ from typing import Any
 
 import duckdb
 
-from uda_assets.build import convert_pending, open_lake, platform_table, publish_committed
+from uda_assets.build import convert_pending, platform_table, publish_committed
 from uda_assets.catalogue import DropEntry, read_catalogue
 from uda_assets.conversion import ConversionReport
 from uda_assets.footers import read_footers
-from uda_assets.lake import Lake
+from uda_assets.lake import Lake, open_lake
 from uda_assets.quality import events_accounted, records_accounted, session_key_unique
 from uda_assets.settings import Settings, load_settings
 

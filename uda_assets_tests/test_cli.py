@@ -7,10 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
+
+from uda_assets.output import Format, _render, table_of
+from uda_assets_tests import kernel
 
 SAMPLE = Path(__file__).parents[1] / "data/datasets/sample.csv"
 
@@ -190,8 +194,52 @@ def test_where_nothing_is_pending_it_says_so(tmp_path: Path) -> None:
     assert "no drops are pending below" in done.stderr
 
 
-def test_the_command_line_does_not_import_dagster() -> None:
-    code = "import sys; from uda_assets.cli import run; run(['inspector', '--filepath', sys.argv[1]]); " \
-           "print([m for m in ('dagster', 'faker', 'dask') if m in sys.modules], file=sys.stderr)"  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code, SAMPLE], capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == "[]"
+_HEAVY = ("dagster", "pydantic", "typer", "rich", "faker", "dask", "pandas")
+_DATA_FRAMES = ("polars", "pyarrow", "numpy")
+
+
+def _imported(*arguments: str | Path, of: tuple[str, ...]) -> str:
+    code = "import sys; from uda_assets.cli import run; code = run(sys.argv[2:]); " \
+           "print([m for m in sys.argv[1].split() if m in sys.modules], file=sys.stderr); sys.exit(code)"  # fmt: skip
+    command = [sys.executable, "-c", code, " ".join(of), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()[-1]
+
+
+def test_the_command_line_does_not_import_dagster(tmp_path: Path) -> None:
+    (tmp_path / "datasets").mkdir()
+    shutil.copy(SAMPLE, tmp_path / "datasets/a.csv")
+    kernel.run(tmp_path)
+    root = ("--data-root", tmp_path)
+    assert _imported("inspector", "--filepath", SAMPLE, of=_HEAVY) == "[]"
+    assert _imported(*root, "drops", of=_HEAVY) == "[]"
+    # What is asked often and answered fast leaves even the data frames alone.
+    window = ("--since", "2026-01-10", "--platform", "iOS")
+    for command in (["--help"], ["leaderboard", "--n", "7", *window], ["quarantine"]):
+        assert _imported(*root, *command, of=_HEAVY + _DATA_FRAMES) in ("[]", "")
+
+
+@pytest.mark.parametrize("window", [{}, {"since": "2026-01-10"}, {"since": "2026-01-05", "until": "2026-01-06"}])
+def test_a_lookup_gives_what_would_be_published(tmp_path: Path, window: dict[str, str]) -> None:
+    (tmp_path / "datasets").mkdir()
+    lines = SAMPLE.read_bytes().splitlines(keepends=True)
+    # Two drops share sessions, and a later one changes counts that are known.
+    for name, part in {"a.csv": lines[:2500], "b.csv": [lines[0], *lines[2000:4000]]}.items():
+        (tmp_path / "datasets" / name).write_bytes(b"".join(part))
+    kernel.run(tmp_path)
+    (tmp_path / "datasets/c.csv").write_bytes(b"".join([lines[0], *lines[4000:4100]]))
+    kernel.run(tmp_path, n=7, **window)
+    published = (tmp_path / "results/Result_top_n_by_platform.csv").read_text()
+    flags = [part for name, value in window.items() for part in (f"--{name}", value)]
+    assert uda("leaderboard", "--n", "7", *flags, "--format", "csv", root=tmp_path).stdout == published
+    header, *rows = published.splitlines(keepends=True)
+    for spelling in ("iOS", " IOS"):
+        one = uda("leaderboard", "--n", "7", *flags, "--platform", spelling, "--format", "csv", root=tmp_path).stdout
+        assert one == header + "".join(row for row in rows if row.startswith("iOS,"))
+
+
+def test_tables_are_written_as_polars_writes_them() -> None:
+    texts = ["plain", "", None, 'a "b", c', "two\nlines", "cr\r", " space ", "日本"]
+    moments = [datetime(2026, 1, 2, 3, 4, 5, 6, UTC), None, *[datetime(1, 1, 1, tzinfo=UTC)] * 6]
+    schema = {"t,1": pl.String(), "n": pl.Int64(), "m": pl.Datetime("us", "UTC")}
+    frame = pl.DataFrame({"t,1": texts, "n": range(8), "m": moments}, schema=schema)
+    assert _render(table_of(frame), Format.CSV) == frame.write_csv()

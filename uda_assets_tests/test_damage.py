@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from uda_assets import conversion
-from uda_assets.build import forget, open_lake
+from uda_assets.build import forget
 from uda_assets.errors import DropBusy, UdaError
 from uda_assets.ingest.convert import Conversion, convert
-from uda_assets.lake import Lake
+from uda_assets.lake import Lake, open_lake
 from uda_assets_tests.kernel import HEADER, deliver, ledger, published, record, run, settings_of
 from uda_assets_tests.test_cli import uda
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from uda_assets.build import forget, open_lake
+from uda_assets.build import forget
 from uda_assets.errors import UdaError
+from uda_assets.lake import open_lake
 from uda_assets_tests.kernel import HEADER, deliver, ledger, published, record, run, settings_of
 from uda_assets_tests.test_cli import uda
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from uda_assets.build import convert_pending, open_lake, platform_table
+from uda_assets.build import convert_pending, platform_table
 from uda_assets.database import working_database
 from uda_assets.errors import UsageError
-from uda_assets.lake import Lake
+from uda_assets.lake import Lake, open_lake
 from uda_assets.limits import block_bytes, memory_bytes
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import Settings, load_settings

@@ -38,11 +38,11 @@ def drops(context: click.Context, form: str | None, data_root: str | None) -> No
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.build import platform_table
     from uda_assets.catalogue import read_catalogue
-    from uda_assets.output import Format, print_table
+    from uda_assets.output import Format, print_table, table_of
     from uda_assets.warehouse import drops_frame
 
     entries = read_catalogue(_lake(settings), platform_table(settings), settings.max_reject_ratio)
-    print_table(drops_frame(entries), Format(form or "table"))
+    print_table(table_of(drops_frame(entries)), Format(form or "table"))
 
 
 @click.command()
@@ -56,13 +56,14 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
     Example: uda quarantine --drop sample.csv --format csv
     """
     settings = options.settings_of(context, data_root=data_root)
+    from uda_assets.lookup import read_quarantine
     from uda_assets.output import Format, print_table
-    from uda_assets.warehouse import read_quarantine
 
     lake = _lake(settings)
-    if drop is not None and lake.manifest(drop) is None:
+    manifest = lake.manifest(drop) if drop is not None else None
+    if drop is not None and manifest is None:
         raise UdaError(f"there is no committed drop {drop!r}; `uda drops` lists them")
-    print_table(read_quarantine(lake, drop), Format(form or "table"))
+    print_table(read_quarantine(lake, settings, manifest), Format(form or "table"))
 
 
 @click.command()
@@ -101,11 +102,8 @@ def leaderboard(
     Example: uda leaderboard --n 7 --since 2026-01-01 --platform iOS
     """
     settings = options.settings_of(context, **overrides)
-    import polars as pl
-
-    from uda_assets.build import platform_table
+    from uda_assets.lookup import leaderboard_of
     from uda_assets.output import Format, output_kind, print_table, write_table
-    from uda_assets.warehouse import leaderboard_of
 
     if output:
         _ = form or output_kind(output)
@@ -117,14 +115,20 @@ def leaderboard(
             "nothing is built yet; run `uv run dagster asset materialize -m uda_assets.definitions "
             "--select '+top_n_by_platform'` first"
         )
-    table = leaderboard_of(lake, settings, manifest)
-    if platform is not None:
-        name = platform_table(settings).resolve(platform) or platform
-        table = table.filter(pl.col("platform") == name)
+    if platform is not None and platform not in manifest.platforms:
+        platform = _canonical(platform, settings)
+    table = leaderboard_of(lake, settings, manifest, platform)
     if output:
         write_table(table, output, Format(form) if form else None)
     else:
         print_table(table, Format(form or "table"))
+
+
+def _canonical(spelling: str, settings: Settings) -> str:
+    """The platform that a spelling means; names themselves need no table, which takes long to import."""
+    from uda_assets.build import platform_table
+
+    return platform_table(settings).resolve(spelling) or spelling
 
 
 @click.command()
@@ -154,7 +158,7 @@ def dev(context: click.Context, port: int, data_root: str | None) -> None:
 
 
 def _lake(settings: Settings) -> Lake:
-    from uda_assets.build import open_lake
+    from uda_assets.lake import open_lake
 
     if not settings.root.is_dir():
         raise UdaError(f"there is no data root at {settings.root}; name one by --data-root or UDA_DATA_ROOT")

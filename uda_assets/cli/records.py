@@ -42,7 +42,8 @@ def converter(
     """
     del mode, n
     settings = options.settings_of(context, **overrides)
-    from uda_assets.build import convert_pending, open_lake, platform_table
+    from uda_assets.build import convert_pending, platform_table
+    from uda_assets.lake import open_lake
 
     lake, platforms = open_lake(settings), platform_table(settings)
     drop = _drop_name(lake, filepath) if filepath and not output else None
@@ -146,7 +147,7 @@ def inspector(
     Example: uda inspector --filepath drop.csv --n 10 --output top.csv
     """
     settings = options.settings_of(context, **overrides)
-    from uda_assets.output import Format, output_kind, print_table, say, write_table
+    from uda_assets.output import Format, output_kind, print_table, say, table_of, write_table
 
     path = options.required(filepath, "--filepath")
     if output:
@@ -163,8 +164,9 @@ def inspector(
         if not path.is_dir():
             require_readable(path)
         found = inspect_parquet(path, settings)
+    table = table_of(found.leaderboard)
     if output:
-        write_table(found.leaderboard, output, Format(form) if form else None)
+        write_table(table, output, Format(form) if form else None)
     else:
-        print_table(found.leaderboard, Format(form or "table"))
+        print_table(table, Format(form or "table"))
     say(account(str(path), found.records, found.quarantined, found.reasons))

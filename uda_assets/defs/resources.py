@@ -9,11 +9,11 @@ import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
 
-from uda_assets.build import open_lake, platform_table
+from uda_assets.build import platform_table
 from uda_assets.contract import Platforms
 from uda_assets.database import configure
 from uda_assets.errors import MalformedRecord, UdaError
-from uda_assets.lake import Lake
+from uda_assets.lake import Lake, open_lake
 from uda_assets.settings import Settings, load_settings
 
 

@@ -18,12 +18,13 @@ import polars as pl
 import pytest
 
 from uda_assets import arrivals, build
-from uda_assets.build import forget, open_lake, platform_table
+from uda_assets.build import forget, platform_table
 from uda_assets.catalogue import read_catalogue
 from uda_assets.definitions import defs
 from uda_assets.defs import automation
 from uda_assets.defs.automation import PENDING_TAG, drop_sensor, leaderboard_schedule
 from uda_assets.defs.resources import LakeResource
+from uda_assets.lake import open_lake
 from uda_assets.settings import load_settings
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"

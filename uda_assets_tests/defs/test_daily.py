@@ -15,9 +15,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from uda_assets.build import convert_pending, open_lake, platform_table, publish_committed
+from uda_assets.build import convert_pending, platform_table, publish_committed
 from uda_assets.contract import LEADERBOARD_SCHEMA
 from uda_assets.definitions import defs
+from uda_assets.lake import open_lake
 from uda_assets.settings import load_settings
 
 SAMPLE = Path(__file__).parents[2] / "data/datasets/sample.csv"

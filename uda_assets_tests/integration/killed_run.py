@@ -21,11 +21,11 @@ import duckdb
 import msgspec
 
 from uda_assets import faults
-from uda_assets.build import convert_pending, forget, open_lake, platform_table, publish_merged
+from uda_assets.build import convert_pending, forget, platform_table, publish_merged
 from uda_assets.catalogue import pending, read_catalogue
 from uda_assets.database import working_database
 from uda_assets.footers import read_footers
-from uda_assets.lake import Lake
+from uda_assets.lake import Lake, open_lake
 from uda_assets.quality import (
     Finding,
     events_accounted,

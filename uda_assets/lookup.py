@@ -1,0 +1,75 @@
+"""Questions to what is committed, as rows: asked often and one at a time, so that nothing but DuckDB is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from uda_assets.database import empty_relation, parquet_files, working_database
+from uda_assets.lake import DropManifest, Lake, SessionsManifest
+from uda_assets.output import Table
+from uda_assets.ranking import Window, count_sessions, rank_alone
+from uda_assets.sessions import counts_relation, sessions_relation
+from uda_assets.settings import Settings
+
+LEADERBOARD_COLUMNS: dict[str, type] = {"platform": str, "user_id": str, "session_count": int}
+QUARANTINE_COLUMNS: dict[str, type] = {"drop": str, "line": int, "reason": str, "raw": str}
+_QUARANTINED = "drop VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR"
+
+
+def counts_within(lake: Lake, manifest: SessionsManifest | None, window: Window) -> str:
+    """Sessions by platform and user within a window, as an SQL relation: ``platform, user_id, session_count``."""
+    if not window.bounded:
+        return counts_relation(lake, manifest)
+    return f"({count_sessions(sessions_relation(lake, manifest), window)})"
+
+
+def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, platform: str | None = None) -> Table:
+    """A leaderboard with another N or window, of all platforms or of one, from the committed sessions.
+
+    Each platform is a query of its own, so that only its files are read.
+    """
+    names = [name for name in sorted(manifest.platforms) if platform in (None, name)]
+    window = Window(settings.since, settings.until)
+    with lake.scratch() as spill, working_database(settings, spill) as connection:
+        rows = [
+            (name, *row)
+            for name in names
+            for row in connection.execute(
+                rank_alone(counts_within(lake, _of_platform(manifest, name), window), settings.n)
+            ).fetchall()
+        ]
+    return Table(LEADERBOARD_COLUMNS, rows)
+
+
+def _of_platform(manifest: SessionsManifest, platform: str) -> SessionsManifest:
+    """The files of one platform alone."""
+    return msgspec.structs.replace(
+        manifest,
+        segments=[file for file in manifest.segments if file.platform == platform],
+        shared=[file for file in manifest.shared if file.platform == platform],
+        counts=[file for file in manifest.counts if file.platform == platform],
+        changed=[file for file in manifest.changed if file.platform == platform],
+    )
+
+
+def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
+    """The quarantined records of the drops that count, as an SQL relation: ``drop, line, reason, raw``."""
+    merged = manifest.drops if manifest else {}
+    return _quarantine_of(lake, [made for drop, made in lake.manifests().items() if drop in merged])
+
+
+def _quarantine_of(lake: Lake, drops: Iterable[DropManifest]) -> str:
+    # A file without records is left out: opening thousands of them would make each query slow.
+    paths = [lake.quarantine_file(made.drop) for made in drops if made.quarantined]
+    paths = [path for path in paths if path.exists()]
+    return parquet_files(paths) if paths else empty_relation(_QUARANTINED)
+
+
+def read_quarantine(lake: Lake, settings: Settings, drop: DropManifest | None = None) -> Table:
+    """The quarantined records of one drop or of all, by drop and line."""
+    relation = _quarantine_of(lake, [drop] if drop else lake.manifests().values())
+    with lake.scratch() as spill, working_database(settings, spill) as connection:
+        found = connection.execute(f"SELECT drop, line, reason, raw FROM {relation} ORDER BY drop, line").fetchall()
+    return Table(QUARANTINE_COLUMNS, found)
