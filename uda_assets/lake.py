@@ -170,8 +170,24 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
         return [file.path for file in files]
 
 
+class PublishedBoard(msgspec.Struct, frozen=True, kw_only=True):
+    """A leaderboard that was published, and with which parameters; ``name`` is a hash of them and of its content."""
+
+    name: str
+    n: int
+    since: datetime | None
+    until: datetime | None
+    published_at: datetime
+
+
 class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the result files and the warehouse were last published from."""
+    """What the result files and the warehouse were last published from.
+
+    Attributes:
+        board: The leaderboard that is published; its file is below ``results/history``.
+        previous: The last one before it that was another one, if any; ranks are compared with it.
+
+    """
 
     version: int = MANIFEST_VERSION
     generation: int
@@ -179,6 +195,8 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None
     until: datetime | None
     published_at: datetime
+    board: PublishedBoard | None = None
+    previous: PublishedBoard | None = None
 
 
 class Version(msgspec.Struct, frozen=True, gc=False):
@@ -281,6 +299,7 @@ class Lake:
         self.quarantine = self.root / "quarantine"
         self.sessions = self.root / "sessions"
         self.results = self.root / "results"
+        self.history = self.results / "history"
         self.warehouse = self.root / "uda.duckdb"
         self._internal = self.root / ".uda"
         self._staging = self._internal / "staging"
@@ -623,11 +642,15 @@ class Lake:
         """Complete or remove what a writer that died left behind."""
         for staged in sorted(self._staging.iterdir()) if self._staging.is_dir() else []:
             self._complete(staged)
-        for directory in (self.root, self._internal, self.sessions, self.results, self.results / "daily"):
+        for directory in self._written_in():
             for path in directory.glob(".*.tmp*"):
                 path.unlink(missing_ok=True)
         self._remove_old_spills()
         self._complete_removals()
+
+    def _written_in(self) -> list[Path]:
+        """Directories in which files are replaced."""
+        return [self.root, self._internal, self.sessions, self.results, self.results / "daily", self.history]
 
     # -- lock ----------------------------------------------------------------------------------------------------
 

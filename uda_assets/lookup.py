@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
+import duckdb
 import msgspec
 
-from uda_assets.database import empty_relation, parquet_files, working_database
+from uda_assets.database import configure, empty_relation, parquet_files, working_database
+from uda_assets.errors import UdaError
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.output import Table
 from uda_assets.ranking import Window, count_sessions, rank_alone
@@ -14,7 +17,21 @@ from uda_assets.sessions import counts_relation, sessions_relation
 from uda_assets.settings import Settings
 
 LEADERBOARD_COLUMNS: dict[str, type] = {"platform": str, "user_id": str, "session_count": int}
+MOVEMENT_COLUMNS: dict[str, type] = {
+    "against": str,
+    "platform": str,
+    "user_id": str,
+    "rank": int,
+    "previous_rank": int,
+    "session_count": int,
+    "previous_count": int,
+    "movement": str,
+}
 QUARANTINE_COLUMNS: dict[str, type] = {"drop": str, "line": int, "reason": str, "raw": str}
+BUILD_FIRST = (
+    "nothing is built yet; run `uv run dagster asset materialize -m uda_assets.definitions "
+    "--select '+top_n_by_platform'` first"
+)
 _QUARANTINED = "drop VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR"
 
 
@@ -41,6 +58,37 @@ def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, p
             ).fetchall()
         ]
     return Table(LEADERBOARD_COLUMNS, rows)
+
+
+@contextmanager
+def published_warehouse(lake: Lake, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published warehouse, to be read only; what is published meanwhile does not change it.
+
+    Raises:
+        UdaError: Nothing is published, or by an older version of this program.
+    """
+    if lake.publication() is None or not lake.warehouse.exists():
+        raise UdaError(BUILD_FIRST)
+    with lake.scratch() as spill, duckdb.connect(lake.warehouse, read_only=True) as connection:
+        configure(connection, settings, spill)
+        try:
+            connection.execute("FROM rank_movement LIMIT 0")
+        except duckdb.CatalogException:
+            raise UdaError(
+                "what is published was made by an older version of uda_assets; materialize top_n_by_platform again"
+            ) from None
+        yield connection
+
+
+def published_movement(lake: Lake, settings: Settings, platform: str | None = None) -> Table:
+    """How the published leaderboard moved, of all platforms or of one; see :mod:`uda_assets.movement`."""
+    with published_warehouse(lake, settings) as connection:
+        found = connection.execute(
+            f"SELECT {', '.join(MOVEMENT_COLUMNS)} FROM rank_movement WHERE $platform IS NULL OR platform = $platform "
+            "ORDER BY against DESC, platform, rank NULLS LAST, previous_rank",
+            {"platform": platform},
+        ).fetchall()
+    return Table(MOVEMENT_COLUMNS, found)
 
 
 def _of_platform(manifest: SessionsManifest, platform: str) -> SessionsManifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -14,11 +15,12 @@ import polars as pl
 
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import LEADERBOARD_SCHEMA
-from uda_assets.database import configure, working_database
+from uda_assets.database import configure, parquet_files, working_database
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
-from uda_assets.lake import Lake, PublicationManifest, SessionsManifest, replacing
+from uda_assets.lake import Lake, PublicationManifest, PublishedBoard, SessionsManifest, hash_file, replacing
 from uda_assets.lookup import counts_within, quarantine_relation
+from uda_assets.movement import MOVEMENT_COLUMNS, Against, Ranking, movement, period_before, previous_board
 from uda_assets.ranking import Window, rank, rank_days
 from uda_assets.sessions import SESSIONS, sessions_relation
 from uda_assets.settings import Settings
@@ -62,21 +64,28 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
     """
     csv, parquet = (lake.results / f"{RESULT_NAME}.{kind}" for kind in ("csv", "parquet"))
     manifest = lake.sessions_manifest() or SessionsManifest()
+    now = datetime.now(UTC)
     with replacing(csv) as new_csv, replacing(parquet) as new_parquet, replacing(lake.warehouse) as new_warehouse:
         with lake.stage() as spill, (connect or _connect)(new_warehouse) as connection:
             configure(connection, settings, spill)
             leaderboard = _fill(connection, lake, manifest, settings, drops)
-        leaderboard.write_csv(new_csv)
-        leaderboard.write_parquet(new_parquet)
+            leaderboard.write_csv(new_csv)
+            leaderboard.write_parquet(new_parquet)
+            board = _board(new_csv, settings, now)
+            previous = previous_board(lake.publication(), board)
+            _fill_movement(connection, lake, manifest, board, previous)
+        with replacing(_history_file(lake, board)) as kept:
+            shutil.copyfile(new_parquet, kept)
         passed("publish: files written")
     passed("publish: files in place")
     lake.write_publication(
         PublicationManifest(
             generation=manifest.generation, n=settings.n, since=settings.since, until=settings.until,
-            published_at=datetime.now(UTC),
+            published_at=now, board=board, previous=previous,
         )
     )  # fmt: skip
     lake.finish_removals()
+    _remove_old_boards(lake, board, previous)
     return Publication(leaderboard, csv, parquet)
 
 
@@ -105,6 +114,59 @@ def _fill(
     connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantine_relation(lake, manifest)}")
     top = connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
     return pl.DataFrame(top.pl())
+
+
+def _board(csv: Path, settings: Settings, now: datetime) -> PublishedBoard:
+    mark = repr((hash_file(csv), settings.n, settings.since, settings.until))
+    return PublishedBoard(
+        name=hashlib.sha256(mark.encode()).hexdigest()[:32],
+        n=settings.n, since=settings.since, until=settings.until, published_at=now,
+    )  # fmt: skip
+
+
+def _history_file(lake: Lake, board: PublishedBoard) -> Path:
+    return lake.history / f"{board.name}.parquet"
+
+
+def _remove_old_boards(lake: Lake, *named: PublishedBoard | None) -> None:
+    names = {_history_file(lake, board) for board in named if board}
+    for path in lake.history.glob("*.parquet"):
+        if path not in names:
+            path.unlink(missing_ok=True)
+
+
+def _fill_movement(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    manifest: SessionsManifest,
+    board: PublishedBoard,
+    previous: PublishedBoard | None,
+) -> None:
+    """The table ``rank_movement``; a comparison for which there is nothing to compare with has no rows."""
+    connection.execute(f"CREATE TABLE rank_movement ({MOVEMENT_COLUMNS})")
+    now = Ranking("top_n_by_platform", board.n, "session_counts")
+    if previous and _load_board(connection, lake, previous):
+        before = Ranking("previous_board", previous.n)
+        connection.execute(f"INSERT INTO rank_movement {movement(Against.PUBLICATION, now, before)}")
+        connection.execute("DROP TABLE previous_board")
+    if earlier := period_before(Window(board.since, board.until)):
+        counts = counts_within(lake, manifest, earlier)
+        connection.execute(f"CREATE TEMP TABLE earlier_counts AS SELECT * FROM {counts}")
+        connection.execute(f"CREATE TEMP TABLE earlier_board AS {rank('earlier_counts', board.n)}")
+        before = Ranking("earlier_board", board.n, "earlier_counts")
+        connection.execute(f"INSERT INTO rank_movement {movement(Against.PERIOD, now, before)}")
+        connection.execute("DROP TABLE earlier_board; DROP TABLE earlier_counts")
+
+
+def _load_board(connection: duckdb.DuckDBPyConnection, lake: Lake, board: PublishedBoard) -> bool:
+    """The table ``previous_board``, unless its file is lost or damaged: then nothing is known of it."""
+    path = _history_file(lake, board)
+    columns = ", ".join(LEADERBOARD_SCHEMA)
+    try:
+        connection.execute(f"CREATE TEMP TABLE previous_board AS SELECT {columns} FROM {parquet_files([path])}")
+    except duckdb.Error:
+        return False
+    return True
 
 
 def publish_days(

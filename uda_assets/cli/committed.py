@@ -9,7 +9,7 @@ import click
 
 from uda_assets.cli import options
 from uda_assets.cli.files import refuse_directory
-from uda_assets.errors import UdaError
+from uda_assets.errors import UdaError, UsageError
 
 if TYPE_CHECKING:
     from uda_assets.lake import Lake
@@ -90,19 +90,37 @@ def forget(context: click.Context, drop: str, data_root: str | None) -> None:
 @options.since
 @options.until
 @click.option("--platform", help="Only this platform, by any of its spellings.")
+@click.option(
+    "--movement",
+    is_flag=True,
+    help="Who is new, up, down, out or the same on the published leaderboard, against the one before.",
+)
 @options.output
 @options.form
 @options.data_root
 @click.pass_context
 def leaderboard(
-    context: click.Context, /, platform: str | None, output: Path | None, form: str | None, **overrides: Any
+    context: click.Context,
+    /,
+    platform: str | None,
+    movement: bool,
+    output: Path | None,
+    form: str | None,
+    **overrides: Any,
 ) -> None:
     """The leaderboard of the committed sessions, with any N and window.
 
+    With --movement, how the published one moved: against the publication before it, and against the period before it if
+    it has a window.
+
     Example: uda leaderboard --n 7 --since 2026-01-01 --platform iOS
+
+    Example: uda leaderboard --movement --format csv
     """
     settings = options.settings_of(context, **overrides)
-    from uda_assets.lookup import leaderboard_of
+    if movement and (fixed := [name for name in ("n", "since", "until") if overrides[name] is not None]):
+        raise UsageError(f"--movement is that of the published leaderboard; --{fixed[0]} cannot go with it")
+    from uda_assets.lookup import BUILD_FIRST, leaderboard_of, published_movement
     from uda_assets.output import Format, output_kind, print_table, write_table
 
     if output:
@@ -111,13 +129,13 @@ def leaderboard(
     lake = _lake(settings)
     manifest = lake.sessions_manifest()
     if manifest is None:
-        raise UdaError(
-            "nothing is built yet; run `uv run dagster asset materialize -m uda_assets.definitions "
-            "--select '+top_n_by_platform'` first"
-        )
+        raise UdaError(BUILD_FIRST)
     if platform is not None and platform not in manifest.platforms:
         platform = _canonical(platform, settings)
-    table = leaderboard_of(lake, settings, manifest, platform)
+    if movement:
+        table = published_movement(lake, settings, platform)
+    else:
+        table = leaderboard_of(lake, settings, manifest, platform)
     if output:
         write_table(table, output, Format(form) if form else None)
     else:

@@ -306,7 +306,7 @@ def assert_readable(root: Path, possible: list[Board]) -> None:
     """All of the warehouse can be read, and says one of the answers."""
     assert published(root) in possible
     with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
-        for table in ("drops", "quarantine", "daily_top_n_by_platform", "session_counts"):
+        for table in ("drops", "quarantine", "daily_top_n_by_platform", "session_counts", "rank_movement"):
             warehouse.execute(f"SELECT * FROM {table}").fetchall()
         listed = warehouse.execute("SELECT platform, user_id, session_count::VARCHAR FROM top_n_by_platform").fetchall()
         assert ranked(sessions_in(warehouse)) == [list(row) for row in listed]
@@ -366,6 +366,11 @@ def assert_no_debris(root: Path, feed: Feed) -> None:
     named |= sessions | {f"sessions/{path}" for path in manifest.superseded} | {"sessions/_manifest.json"}
     named |= {f"results/Result_top_n_by_platform.{kind}" for kind in ("csv", "parquet")}
     named |= {"results/_manifest.json", "uda.duckdb", "run.log"}
+    publication = Lake(root).publication()
+    assert publication is not None
+    assert publication.board is not None
+    boards = [board.name for board in (publication.board, publication.previous) if board]
+    named |= {f"results/history/{name}.parquet" for name in boards}
     internal = ("lock", "catalogue.json", "examined.json", "ledger.json", "footers.msgpack", "manifests.msgpack")
     named |= {f".uda/{name}" for name in internal}
     converted = tuple(f"dataset_parquets/{drop}.parquet/" for drop in feed.contributions)
@@ -383,7 +388,7 @@ def plans(seconds: float, attempt: int, random_: random.Random) -> Plan:
         share = (attempt // 2 * 0.618 + random_.random() * 0.1) % 1
         return Plan(after=share * seconds)
     moment_ = MOMENTS[(SEED + attempt // 2 * 5) % len(MOMENTS)]
-    passes = {"file: written": 8, "sessions: file written": 3, "drop: staged": 2, "drop: intent written": 2}
+    passes = {"file: written": 9, "sessions: file written": 3, "drop: staged": 2, "drop: intent written": 2}
     return Plan(at=moment_, passes=random_.randint(1, passes.get(moment_, 1)), how=how)
 
 
