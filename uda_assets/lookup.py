@@ -67,12 +67,12 @@ def published_warehouse(lake: Lake, settings: Settings) -> Iterator[duckdb.DuckD
     Raises:
         UdaError: Nothing is published, or by an older version of this program.
     """
-    if lake.publication() is None or not lake.warehouse.exists():
+    if not lake.warehouse.exists():
         raise UdaError(BUILD_FIRST)
     with lake.scratch() as spill, duckdb.connect(lake.warehouse, read_only=True) as connection:
         configure(connection, settings, spill)
         try:
-            connection.execute("FROM rank_movement LIMIT 0")
+            connection.execute("FROM publication, rank_movement LIMIT 0")
         except duckdb.CatalogException:
             raise UdaError(
                 "what is published was made by an older version of uda_assets; materialize top_n_by_platform again"

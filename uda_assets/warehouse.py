@@ -73,6 +73,7 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
             leaderboard.write_parquet(new_parquet)
             board = _board(new_csv, settings, now)
             previous = previous_board(lake.publication(), board)
+            _fill_publication(connection, manifest.generation, board, previous)
             _fill_movement(connection, lake, manifest, board, previous)
         with replacing(_history_file(lake, board)) as kept:
             shutil.copyfile(new_parquet, kept)
@@ -133,6 +134,19 @@ def _remove_old_boards(lake: Lake, *named: PublishedBoard | None) -> None:
     for path in lake.history.glob("*.parquet"):
         if path not in names:
             path.unlink(missing_ok=True)
+
+
+def _fill_publication(
+    connection: duckdb.DuckDBPyConnection, generation: int, board: PublishedBoard, previous: PublishedBoard | None
+) -> None:
+    """The table ``publication``: with which parameters this leaderboard was made, and the one it is compared with."""
+    connection.execute("""
+        CREATE TABLE publication (leaderboard VARCHAR, generation BIGINT, n BIGINT, since TIMESTAMPTZ,
+                                  until TIMESTAMPTZ, published_at TIMESTAMPTZ)""")
+    for name, number, one in (("published", generation, board), ("previous", None, previous)):
+        if one:
+            row = [name, number, one.n, one.since, one.until, one.published_at]
+            connection.execute("INSERT INTO publication VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
 def _fill_movement(

@@ -1,0 +1,50 @@
+"""Building the report, and putting it in its place in one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from uda_assets.lake import Lake, replacing
+from uda_assets.report.content import Charted, read_content
+from uda_assets.report.page import render
+from uda_assets.report.vega import charting_script
+from uda_assets.settings import Settings
+
+REPORT_NAME = "report.html"
+
+
+class Report(NamedTuple):
+    """A report: the page, and what its script works on."""
+
+    html: str
+    charted: Charted
+
+
+def build_report(lake: Lake, settings: Settings) -> Report:
+    """The report of what is published.
+
+    Raises:
+        UdaError: Nothing is published, or its files cannot be read.
+
+    """
+    content = read_content(lake, settings)
+    return Report(render(content, charting_script(lake)), content.charted)
+
+
+def report_path(lake: Lake) -> Path:
+    """Where the report of a data root is."""
+    return lake.results / REPORT_NAME
+
+
+def write_report(lake: Lake, settings: Settings) -> Path:
+    """Build the report and put it among the results; the caller holds the lake's lock.
+
+    Raises:
+        UdaError: Nothing is published, or its files cannot be read.
+
+    """
+    report, path = build_report(lake, settings), report_path(lake)
+    with replacing(path) as temporary:
+        temporary.write_text(report.html, encoding="utf-8")
+    return path

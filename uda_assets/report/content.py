@@ -1,0 +1,534 @@
+"""What a report says, read from the published warehouse alone; bounded in size, whatever the data.
+
+All text that comes from data leaves this module shortened and made visible by :mod:`uda_assets.report.text`. What is
+left out is counted, so that the report can say so.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import duckdb
+import msgspec
+
+from uda_assets.build import platform_table
+from uda_assets.contract import Platforms, Reason
+from uda_assets.errors import UdaError
+from uda_assets.ingest.convert import CONVERTER_VERSION
+from uda_assets.lake import Lake
+from uda_assets.lookup import published_warehouse
+from uda_assets.movement import Against, period_before
+from uda_assets.ranking import Window
+from uda_assets.report.text import Cut, cut_sql, shown
+from uda_assets.settings import Settings
+
+MOST_PLATFORMS = 50
+MOST_USERS = 200
+MOST_BUCKETS = 400
+MOST_DROPS = 1000
+MOST_FAULTY_DROPS = 50
+MOST_SAMPLES = 50
+_SAMPLES_A_REASON = 5
+_LONGEST_RAW = 240
+_LONGEST_ADVICE = 400
+_MOST_SPELLINGS = 20
+_ONE_BY_ONE = 24
+"""Up to so many sessions a user, the distribution has a bar for each number; beyond, bars double in width."""
+
+_UNITS = {"day": 1, "week": 7, "month": 28, "year": 365, "decade": 3652, "century": 36524}
+"""Widths of a time chart's buckets, with about the days of each."""
+
+_STRAY_SHARE = 2000
+"""Where a chart by day has no room for all of time, one session in so many is left out at each end."""
+
+
+class Move(msgspec.Struct, frozen=True, array_like=True):
+    """How a listed user moved; ``previous`` is the rank before, if there was one."""
+
+    how: str
+    previous: int | None
+
+
+class Listed(msgspec.Struct, frozen=True, array_like=True):
+    """A user on a leaderboard, with how he moved against what the report compares with, in that order."""
+
+    user: str
+    sessions: int
+    moves: list[Move | None]
+
+
+class Gone(msgspec.Struct, frozen=True, array_like=True):
+    """A user who left a leaderboard: his rank before, and his sessions now."""
+
+    user: str
+    previous: int
+    sessions: int
+
+
+class Bar(msgspec.Struct, frozen=True, array_like=True):
+    """The users who have from ``low`` to ``high`` sessions, and their sessions together."""
+
+    low: int
+    high: int
+    users: int
+    sessions: int
+
+
+class PlatformContent(msgspec.Struct, kw_only=True):
+    """A platform: its leaderboard down to ``MOST_USERS``, its totals, and who left.
+
+    Attributes:
+        listed: Users on the published leaderboard; ``top`` may hold fewer.
+        listed_sessions: Their sessions together.
+        moved: For each comparison, users by movement.
+        gone: For each comparison, the first who left.
+
+    """
+
+    name: str
+    users: int
+    sessions: int
+    listed: int = 0
+    listed_sessions: int = 0
+    top: list[Listed] = []
+    bars: list[Bar] = []
+    moved: list[dict[str, int]] = []
+    gone: list[list[Gone]] = []
+
+
+class Timeline(msgspec.Struct, kw_only=True):
+    """Sessions by the time they started.
+
+    Attributes:
+        unit: What a bucket is: ``day``, ``week`` …
+        starts: First day of each bucket.
+        sessions: For each platform of the report, sessions by bucket; then those of all further platforms together.
+        outside: Sessions too far from the others to be shown.
+
+    """
+
+    unit: str = "day"
+    starts: list[date] = []
+    sessions: list[list[int]] = []
+    outside: int = 0
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """What ranks are compared with."""
+
+    name: str
+    detail: str
+
+
+class Charted(msgspec.Struct, kw_only=True):
+    """What the page's script works on; it is embedded as JSON."""
+
+    n: int
+    platforms: list[PlatformContent]
+    comparisons: list[Comparison]
+    timeline: Timeline
+
+
+class ReasonRow(msgspec.Struct, frozen=True):
+    """Malformed records of one reason, and what to do about it."""
+
+    reason: str
+    records: int
+    drops: int
+    advice: str
+
+
+class FaultyDrop(msgspec.Struct, frozen=True):
+    """A drop with malformed records, and which reason most of them have."""
+
+    drop: str
+    quarantined: int
+    mostly: str
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A malformed record."""
+
+    reason: str
+    drop: str
+    line: int
+    raw: str
+
+
+class DropRow(msgspec.Struct, frozen=True):
+    """A line of the drop ledger."""
+
+    drop: str
+    status: str
+    records: int | None
+    kept: int | None
+    quarantined: int | None
+    reason: str
+    fingerprint: str
+    converted_at: datetime | None
+
+
+class Quality(msgspec.Struct, kw_only=True):
+    """What became of the records of all drops that count.
+
+    Attributes:
+        kept, quarantined: Records, which were read once each.
+        sessions: Sessions they make, all time.
+        shared: Sessions that several drops tell of, where that is known.
+        reasons, faulty, samples: Of the malformed records.
+        faulty_drops: How many drops have malformed records.
+
+    """
+
+    kept: int
+    quarantined: int
+    sessions: int
+    shared: int | None
+    reasons: list[ReasonRow]
+    faulty: list[FaultyDrop]
+    faulty_drops: int
+    samples: list[Sample]
+
+    @property
+    def records(self) -> int:
+        """Records that were read."""
+        return self.kept + self.quarantined
+
+    @property
+    def repeated(self) -> int:
+        """Records beyond the first of their session."""
+        return self.kept - self.sessions
+
+
+class Provenance(msgspec.Struct, kw_only=True):
+    """Where the numbers come from."""
+
+    published_at: datetime | None
+    generation: int | None
+    n: int
+    since: datetime | None
+    until: datetime | None
+    versions: dict[str, str]
+    rules: str
+    spellings: list[tuple[str, str]]
+    keep_unknown: bool
+    drops: list[DropRow]
+    statuses: dict[str, int]
+
+
+class Content(msgspec.Struct, kw_only=True):
+    """All that a report says.
+
+    Attributes:
+        platforms, users, sessions: Totals over all platforms, in the report or not; a user of two counts twice.
+
+    """
+
+    charted: Charted
+    platforms: int
+    users: int
+    sessions: int
+    quality: Quality
+    provenance: Provenance
+
+
+def read_content(lake: Lake, settings: Settings) -> Content:
+    """What is published, as a report says it.
+
+    Raises:
+        UdaError: Nothing is published, or its files cannot be read.
+
+    """
+    with published_warehouse(lake, settings) as connection:
+        try:
+            return _Reader(connection, lake, platform_table(settings)).content()
+        except duckdb.IOException as error:
+            raise UdaError(
+                f"what is published cannot be read ({str(error).splitlines()[0]}); materialize top_n_by_platform again"
+            ) from None
+
+
+class _Published(NamedTuple):
+    """Parameters of a published leaderboard."""
+
+    generation: int | None
+    n: int
+    since: datetime | None
+    until: datetime | None
+    published_at: datetime | None
+
+
+class _Reader:
+    """Asks one open warehouse."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Lake, rules: Platforms) -> None:
+        self._connection, self._lake, self._rules = connection, lake, rules
+        boards = self._published_boards()
+        self._published = boards["published"]
+        self._window = Window(self._published.since, self._published.until)
+        self._comparisons = _comparisons(self._published, boards.get("previous"))
+
+    def content(self) -> Content:
+        totals = self._rows("""
+            SELECT platform, count(*), sum(session_count)::BIGINT FROM session_counts GROUP BY platform
+            ORDER BY 3 DESC, platform""")
+        platforms = [PlatformContent(name=name, users=users, sessions=sessions) for name, users, sessions in totals]
+        platforms = platforms[:MOST_PLATFORMS]
+        self._connection.execute("CREATE TEMP TABLE charted (place INTEGER, platform VARCHAR)")
+        if platforms:
+            rows = [(place, platform.name) for place, platform in enumerate(platforms)]
+            self._connection.executemany("INSERT INTO charted VALUES (?, ?)", rows)
+        self._read_boards(platforms)
+        self._read_departures(platforms)
+        self._read_bars(platforms)
+        self._connection.execute(f"""
+            CREATE TEMP TABLE days AS
+            SELECT platform, (epoch_us(started_at) // 86400000000)::INTEGER AS day,
+                   count(*) FILTER (WHERE {self._window.condition}) AS sessions, count(*) AS all_sessions,
+                   sum(events)::BIGINT AS events
+            FROM sessions GROUP BY ALL""")
+        timeline = self._timeline(len(platforms))
+        for platform in platforms:
+            platform.name = shown(platform.name)
+        charted = Charted(n=self._published.n, platforms=platforms, comparisons=self._comparisons, timeline=timeline)
+        return Content(
+            charted=charted,
+            platforms=len(totals),
+            users=sum(row[1] for row in totals),
+            sessions=sum(row[2] for row in totals),
+            quality=self._quality(),
+            provenance=self._provenance(),
+        )
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query).fetchall()
+
+    def _published_boards(self) -> dict[str, _Published]:
+        # Moments as whole numbers: the database's own need a library of time zones.
+        rows = self._rows("""
+            SELECT leaderboard, generation, n, epoch_us(since), epoch_us(until), epoch_us(published_at)
+            FROM publication""")
+        return {row[0]: _Published(row[1], row[2], *map(_moment_of, row[3:])) for row in rows}
+
+    # -- leaderboards ----------------------------------------------------------------------------------------------
+
+    def _read_boards(self, platforms: list[PlatformContent]) -> None:
+        moves = self._moves()
+        rows = self._rows(f"""
+            SELECT place, rank, {cut_sql("user_id")}, session_count FROM (
+                SELECT *, row_number() OVER (PARTITION BY platform ORDER BY session_count DESC, user_id) AS rank
+                FROM top_n_by_platform) JOIN charted USING (platform)
+            WHERE rank <= {MOST_USERS} ORDER BY place, rank""")
+        for place, rank, head, length, mark, sessions in rows:
+            moved = [moves.get((comparison.name, place, rank)) for comparison in self._comparisons]
+            platforms[place].top.append(Listed(Cut(head, length, mark).shown(), sessions, moved))
+        for place, listed, sessions in self._rows("""
+            SELECT place, count(*), sum(session_count)::BIGINT
+            FROM top_n_by_platform JOIN charted USING (platform) GROUP BY place"""):
+            platforms[place].listed, platforms[place].listed_sessions = listed, sessions
+
+    def _moves(self) -> dict[tuple[str, int, int], Move]:
+        rows = self._rows(f"""
+            SELECT against, place, rank, movement, previous_rank FROM rank_movement JOIN charted USING (platform)
+            WHERE rank <= {MOST_USERS}""")
+        return {(against, place, rank): Move(how, previous) for against, place, rank, how, previous in rows}
+
+    def _read_departures(self, platforms: list[PlatformContent]) -> None:
+        """Who left, and how many moved in which way."""
+        number = {comparison.name: position for position, comparison in enumerate(self._comparisons)}
+        for platform in platforms:
+            platform.moved, platform.gone = [{} for _ in number], [[] for _ in number]
+        counts = self._rows("""
+            SELECT against, place, movement, count(*) FROM rank_movement JOIN charted USING (platform) GROUP BY ALL
+            ORDER BY ALL""")
+        for against, place, how, users in counts:
+            if against in number:
+                platforms[place].moved[number[against]][how] = users
+        gone = self._rows(f"""
+            SELECT against, place, previous_rank, {cut_sql("user_id")}, session_count
+            FROM rank_movement JOIN charted USING (platform) WHERE rank IS NULL
+            QUALIFY row_number() OVER (PARTITION BY against, place ORDER BY previous_rank) <= {MOST_USERS}
+            ORDER BY against, place, previous_rank""")
+        for against, place, previous, head, length, mark, sessions in gone:
+            if against in number:
+                user = Cut(head, length, mark).shown()
+                platforms[place].gone[number[against]].append(Gone(user, previous, sessions))
+
+    # -- charts ----------------------------------------------------------------------------------------------------
+
+    def _read_bars(self, platforms: list[PlatformContent]) -> None:
+        (most,) = self._rows("SELECT coalesce(max(session_count), 0) FROM session_counts")[0]
+        narrow = most <= _ONE_BY_ONE
+        bucket = "session_count" if narrow else "floor(log2(session_count))::INTEGER"
+        rows = self._rows(f"""
+            SELECT place, {bucket} AS bucket, count(*), sum(session_count)::BIGINT
+            FROM session_counts JOIN charted USING (platform) GROUP BY place, bucket ORDER BY place, bucket""")
+        for place, number, users, sessions in rows:
+            low, high = (number, number) if narrow else (2**number, 2 ** (number + 1) - 1)
+            platforms[place].bars.append(Bar(low, high, users, sessions))
+
+    def _timeline(self, platforms: int) -> Timeline:
+        first, last, total = self._rows(
+            "SELECT min(day), max(day), coalesce(sum(sessions), 0)::BIGINT FROM days WHERE sessions > 0"
+        )[0]
+        if not total:
+            return Timeline()
+        if last - first >= MOST_BUCKETS:
+            first, last = self._without_strays(total)
+        unit = next(unit for unit, days in _UNITS.items() if (last - first) // days + 2 <= MOST_BUCKETS)
+        start = f"date_trunc('{unit}', DATE '1970-01-01' + day)::DATE"
+        rows = self._rows(f"""
+            SELECT {start} AS start, coalesce(place, {platforms}) AS place, sum(sessions)::BIGINT
+            FROM days LEFT JOIN charted USING (platform)
+            WHERE day BETWEEN {first} AND {last} AND sessions > 0 GROUP BY ALL ORDER BY start""")
+        starts = [
+            row[0]
+            for row in self._rows(f"""
+            SELECT unnest(generate_series(low, high, INTERVAL 1 {unit}))::DATE FROM (
+                SELECT min({start}) AS low, max({start}) AS high FROM (VALUES ({first}), ({last})) AS ends(day))""")
+        ]
+        position = {start: number for number, start in enumerate(starts)}
+        sessions = [[0] * len(starts) for _ in range(platforms + 1)]
+        for start_of, place, count in rows:
+            sessions[place][position[start_of]] = count
+        shown_here = sum(row[2] for row in rows)
+        return Timeline(unit=unit, starts=starts, sessions=sessions, outside=total - shown_here)
+
+    def _without_strays(self, total: int) -> tuple[int, int]:
+        """First and last day without the few sessions at either end, which may be centuries away."""
+        stray = total // _STRAY_SHARE
+        row = self._rows(f"""
+            SELECT min(day), max(day) FROM (
+                SELECT day, sum(count) OVER (ORDER BY day) AS so_far, count
+                FROM (SELECT day, sum(sessions) AS count FROM days WHERE sessions > 0 GROUP BY day))
+            WHERE so_far > {stray} AND so_far - count < {total - stray}""")[0]
+        return row[0], row[1]
+
+    # -- quality ---------------------------------------------------------------------------------------------------
+
+    def _quality(self) -> Quality:
+        kept, sessions = self._rows(
+            "SELECT coalesce(sum(events), 0)::BIGINT, coalesce(sum(all_sessions), 0)::BIGINT FROM days"
+        )[0]
+        self._connection.execute("""
+            CREATE TEMP TABLE faults AS
+            SELECT reason, drop, count(*) AS records FROM quarantine GROUP BY reason, drop""")
+        reasons = self._rows("SELECT reason, sum(records)::BIGINT, count(*) FROM faults GROUP BY reason "
+                             "ORDER BY 2 DESC, reason")  # fmt: skip
+        faulty = self._rows(f"""
+            SELECT {cut_sql("drop")}, sum(records)::BIGINT AS quarantined, arg_max(reason, (records, reason))
+            FROM faults GROUP BY drop ORDER BY quarantined DESC, drop LIMIT {MOST_FAULTY_DROPS}""")
+        (faulty_drops,) = self._rows("SELECT count(DISTINCT drop) FROM faults")[0]
+        return Quality(
+            kept=kept,
+            quarantined=sum(row[1] for row in reasons),
+            sessions=sessions,
+            shared=self._shared(),
+            reasons=[ReasonRow(shown(reason), records, drops, _advice(reason)) for reason, records, drops in reasons],
+            faulty=[FaultyDrop(Cut(*row[:3]).shown(), row[3], shown(row[4])) for row in faulty],
+            faulty_drops=faulty_drops,
+            samples=list(self._samples()),
+        )
+
+    def _shared(self) -> int | None:
+        merged = self._lake.sessions_manifest()
+        if merged is None or merged.generation != self._published.generation:
+            return None
+        return sum(file.rows for file in merged.shared)
+
+    def _samples(self) -> Iterator[Sample]:
+        # Places first: the raw text of millions of records is not to be sorted.
+        self._connection.execute(f"""
+            CREATE TEMP TABLE picked AS
+            SELECT reason, drop, line FROM quarantine
+            QUALIFY row_number() OVER (PARTITION BY reason ORDER BY drop, line) <= {_SAMPLES_A_REASON}
+            ORDER BY reason, drop, line LIMIT {MOST_SAMPLES}""")
+        rows = self._rows(f"""
+            SELECT reason, line, {cut_sql("drop")}, {cut_sql("raw", _LONGEST_RAW)}
+            FROM quarantine SEMI JOIN picked USING (reason, drop, line) ORDER BY reason, drop, line""")
+        for reason, line, *texts in rows:
+            yield Sample(shown(reason), Cut(*texts[:3]).shown(), line, Cut(*texts[3:]).shown())
+
+    # -- provenance ------------------------------------------------------------------------------------------------
+
+    def _provenance(self) -> Provenance:
+        published = self._published
+        rows = self._rows(f"""
+            SELECT {cut_sql("drop")}, status, records, kept, quarantined, {cut_sql("reason", _LONGEST_ADVICE)},
+                   fingerprint, epoch_us(converted_at) FROM drops
+            ORDER BY CASE status WHEN 'rejected' THEN 0 WHEN 'pending' THEN 1 WHEN 'committed' THEN 2 ELSE 3 END,
+                     converted_at DESC, drop LIMIT {MOST_DROPS}""")
+        return Provenance(
+            published_at=published.published_at,
+            generation=published.generation,
+            n=published.n,
+            since=published.since,
+            until=published.until,
+            versions={name: importlib.metadata.version(name) for name in ("uda-assets", "duckdb", "polars")}
+            | {"converter": CONVERTER_VERSION},
+            rules=self._rules.fingerprint,
+            spellings=list(_spellings(self._rules)),
+            keep_unknown=self._rules.keep_unknown,
+            drops=[_drop_row(row) for row in rows],
+            statuses=dict(self._rows("SELECT status, count(*) FROM drops GROUP BY status ORDER BY status")),
+        )
+
+
+def _comparisons(published: _Published, previous: _Published | None) -> list[Comparison]:
+    found = []
+    if previous:
+        told = f"published {moment_text(previous.published_at)}, {window_text(previous.since, previous.until)}, top "
+        found.append(Comparison(Against.PUBLICATION.value, f"{told}{previous.n:,}"))
+    if earlier := period_before(Window(published.since, published.until)):
+        found.append(Comparison(Against.PERIOD.value, window_text(*earlier)))
+    return found
+
+
+def window_text(since: datetime | None, until: datetime | None) -> str:
+    """A window for people."""
+    if since is None and until is None:
+        return "all time"
+    start, end = (f" {word} {moment_text(one)}" if one else "" for word, one in (("from", since), ("before", until)))
+    return f"sessions{start}{end}"
+
+
+def moment_text(moment: datetime | None) -> str:
+    """A moment for people, in UTC; midnight is a date alone."""
+    if moment is None:
+        return ""
+    text = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return f"{text.removesuffix(' 00:00')} UTC"
+
+
+def _moment_of(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+
+
+def _advice(reason: str) -> str:
+    return _ADVICE.get(reason, "")
+
+
+_ADVICE = {reason.value: reason.explanation for reason in Reason}
+
+
+def _drop_row(row: tuple[Any, ...]) -> DropRow:
+    reason = Cut(*row[7:10]).shown() if row[7] is not None else ""
+    status, records, kept, quarantined = row[3:7]
+    return DropRow(
+        Cut(*row[:3]).shown(), status, records, kept, quarantined, reason, row[10] or "", _moment_of(row[11])
+    )
+
+
+def _spellings(rules: Platforms) -> Iterator[tuple[str, str]]:
+    """Each platform with the spellings that mean it."""
+    known: dict[str, list[str]] = defaultdict(list)
+    for spelling, name in rules.spellings.items():
+        known[name].append(spelling)
+    for name in sorted(known)[:MOST_PLATFORMS]:
+        listed = sorted(known[name])
+        further = f" and {len(listed) - _MOST_SPELLINGS:,} more" if len(listed) > _MOST_SPELLINGS else ""
+        yield shown(name), ", ".join(shown(one) for one in listed[:_MOST_SPELLINGS]) + further

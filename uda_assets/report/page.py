@@ -1,0 +1,101 @@
+"""The page: a template, one style sheet and one script, and Vega-Lite, all in one file that asks for nothing else.
+
+The Content-Security-Policy names the scripts and the style sheet by their hashes and forbids everything else: no
+request leaves the page, and no text from data can ever be run. Vega would compile its expressions by ``eval``; it is
+told to interpret them instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from uda_assets.report.content import Content, moment_text, window_text
+
+_WRAPPED = "(() => {{\n{script}\n}})();"
+_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def render(content: Content, charting: str) -> str:
+    """The report as HTML.
+
+    Args:
+        content: What it says.
+        charting: The script that draws charts, as :func:`uda_assets.report.vega.charting_script` gives it.
+
+    """
+    style = _file("report.css")
+    scripts = [_unbroken(_WRAPPED.format(script=charting)), _unbroken(_file("report.js"))]
+    return _template().render(
+        content=content,
+        data=Markup(embedded_json(content.charted)),  # noqa: S704 - escaped by the function
+        style=Markup(style),  # noqa: S704 - our own file
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own file, and Vega's
+        policy=_policy(style, scripts),
+    )
+
+
+def embedded_json(value: object) -> str:
+    """JSON that stands in an element of an HTML page as it is: nothing in it can end the element."""
+    text = msgspec.json.encode(value).decode()
+    return re.sub("[<>&\u2028\u2029]", lambda match: _ESCAPES[match.group()], text)
+
+
+def _unbroken(script: str) -> str:
+    """A script without what would end its element, or what a browser reads otherwise than it was hashed."""
+    script = script.replace("\r\n", "\n").replace("\r", "\n")
+    # In JavaScript, both can only be in texts and patterns.
+    return re.sub(r"<(?=/script|!--)", r"\\x3C", script, flags=re.IGNORECASE)
+
+
+def _policy(style: str, scripts: list[str]) -> str:
+    allowed = " ".join(_hash(script) for script in scripts)
+    return f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    # Everything is escaped that is not marked as safe above.
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": lambda value: "–" if value is None else f"{value:,}",
+        "share": _share,
+        "moment": moment_text,
+        "window": lambda one: window_text(one.since, one.until),
+        "iso": _iso,
+    }
+    return environment.from_string(_file("report.html.j2"))
+
+
+def _share(part: int, whole: int) -> str:
+    """A share in percent; what is not all or nothing does not look so."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 0.01:
+        return "<0.01 %"
+    if 99.99 < percent < 100:
+        return ">99.99 %"
+    return f"{percent:.4g} %"
+
+
+def _iso(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""

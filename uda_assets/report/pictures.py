@@ -1,0 +1,87 @@
+"""The leaderboard as a picture, for places that show images: bars of the first users of each platform."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import vl_convert
+
+from uda_assets.report.text import shown
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MOST_PLATFORMS = 6
+_LONGEST_NAME = 28
+_HUES = ("#4457d6", "#0b7a75", "#b4530a", "#a3246f", "#6d3fc0", "#33658a")
+_INK, _FAINT = "#1f2430", "#666c7a"
+
+
+def leaderboard_chart_svg(board: pl.DataFrame, users: int = 10) -> str:
+    """Bars of the first users of each platform, as SVG on white.
+
+    Args:
+        board: A leaderboard, in its order.
+        users: Bars a platform.
+
+    """
+    svg: str = vl_convert.vegalite_to_svg(_spec(board, users))
+    return svg
+
+
+def leaderboard_chart_png(board: pl.DataFrame, users: int = 10) -> bytes:
+    """The same picture as PNG, at twice the size for sharp screens."""
+    png: bytes = vl_convert.svg_to_png(leaderboard_chart_svg(board, users), scale=2)
+    return png
+
+
+def _spec(board: pl.DataFrame, users: int) -> dict[str, Any]:
+    platforms = [
+        (name, [(shown(user, _LONGEST_NAME), count) for _, user, count in rows][:users])
+        for name, rows in ((key, list(group)) for key, group in groupby(board.iter_rows(), key=lambda row: row[0]))
+    ]
+    charts = [
+        _bars(shown(name, _LONGEST_NAME), rows, hue)
+        for (name, rows), hue in zip(platforms[:_MOST_PLATFORMS], _HUES, strict=False)
+    ]
+    left_out = len(platforms) - len(charts)
+    return {
+        "background": "white",
+        "padding": 16,
+        "title": {
+            "text": "Sessions of the leading users" if charts else "No sessions yet",
+            "subtitle": f"and {left_out:,} further platforms" if left_out else "",
+            "anchor": "start", "fontSize": 16, "color": _INK, "subtitleColor": _FAINT, "offset": 12,
+        },
+        "concat": charts or [{"data": {"values": []}, "mark": "bar"}],
+        "columns": 3,
+        "spacing": 28,
+        "config": {"font": "sans-serif", "view": {"stroke": None}, "concat": {"spacing": 28}},
+        "resolve": {"scale": {"x": "independent", "y": "independent"}},
+    }  # fmt: skip
+
+
+def _bars(platform: str, rows: list[tuple[str, int]], hue: str) -> dict[str, Any]:
+    # With the place in front, two names that are cut alike stay apart.
+    values = [{"user": f"{place}  {user}", "sessions": count} for place, (user, count) in enumerate(rows, 1)]
+    y = {
+        "field": "user", "type": "nominal", "sort": None, "title": None,
+        "axis": {"labelLimit": 260, "ticks": False, "domain": False, "labelPadding": 8, "labelColor": _INK,
+                 "labelFontSize": 12},
+    }  # fmt: skip
+    x = {"field": "sessions", "type": "quantitative", "axis": None, "scale": {"domainMin": 0}}
+    return {
+        "title": {"text": platform, "anchor": "start", "frame": "group", "fontSize": 13, "color": _INK},
+        "data": {"values": values},
+        "width": 200,
+        "height": {"step": 24},
+        "encoding": {"y": y, "x": x},
+        "layer": [
+            {"mark": {"type": "bar", "color": hue, "cornerRadiusEnd": 3, "height": 15}},
+            {
+                "mark": {"type": "text", "align": "left", "dx": 6, "color": _FAINT, "fontSize": 12},
+                "encoding": {"text": {"field": "sessions", "type": "quantitative", "format": ","}},
+            },
+        ],
+    }

@@ -1,0 +1,20 @@
+"""The script that draws charts: Vega-Lite with all it needs, as the package vl-convert carries it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import vl_convert
+
+from uda_assets.lake import Lake
+
+
+def charting_script(lake: Lake) -> str:
+    """The script, which sets ``vegaEmbed``; bundling takes seconds, so that it is noted below the data root."""
+    name = f"charting-{importlib.metadata.version('vl-convert-python')}"
+    noted = lake.noted(name, str)
+    if noted is not None:
+        return noted
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    lake.note(name, script)
+    return script
