@@ -8,13 +8,14 @@ from uda_assets.defs import (
     automation,
     daily_top_n_by_platform,
     deduped_sessions,
+    leaderboard_report,
     platform_parquet,
     raw_csv,
     top_n_by_platform,
 )
 from uda_assets.defs.resources import LakeResource, WarehouseResource
 
-_MODULES = [raw_csv, platform_parquet, deduped_sessions, top_n_by_platform, daily_top_n_by_platform]
+_MODULES = [raw_csv, platform_parquet, deduped_sessions, top_n_by_platform, leaderboard_report, daily_top_n_by_platform]
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(_MODULES),

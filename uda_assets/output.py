@@ -82,12 +82,21 @@ def write_table(table: Table, path: Path, form: Format | None = None) -> None:
         _write_parquet(table, buffer)
     else:
         buffer.write(_render(table, Format(kind)).encode())
+    write_whole(buffer.getvalue(), path)
+
+
+def write_whole(content: bytes, path: Path) -> None:
+    """A file, whole or not at all; a device or a pipe is written to, a link stays one.
+
+    Raises:
+        UdaError: It cannot be written.
+    """
     try:
         if path.exists() and not path.is_file():
-            path.write_bytes(buffer.getvalue())
+            path.write_bytes(content)
             return
         with replacing(path.resolve()) as temporary:
-            temporary.write_bytes(buffer.getvalue())
+            temporary.write_bytes(content)
     except (OSError, RuntimeError) as error:
         raise UdaError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 

@@ -150,6 +150,39 @@ def _canonical(spelling: str, settings: Settings) -> str:
 
 
 @click.command()
+@options.path_option("--output", help="Where to write the report; default: results/report.html at the data root.")
+@click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
+@options.data_root
+@click.pass_context
+def report(context: click.Context, output: Path | None, opened: bool, data_root: str | None) -> None:
+    """What is published as one HTML file that can be mailed; prints its path.
+
+    Example: uda report --open
+
+    Example: uda report --output leaderboards.html
+    """
+    settings = options.settings_of(context, data_root=data_root)
+    if output:
+        refuse_directory(output)
+    lake = _lake(settings)
+    from uda_assets.output import write_whole
+    from uda_assets.report import build_report, write_report
+
+    if output:
+        # Nothing of the data root is written, so that it may be someone else's.
+        write_whole(build_report(lake, settings).html.encode(), output)
+        path = output
+    else:
+        with lake.writing(settings.lock_timeout):
+            path = write_report(lake, settings)
+    click.echo(path)
+    if opened:
+        import webbrowser
+
+        webbrowser.open(path.absolute().as_uri())
+
+
+@click.command()
 @click.option("--port", type=int, default=3000, show_default=True, help="Port of the web page.")
 @options.data_root
 @click.pass_context

@@ -31,7 +31,8 @@ def app(context: click.Context, data_root: str | None) -> None:
 
 for _command in (
     synthesis.generator, records.converter, records.inspector, synthesis.supplier, committed.drops,
-    committed.quarantine, committed.forget, committed.leaderboard, committed.dev,
+    committed.quarantine, committed.forget, committed.leaderboard, committed.report,
+    committed.dev,
 ):  # fmt: skip
     app.add_command(_command)
 

@@ -25,8 +25,8 @@ _NAMES_SHOWN = 20
 
 leaderboard_job = dg.define_asset_job(
     "leaderboard_job",
-    selection=dg.AssetSelection.assets("top_n_by_platform").upstream(),
-    description="From the drops that are there to the leaderboard.",
+    selection=dg.AssetSelection.assets("leaderboard_report").upstream(),
+    description="From the drops that are there to the leaderboard and its report.",
     # A process a step costs more than the steps of most runs.
     executor_def=dg.in_process_executor,
 )

@@ -79,9 +79,9 @@
         make("thead", {}, make("tr", {}, head.map(([label, kind]) => make("th", { scope: "col", class: kind }, label)))),
         make("tbody", {}, rows.map(([user, sessions, moved], place) => make("tr", {},
           make("td", { class: "rank" }, String(place + 1)),
-          make("th", { scope: "row", class: "user", title: user }, text(user)),
-          make("td", { class: "num count" }, number(sessions),
+          make("th", { scope: "row", class: "user", title: user }, text(user),
             make("span", { class: "meter", "aria-hidden": "true" }, make("i", { style: { width: `${(100 * sessions) / most}%` } }))),
+          make("td", { class: "num count" }, number(sessions)),
           moves ? moveCell(place + 1, moved[shown.against]) : [],
         )))),
       make("p", { class: "note" }, rest(platform, rows.length)),
@@ -89,11 +89,9 @@
   }
 
   function rest(platform, rows) {
-    const further = platform.listed - rows;
     const beyond = platform.listed - platform.top.length;
-    return `${number(rows)} of ${number(platform.users)} users` +
-      (further > 0 ? `; ${number(further)} more are on the leaderboard` : "") +
-      (beyond > 0 && rows === platform.top.length ? ", in the result files only" : "");
+    return `${number(rows)} of ${number(platform.listed)} listed, ${number(platform.users)} users in all` +
+      (beyond > 0 && rows === platform.top.length ? "; the others are in the result files" : "");
   }
 
   function drawBoards() {
@@ -124,7 +122,7 @@
     const rows = lines.flatMap((line, place) => line.values.map((sessions, at) => ({ place, platform: line.name, start: starts[at], sessions })));
     chart("time-chart", {
       data: { values: rows },
-      mark: starts.length > 1 ? { type: "line", strokeWidth: 2, interpolate: "monotone", point: starts.length < 40 ? { size: 30 } : false } : { type: "point", filled: true, size: 60 },
+      mark: starts.length > 1 ? { type: "line", strokeWidth: 2, point: starts.length < 40 ? { size: 30 } : false } : { type: "point", filled: true, size: 60 },
       encoding: {
         x: { field: "start", type: "temporal", scale: { type: "utc" }, title: null, axis: { grid: false, labelOverlap: true, tickCount: 8 } },
         y: { field: "sessions", type: "quantitative", title: `sessions a ${unit}`, axis: { tickCount: 5, format: "~s" }, scale: { domainMin: 0 } },

@@ -1,0 +1,58 @@
+"""The report."""
+
+import base64
+
+import dagster as dg
+import polars as pl
+
+from uda_assets.defs.common import GROUP, OWNERS, check_result
+from uda_assets.defs.resources import LakeResource
+from uda_assets.defs.top_n_by_platform import top_n_by_platform
+from uda_assets.report import leaderboard_chart_png, write_report
+from uda_assets.report.verify import is_self_contained, shows_leaderboard
+from uda_assets.warehouse import RESULT_NAME
+
+_CHECKS = [
+    dg.AssetCheckSpec(
+        "report_shows_leaderboard",
+        asset="leaderboard_report",
+        description="The leaderboards in the report are those of the Result CSV.",
+    ),
+    dg.AssetCheckSpec(
+        "report_self_contained",
+        asset="leaderboard_report",
+        description="The report refers to nothing else, runs no script but its own, and is small enough to be mailed.",
+    ),
+]
+
+
+@dg.asset(deps=[top_n_by_platform], group_name=GROUP, owners=OWNERS, kinds={"html"}, check_specs=_CHECKS)
+def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """What is published, as one HTML file that can be mailed: `results/report.html`.
+
+    Leaderboards, sessions over time and per user, rank movement, data quality and provenance. It needs no network, and
+    is as safe to open as its data are hostile.
+    """
+    settings = lake.settings()
+    with lake.writing(settings) as root:
+        path = write_report(root, settings)
+        result = root.results / f"{RESULT_NAME}.csv"
+        findings = {
+            "report_shows_leaderboard": shows_leaderboard(path, result),
+            "report_self_contained": is_self_contained(path),
+        }
+        board = pl.read_parquet(root.results / f"{RESULT_NAME}.parquet", glob=False)
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(path)),
+            "bytes": path.stat().st_size,
+            "chart": dg.MetadataValue.md(
+                f"![Sessions of the leading users]({_data_url(leaderboard_chart_png(board))})"
+            ),
+        },
+        check_results=[check_result(finding)._replace(check_name=name) for name, finding in findings.items()],
+    )
+
+
+def _data_url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
