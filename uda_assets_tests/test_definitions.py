@@ -15,7 +15,7 @@ from uda_assets.definitions import defs
 
 PROJECT = Path(__file__).parents[1]
 COMMON = {"group": "leaderboards", "owners": ["team:user-activity"]}
-CHAIN = ["deduped_sessions", "platform_parquet", "raw_csv", "top_n_by_platform"]
+CHAIN = ["deduped_sessions", "leaderboard_report", "platform_parquet", "raw_csv", "top_n_by_platform"]
 
 ASSETS: dict[str, dict[str, Any]] = {
     "raw_csv": COMMON
@@ -52,6 +52,13 @@ ASSETS: dict[str, dict[str, Any]] = {
         "partitions": None,
         "checks": {"leaderboard_recounted": "warns", "leaderboard_well_formed": "warns"},
     },
+    "leaderboard_report": COMMON
+    | {
+        "deps": ["top_n_by_platform"],
+        "kinds": ["html"],
+        "partitions": None,
+        "checks": {"report_self_contained": "warns", "report_shows_leaderboard": "warns"},
+    },
     "daily_top_n_by_platform": COMMON
     | {
         "deps": ["deduped_sessions"],
@@ -62,7 +69,7 @@ ASSETS: dict[str, dict[str, Any]] = {
 }
 
 JOBS = {
-    "leaderboard_job": {"assets": CHAIN, "checks": 11, "executor": "in_process", "partitioned": False},
+    "leaderboard_job": {"assets": CHAIN, "checks": 13, "executor": "in_process", "partitioned": False},
     "daily_leaderboard_job": {
         "assets": ["daily_top_n_by_platform"],
         "checks": 1,

@@ -8,7 +8,7 @@ import polars as pl
 from uda_assets.defs.common import GROUP, OWNERS, check_result
 from uda_assets.defs.resources import LakeResource
 from uda_assets.defs.top_n_by_platform import top_n_by_platform
-from uda_assets.report import leaderboard_chart_png, write_report
+from uda_assets.report import published_picture, write_report
 from uda_assets.report.verify import is_self_contained, shows_leaderboard
 from uda_assets.warehouse import RESULT_NAME
 
@@ -41,14 +41,12 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
             "report_shows_leaderboard": shows_leaderboard(path, result),
             "report_self_contained": is_self_contained(path),
         }
-        board = pl.read_parquet(root.results / f"{RESULT_NAME}.parquet", glob=False)
+        picture = published_picture(root, pl.read_parquet(root.results / f"{RESULT_NAME}.parquet", glob=False))
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(str(path)),
             "bytes": path.stat().st_size,
-            "chart": dg.MetadataValue.md(
-                f"![Sessions of the leading users]({_data_url(leaderboard_chart_png(board))})"
-            ),
+            "chart": dg.MetadataValue.md(f"![Sessions of the leading users]({_data_url(picture)})"),
         },
         check_results=[check_result(finding)._replace(check_name=name) for name, finding in findings.items()],
     )

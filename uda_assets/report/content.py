@@ -28,6 +28,7 @@ from uda_assets.settings import Settings
 
 MOST_PLATFORMS = 50
 MOST_USERS = 200
+MOST_GONE = 50
 MOST_BUCKETS = 400
 MOST_DROPS = 1000
 MOST_FAULTY_DROPS = 50
@@ -351,7 +352,7 @@ class _Reader:
         gone = self._rows(f"""
             SELECT against, place, previous_rank, {cut_sql("user_id")}, session_count
             FROM rank_movement JOIN charted USING (platform) WHERE rank IS NULL
-            QUALIFY row_number() OVER (PARTITION BY against, place ORDER BY previous_rank) <= {MOST_USERS}
+            QUALIFY row_number() OVER (PARTITION BY against, place ORDER BY previous_rank) <= {MOST_GONE}
             ORDER BY against, place, previous_rank""")
         for against, place, previous, head, length, mark, sessions in gone:
             if against in number:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import vl_convert
 
+from uda_assets.lake import Lake
 from uda_assets.report.text import shown
 
 if TYPE_CHECKING:
@@ -16,6 +17,25 @@ _MOST_PLATFORMS = 6
 _LONGEST_NAME = 28
 _HUES = ("#4457d6", "#0b7a75", "#b4530a", "#a3246f", "#6d3fc0", "#33658a")
 _INK, _FAINT = "#1f2430", "#666c7a"
+
+
+def published_picture(lake: Lake, board: pl.DataFrame) -> bytes:
+    """The picture of what is published; it is noted, since a publication often changes nothing.
+
+    Args:
+        lake: The data root.
+        board: The published leaderboard.
+
+    """
+    publication = lake.publication()
+    name = publication.board.name if publication and publication.board else None
+    noted = lake.noted("picture", tuple[str, bytes])
+    if noted and noted[0] == name:
+        return noted[1]
+    png = leaderboard_chart_png(board)
+    if name:
+        lake.note("picture", (name, png))
+    return png
 
 
 def leaderboard_chart_svg(board: pl.DataFrame, users: int = 10) -> str:
