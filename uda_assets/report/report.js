@@ -12,7 +12,6 @@
   const by = (id) => document.getElementById(id);
   const number = (value) => value.toLocaleString("en-US");
   const hue = (position) => `var(--hue-${Math.min(position, HUES) + 1})`;
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const selected = () => (shown.platform < 0 ? platforms : [platforms[shown.platform]]);
 
   /** An element; children that are not nodes become text. */
@@ -144,8 +143,8 @@
   function colours(lines) {
     return {
       field: "place", type: "nominal", title: null, sort: null,
-      scale: { domain: lines.map((_, place) => place), range: lines.map((line) => colour(`--hue-${Math.min(line.hue, HUES) + 1}`)) },
-      legend: lines.length > 1 ? { labelExpr: labels(lines.map((line) => line.name)), orient: "top", symbolType: "circle", symbolStrokeWidth: 0, symbolFillColor: undefined, labelLimit: 150, columns: 0 } : null,
+      scale: { domain: lines.map((_, place) => place), range: lines.map((line) => hue(line.hue)) },
+      legend: lines.length > 1 ? { labelExpr: labels(lines.map((line) => line.name)), orient: "top", symbolType: "circle", symbolStrokeWidth: 0, labelLimit: 150 } : null,
     };
   }
 
@@ -169,7 +168,7 @@
     const name = shown.platform < 0 ? "all platforms" : platforms[shown.platform].name;
     chart("bars-chart", {
       data: { values: bars },
-      mark: { type: "bar", color: colour(shown.platform < 0 ? "--accent" : `--hue-${Math.min(shown.platform, HUES) + 1}`), cornerRadiusEnd: 3 },
+      mark: { type: "bar", color: shown.platform < 0 ? "var(--accent)" : hue(shown.platform), cornerRadiusEnd: 3 },
       encoding: {
         x: { field: "label", type: "nominal", sort: null, title: "sessions", axis: { labelAngle: bars.length > 8 ? -40 : 0, labelOverlap: true, ticks: false } },
         y: { field: "users", type: "quantitative", title: "users", axis: { tickCount: 5, format: "~s" } },
@@ -234,15 +233,19 @@
       return;
     }
     place.setAttribute("role", "img");
-    const axis = { labelColor: colour("--faint"), titleColor: colour("--faint"), gridColor: colour("--line"), domainColor: colour("--line"),
-      tickColor: colour("--line"), labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelPadding: 6 };
+    const axis = { labelColor: "var(--faint)", titleColor: "var(--faint)", gridColor: "var(--line)", domainColor: "var(--line)",
+      tickColor: "var(--line)", labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelPadding: 6 };
     const config = {
       aria: false, background: "transparent", font: "system-ui, sans-serif", view: { stroke: null }, axis,
-      legend: { labelColor: colour("--ink"), labelFontSize: 12 },
+      legend: { labelColor: "var(--ink)", labelFontSize: 12 },
     };
     const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" } };
     vegaEmbed(place, { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" }, config }, options)
-      .then(() => place.setAttribute("data-drawn", String(Number(place.dataset.drawn ?? 0) + 1)))
+      .then(() => {
+        // The place itself is the image; marks within have no names of their own.
+        place.querySelector("svg").setAttribute("aria-hidden", "true");
+        place.dataset.drawn = String(Number(place.dataset.drawn ?? 0) + 1);
+      })
       .catch((error) => { console.error(error); place.replaceChildren(make("p", { class: "empty" }, "This chart could not be drawn.")); });
   }
 
@@ -279,22 +282,22 @@
   }
 
   function start() {
+    by("fallback").remove();
     const most = Math.max(1, ...platforms.map((platform) => platform.top.length));
     const sizes = [...new Set([5, 10, 25, 50, 100].filter((size) => size < most).concat(most))];
     shown.n = Math.min(10, most);
     choose("platform", [[-1, "All"], ...platforms.map((platform) => [platform.position, platform.name])], -1, (value) => { shown.platform = value; });
     choose("n", sizes.map((size) => [size, number(size)]), shown.n, (value) => { shown.n = value; });
     choose("against", data.comparisons.map((comparison, place) => [place, comparison.name]), 0, (value) => { shown.against = value; });
-    by("against-label").hidden = data.comparisons.length < 2;
+    by("comparison").hidden = data.comparisons.length < 2;
     document.querySelector(".switches").hidden = false;
     document.querySelector(".theme").hidden = false;
     const theme = ["light", "dark"].includes(remembered()) ? remembered() : "auto";
     setTheme(theme);
     for (const radio of document.querySelectorAll("input[name=theme]")) {
       radio.checked = radio.value === theme;
-      radio.addEventListener("change", () => { setTheme(radio.value); draw(); });
+      radio.addEventListener("change", () => setTheme(radio.value));
     }
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
     document.querySelector(".switches").addEventListener("submit", (event) => event.preventDefault());
     draw();
     announce();
