@@ -94,7 +94,7 @@ def _share(part: int, whole: int) -> str:
         return "<0.01 %"
     if 99.99 < percent < 100:
         return ">99.99 %"
-    return f"{percent:.4g} %"
+    return f"{percent:.2f}".rstrip("0").rstrip(".") + " %"
 
 
 def _iso(moment: datetime | None) -> str:

@@ -134,22 +134,19 @@
       },
       height: 260,
     }, rows.length > 0);
+    by("time-legend").replaceChildren(...(lines.length > 1 ? legend(lines) : []));
     by("time-chart").setAttribute("aria-label", `Line chart of sessions by ${unit}, of ${shown.platform < 0 ? "all platforms" : platforms[shown.platform].name}; the table below has the numbers`);
     const totals = starts.map((start, at) => [start, ...lines.map((line) => number(line.values[at]))]);
     by("time-table").replaceChildren(table("Sessions over time", [[unit, "when"], ...lines.map((line) => [line.name, "num"])], totals));
   }
 
-  // The legend's entries are by place, so that two names that look alike stay apart.
+  /** Lines are told apart by place, so that two names that look alike stay apart; the legend is ours, and plain text. */
   function colours(lines) {
-    return {
-      field: "place", type: "nominal", title: null, sort: null,
-      scale: { domain: lines.map((_, place) => place), range: lines.map((line) => hue(line.hue)) },
-      legend: lines.length > 1 ? { labelExpr: labels(lines.map((line) => line.name)), orient: "top", symbolType: "circle", symbolStrokeWidth: 0, labelLimit: 150 } : null,
-    };
+    const places = lines.map((_, place) => place);
+    return { field: "place", type: "nominal", sort: null, scale: { domain: places, range: lines.map((line) => hue(line.hue)) }, legend: null };
   }
 
-  /** A Vega expression that gives a place's name: a literal, never taken apart. */
-  const labels = (names) => `${JSON.stringify(names.map((name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name)))}[datum.value]`;
+  const legend = (lines) => lines.map((line) => make("li", { title: line.name, style: { "--hue": hue(line.hue) } }, text(line.name)));
 
   // -- sessions per user --------------------------------------------------------------------------------------------
 
@@ -237,7 +234,6 @@
       tickColor: "var(--line)", labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelPadding: 6 };
     const config = {
       aria: false, background: "transparent", font: "system-ui, sans-serif", view: { stroke: null }, axis,
-      legend: { labelColor: "var(--ink)", labelFontSize: 12 },
     };
     const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" } };
     vegaEmbed(place, { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" }, config }, options)

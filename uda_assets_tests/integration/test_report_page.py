@@ -176,6 +176,8 @@ def test_nothing_of_hostile_data_runs_and_the_layout_holds(
             assert list(boards(page)) == [shown(platform.casefold())]
         page.get_by_label("Platform", exact=True).select_option("All")
         drawn(page, 6)
+        names = page.locator("#time-legend li").all_inner_texts()
+        assert names == ["iOS", *(shown(name) for name in sorted(map(str.casefold, hostile.PLATFORMS)))]
         page.locator("#time-chart svg").hover()
         assert page.evaluate("window.harmed") is None
         assert page.evaluate("[document.images.length, document.querySelectorAll('iframe, object, embed').length]") == [
@@ -261,6 +263,9 @@ def test_it_prints_without_its_switches(browser: Browser, sample: Path) -> None:
         page.emulate_media(media="print")
         assert not page.locator("#platform").is_visible()
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        # A4 without margins, in pixels of the screen.
+        page.set_viewport_size({"width": 720, "height": 1020})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 720
         if directory := os.environ.get("UDA_REPORT_PICTURES"):
             Path(directory, "report.pdf").write_bytes(pdf)
 
