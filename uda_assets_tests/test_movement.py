@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uda_assets.lake import open_lake
@@ -69,6 +69,7 @@ def moved(now: Counts, n: int, before: Counts, previous_n: int, *, before_known:
     return sorted(rows, key=repr)
 
 
+@settings(deadline=None)
 @given(now=counts, n=ns, before=counts, previous_n=ns, known=st.booleans())
 def test_movement_is_what_is_known_of_each_user(
     now: Counts, n: int, before: Counts, previous_n: int, known: bool
