@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _MOST_PLATFORMS = 6
-_LONGEST_NAME = 28
+_LONGEST_NAME = 24
 _HUES = ("#4457d6", "#0b7a75", "#b4530a", "#a3246f", "#6d3fc0", "#33658a")
 _INK, _FAINT = "#1f2430", "#666c7a"
 
@@ -51,8 +51,8 @@ def leaderboard_chart_svg(board: pl.DataFrame, users: int = 10) -> str:
 
 
 def leaderboard_chart_png(board: pl.DataFrame, users: int = 10) -> bytes:
-    """The same picture as PNG, at twice the size for sharp screens."""
-    png: bytes = vl_convert.svg_to_png(leaderboard_chart_svg(board, users), scale=2)
+    """The same picture as PNG, in the size in which Dagster's UI has room for it."""
+    png: bytes = vl_convert.svg_to_png(leaderboard_chart_svg(board, users))
     return png
 
 
@@ -87,14 +87,14 @@ def _bars(platform: str, rows: list[tuple[str, int]], hue: str) -> dict[str, Any
     values = [{"user": f"{place}  {user}", "sessions": count} for place, (user, count) in enumerate(rows, 1)]
     y = {
         "field": "user", "type": "nominal", "sort": None, "title": None,
-        "axis": {"labelLimit": 260, "ticks": False, "domain": False, "labelPadding": 8, "labelColor": _INK,
+        "axis": {"labelLimit": 190, "ticks": False, "domain": False, "labelPadding": 8, "labelColor": _INK,
                  "labelFontSize": 12},
     }  # fmt: skip
     x = {"field": "sessions", "type": "quantitative", "axis": None, "scale": {"domainMin": 0}}
     return {
         "title": {"text": platform, "anchor": "start", "frame": "group", "fontSize": 13, "color": _INK},
         "data": {"values": values},
-        "width": 200,
+        "width": 150,
         "height": {"step": 24},
         "encoding": {"y": y, "x": x},
         "layer": [

@@ -11,10 +11,10 @@ from uda_assets.lake import Lake
 
 def charting_script(lake: Lake) -> str:
     """The script, which sets ``vegaEmbed``; bundling takes seconds, so that it is noted below the data root."""
-    name = f"charting-{importlib.metadata.version('vl-convert-python')}"
-    noted = lake.noted(name, str)
-    if noted is not None:
-        return noted
+    version = importlib.metadata.version("vl-convert-python")
+    noted = lake.noted("charting", tuple[str, str])
+    if noted and noted[0] == version:
+        return noted[1]
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    lake.note(name, script)
+    lake.note("charting", (version, script))
     return script
