@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import vl_convert
 
 from uda_assets.lake import Lake
-from uda_assets.report.text import shown
+from uda_assets.report.text import visibly
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,12 +58,11 @@ def leaderboard_chart_png(board: pl.DataFrame, users: int = 10) -> bytes:
 
 def _spec(board: pl.DataFrame, users: int) -> dict[str, Any]:
     platforms = [
-        (name, [(shown(user, _LONGEST_NAME), count) for _, user, count in rows][:users])
+        (name, [(_short(user), count) for _, user, count in rows][:users])
         for name, rows in ((key, list(group)) for key, group in groupby(board.iter_rows(), key=lambda row: row[0]))
     ]
     charts = [
-        _bars(shown(name, _LONGEST_NAME), rows, hue)
-        for (name, rows), hue in zip(platforms[:_MOST_PLATFORMS], _HUES, strict=False)
+        _bars(_short(name), rows, hue) for (name, rows), hue in zip(platforms[:_MOST_PLATFORMS], _HUES, strict=False)
     ]
     left_out = len(platforms) - len(charts)
     return {
@@ -80,6 +79,11 @@ def _spec(board: pl.DataFrame, users: int) -> dict[str, Any]:
         "config": {"font": "sans-serif", "view": {"stroke": None}, "concat": {"spacing": 28}},
         "resolve": {"scale": {"x": "independent", "y": "independent"}},
     }  # fmt: skip
+
+
+def _short(text: str) -> str:
+    visible = visibly(text[: _LONGEST_NAME + 1])
+    return visible if len(visible) <= _LONGEST_NAME else f"{visible[: _LONGEST_NAME - 1]}…"
 
 
 def _bars(platform: str, rows: list[tuple[str, int]], hue: str) -> dict[str, Any]:
