@@ -9,7 +9,7 @@ from uda_assets.catalogue import DropEntry, Status, pending, read_catalogue
 from uda_assets.contract import Platforms, platforms_from, read_platforms
 from uda_assets.conversion import ConversionReport, convert_drops
 from uda_assets.errors import UdaError
-from uda_assets.lake import Lake, hash_file, open_lake, signature
+from uda_assets.lake import Lake, open_lake
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import CleanSource, Settings
 from uda_assets.warehouse import Connect, Publication, publish
@@ -45,7 +45,7 @@ def convert_pending(
     listed = listing.drops
     waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio, listing))
     ready = [drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)]
-    ready.sort(key=lambda drop: (listed[drop].st_mtime_ns, drop))
+    ready.sort(key=lambda drop: (listed[drop].modified, drop))
     chosen = ready[: settings.max_drops_per_run or None]
     report = convert_drops(lake, chosen, platforms, settings)
     rules = rules_mark(platforms, settings.max_reject_ratio)
@@ -89,7 +89,7 @@ def archive_sources(lake: Lake, entries: list[DropEntry]) -> list[str]:
         and merged is not None
         and entry.drop in merged.drops
         and hashes.get(entry.drop) == manifests[entry.drop].content
-        and lake.archive_drop(entry.drop, signature(listed[entry.drop]), hashes[entry.drop])
+        and lake.archive_drop(entry.drop, listed[entry.drop], hashes[entry.drop])
     ]
 
 
@@ -104,7 +104,7 @@ def forget(lake: Lake, settings: Settings, drop: str) -> Publication:
         manifest, present = lake.manifest(drop), lake.drops()
         if manifest is None and drop not in present:
             raise UdaError(f"there is no drop {drop!r}; `uda drops` lists them")
-        content = hash_file(lake.source(drop)) if drop in present else manifest.content if manifest else ""
+        content = lake.files.hash(lake.source(drop)) if drop in present else manifest.content if manifest else ""
         note_published(lake, published=False)
         lake.forget_drop(drop, content)
         return publish_committed(lake, settings, platforms)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -16,7 +14,7 @@ from uda_assets.catalogue import fingerprint
 from uda_assets.contract import Platforms
 from uda_assets.errors import DropBusy, DropRejected, DropUnreadable
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, convert
-from uda_assets.lake import MANIFEST, DropManifest, Lake, Rejection, write_json
+from uda_assets.lake import DropManifest, Lake, Rejection, Stage
 from uda_assets.limits import block_bytes
 from uda_assets.settings import ErrorMode, Settings
 
@@ -121,7 +119,7 @@ def _convert_each(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome
             except DropBusy as busy:
                 return drop, busy
             if isinstance(outcome, DropManifest):
-                task.lake.commit_drop(staged, drop)
+                task.lake.commit_drop(staged, outcome)
             return drop, outcome
 
     with ThreadPoolExecutor(at_once, thread_name_prefix="uda-convert") as pool:
@@ -136,7 +134,7 @@ def _convert_each(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome
 
 def _convert_all_or_nothing(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
     with ExitStack() as stages:
-        ready: list[tuple[Path, DropManifest]] = []
+        ready: list[tuple[Stage, DropManifest]] = []
         for drop in drops:
             staged = stages.enter_context(task.lake.stage())
             outcome = _stage(task, drop, staged, task.settings.threads)
@@ -144,11 +142,11 @@ def _convert_all_or_nothing(task: _Task, drops: list[str]) -> Iterator[tuple[str
                 raise DropRejected(f"drop {drop!r}: {outcome.reason}: {outcome.advice}")
             ready.append((staged, outcome))
         for staged, manifest in ready:
-            task.lake.commit_drop(staged, manifest.drop)
+            task.lake.commit_drop(staged, manifest)
             yield manifest.drop, manifest
 
 
-def _stage(task: _Task, drop: str, staged: Path, threads: int) -> DropManifest | Rejection:
+def _stage(task: _Task, drop: str, staged: Stage, threads: int) -> DropManifest | Rejection:
     """Convert a drop below ``staged``; a file that changes meanwhile is read again, whatever reading it gave.
 
     Raises:
@@ -166,22 +164,20 @@ def _stage(task: _Task, drop: str, staged: Path, threads: int) -> DropManifest |
         else:
             if task.lake.is_still(drop, version):
                 return outcome
-        shutil.rmtree(staged / "data", ignore_errors=True)
     raise DropBusy(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")
 
 
-def _stage_version(task: _Task, drop: str, content: str, staged: Path, threads: int) -> DropManifest | Rejection:
-    data, mark, settings = staged / "data", fingerprint(content, task.platforms), task.settings
+def _stage_version(task: _Task, drop: str, content: str, staged: Stage, threads: int) -> DropManifest | Rejection:
+    outputs, mark, settings = staged.outputs(drop), fingerprint(content, task.platforms), task.settings
     try:
         done = convert(
             task.lake.source(drop),
             drop,
-            data,
-            staged / "quarantine.parquet",
+            outputs,
             task.platforms,
             threads=threads,
             fail_fast=settings.error_mode is ErrorMode.FAIL_FAST,
-            spill=staged,
+            spill=staged.scratch,
             block_bytes=block_bytes(settings),
         )
     except DropUnreadable as error:
@@ -189,9 +185,7 @@ def _stage_version(task: _Task, drop: str, content: str, staged: Path, threads: 
     task.work.add(done)
     if done.reject_ratio > settings.max_reject_ratio:
         return _too_malformed(done, content, mark, settings)
-    manifest = _manifest(done, drop, content, mark, task.platforms)
-    write_json(data / MANIFEST, manifest)
-    return manifest
+    return _manifest(done, drop, content, mark, task.platforms)
 
 
 def _manifest(done: Conversion, drop: str, content: str, mark: str, platforms: Platforms) -> DropManifest:

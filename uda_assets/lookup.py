@@ -62,8 +62,8 @@ def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
 
 def _quarantine_of(lake: Lake, drops: Iterable[DropManifest]) -> str:
     # A file without records is left out: opening thousands of them would make each query slow.
-    paths = [lake.quarantine_file(made.drop) for made in drops if made.quarantined]
-    paths = [path for path in paths if path.exists()]
+    look = lake.files.looking(lake.quarantine)
+    paths = [path for made in drops if made.quarantined and look(path := lake.quarantine_of(made))]
     return parquet_files(paths) if paths else empty_relation(_QUARANTINED)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -26,15 +25,12 @@ from uda_assets.database import RECORD_COLUMNS, empty_relation, literal, parquet
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.lake import (
-    MANIFEST,
     DropManifest,
     Lake,
     PartFile,
     Segment,
     SessionsManifest,
-    make_dir,
     platform_dir,
-    write_json,
 )
 from uda_assets.settings import Settings
 
@@ -90,24 +86,24 @@ def merge_sessions(lake: Lake, settings: Settings) -> Merge:
     manifests = lake.manifests()
     drops = {name: manifest.fingerprint for name, manifest in manifests.items()}
     known = lake.sessions_manifest()
-    usable = known if known and known.layout == LAYOUT and _complete(lake, known) else None
+    usable = known if known and known.layout == LAYOUT and not lake.missing_sessions(known) else None
     before = usable or SessionsManifest(generation=known.generation if known else 0, layout=LAYOUT)
     removed = sorted(name for name, mark in before.drops.items() if drops.get(name) != mark)
     added = sorted(name for name, mark in drops.items() if before.drops.get(name) != mark)
     if usable and not added and not removed:
         # A run before this one may have died when it had committed and not yet removed what that made superfluous.
-        _remove_unnamed(lake, usable)
+        lake.remove_sessions_but(usable)
         return Merge(usable, [], [], rebuilt=False)
-    with lake.stage() as staged, working_database(settings, staged / "spill") as connection:
+    with lake.stage() as staged, working_database(settings, staged.scratch / "spill") as connection:
         _require_whole(lake, [manifests[name] for name in added])
         change = _Change(lake, connection, before, {name: manifests[name] for name in added}, removed)
         parts = [change.platform(platform) for platform in change.platforms()]
     merged = _manifest(before, parts, drops, sum(manifest.kept for manifest in manifests.values()))
     merged = msgspec.structs.replace(merged, superseded=_superseded(lake, known))
     passed("sessions: files written")
-    write_json(lake.sessions / MANIFEST, merged)
+    lake.write_sessions_manifest(merged)
     passed("sessions: committed")
-    _remove_unnamed(lake, merged)
+    lake.remove_sessions_but(merged)
     return Merge(
         merged, added, removed, rebuilt=usable is None, rows_read=sum(manifests[name].kept for name in added),
         rows_compared=change.rows_compared, rows_written=change.rows_written,
@@ -115,12 +111,11 @@ def merge_sessions(lake: Lake, settings: Settings) -> Merge:
 
 
 def _require_whole(lake: Lake, manifests: Iterable[DropManifest]) -> None:
-    for manifest in manifests:
-        if not lake.is_whole(manifest):
-            raise UdaError(
-                f"converted files of drop {manifest.drop!r} are missing; deliver it again, or `uda forget` it to go on "
-                "without it"
-            )
+    if incomplete := sorted(lake.incomplete(manifests)):
+        raise UdaError(
+            f"converted files of drop {incomplete[0]!r} are missing; deliver it again, or `uda forget` it to go on "
+            "without it"
+        )
 
 
 def sessions_relation(lake: Lake, manifest: SessionsManifest | None, columns: str = SESSIONS) -> str:
@@ -387,10 +382,10 @@ class _Change:
 
     def _write(self, platform: str, kind: str, query: str) -> PartFile:
         self._written += 1
-        path = str(Path(kind) / platform_dir(platform) / f"{self._stem}-{self._written}.parquet")
-        target = self._lake.sessions / path
-        make_dir(target.parent)
-        row = self._execute(f"COPY ({query}) TO {literal(target)} ({_FILE_OPTIONS})").fetchone()
+        name = f"{platform_dir(platform)}/{self._stem}-{self._written}.parquet"
+        path = f"{kind}/{name}" if kind else name
+        with self._lake.replacing(self._lake.sessions / path) as target:
+            row = self._execute(f"COPY ({query}) TO {literal(target)} ({_FILE_OPTIONS})").fetchone()
         passed("sessions: file written")
         rows = int(row[0]) if row else 0
         self.rows_written += rows
@@ -439,20 +434,9 @@ def _manifest(
     )
 
 
-def _complete(lake: Lake, manifest: SessionsManifest) -> bool:
-    return all((lake.sessions / path).exists() for path in manifest.paths())
-
-
 def _superseded(lake: Lake, known: SessionsManifest | None) -> list[str]:
     """Files that a reader may still need: those of the generation before, and of all back to the published one."""
     if known is None:
         return []
     published = lake.published_generation()
     return sorted({*known.paths(), *(known.superseded if published != known.generation else [])})
-
-
-def _remove_unnamed(lake: Lake, manifest: SessionsManifest) -> None:
-    named = {*manifest.paths(), *manifest.superseded}
-    for path in lake.sessions.rglob("*.parquet"):
-        if str(path.relative_to(lake.sessions)) not in named:
-            path.unlink(missing_ok=True)

@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from uda_assets.errors import UsageError
+from uda_assets.storage import Location, locate
 
 
 class ErrorMode(StrEnum):
@@ -39,7 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting with its default; ``UDA_<NAME>`` in the environment overrides it, a flag or run config both.
 
     Attributes:
-        data_root: Directory that holds datasets, results and all in between.
+        data_root: Directory that holds datasets, results and all in between, or ``s3://bucket/path``.
+        s3_endpoint: Address of the S3 API for such a data root, where it is not Amazon's; credentials come from where
+            they usually do, such as ``AWS_ACCESS_KEY_ID``.
         n: Users a platform on a leaderboard, at least 1.
         error_mode: ``lenient`` or ``fail_fast``.
         max_reject_ratio: A drop with a larger share of malformed records than this (0 to 1) is rejected whole.
@@ -63,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     data_root: str = "data"
+    s3_endpoint: str = ""
     n: int = 50
     error_mode: ErrorMode = ErrorMode.LENIENT
     max_reject_ratio: float = 0.5
@@ -83,9 +86,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     daily_start: str = "2020-01-01"
 
     @property
-    def root(self) -> Path:
-        """The data root as a path."""
-        return Path(self.data_root)
+    def root(self) -> Location:
+        """The data root as a path, or as a place in a bucket."""
+        return locate(self.data_root, self.s3_endpoint)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

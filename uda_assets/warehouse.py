@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
@@ -17,11 +16,12 @@ from uda_assets.contract import LEADERBOARD_SCHEMA
 from uda_assets.database import configure, working_database
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
-from uda_assets.lake import Lake, PublicationManifest, SessionsManifest, replacing
+from uda_assets.lake import Lake, PublicationManifest, SessionsManifest
 from uda_assets.lookup import counts_within, quarantine_relation
 from uda_assets.ranking import Window, rank, rank_days
 from uda_assets.sessions import SESSIONS, sessions_relation
 from uda_assets.settings import Settings
+from uda_assets.storage import Location
 
 RESULT_NAME = "Result_top_n_by_platform"
 
@@ -45,8 +45,8 @@ class Publication(NamedTuple):
     """What was published: the leaderboard, in ``LEADERBOARD_SCHEMA``, and the files it is in."""
 
     leaderboard: pl.DataFrame
-    csv: Path
-    parquet: Path
+    csv: Location
+    parquet: Location
 
 
 def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect: Connect | None = None) -> Publication:
@@ -62,9 +62,13 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
     """
     csv, parquet = (lake.results / f"{RESULT_NAME}.{kind}" for kind in ("csv", "parquet"))
     manifest = lake.sessions_manifest() or SessionsManifest()
-    with replacing(csv) as new_csv, replacing(parquet) as new_parquet, replacing(lake.warehouse) as new_warehouse:
-        with lake.stage() as spill, (connect or _connect)(new_warehouse) as connection:
-            configure(connection, settings, spill)
+    with (
+        lake.replacing(csv) as new_csv,
+        lake.replacing(parquet) as new_parquet,
+        lake.replacing(lake.warehouse) as new_warehouse,
+    ):
+        with lake.stage() as staged, (connect or _connect)(new_warehouse) as connection:
+            configure(connection, settings, staged.scratch)
             leaderboard = _fill(connection, lake, manifest, settings, drops)
         leaderboard.write_csv(new_csv)
         leaderboard.write_parquet(new_parquet)
@@ -121,24 +125,24 @@ def publish_days(
     if manifest is None:
         raise UdaError("nothing is built yet; materialize top_n_by_platform first")
     with lake.stage() as staged:
-        with working_database(settings, staged / "spill") as connection:
+        with working_database(settings, staged.scratch / "spill") as connection:
             query = rank_days(sessions_relation(lake, manifest), settings.n, min(days), max(days))
             ranked = pl.DataFrame(connection.sql(query).pl(), schema=_DAILY_SCHEMA)
         boards = {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}
         for day, board in boards.items():
             csv, parquet = daily_result(lake, day)
-            with replacing(csv) as new_csv, replacing(parquet) as new_parquet:
+            with lake.replacing(csv) as new_csv, lake.replacing(parquet) as new_parquet:
                 board.write_csv(new_csv)
                 board.write_parquet(new_parquet)
         if lake.warehouse.exists():
-            with replacing(lake.warehouse) as new_warehouse:
-                shutil.copyfile(lake.warehouse, new_warehouse)
+            with lake.replacing(lake.warehouse) as new_warehouse:
+                lake.files.fetch(lake.warehouse, new_warehouse)
                 with (connect or _connect)(new_warehouse) as connection:
                     _fill_daily(connection, lake)
     return boards
 
 
-def daily_result(lake: Lake, day: date) -> tuple[Path, Path]:
+def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:
     """The CSV and Parquet files of a day's leaderboard."""
     stem = f"{RESULT_NAME}_{day:%Y-%m-%d}"
     return lake.results / "daily" / f"{stem}.csv", lake.results / "daily" / f"{stem}.parquet"
@@ -146,16 +150,23 @@ def daily_result(lake: Lake, day: date) -> tuple[Path, Path]:
 
 def _fill_daily(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     """The leaderboards of all days that were published, as one table."""
-    files = sorted((lake.results / "daily").glob(f"{RESULT_NAME}_*.parquet"))
-    days = [pl.read_parquet(path, glob=False).select(_day_of(path), pl.all()) for path in files]
+    directory = lake.results / "daily"
+    named = {name: day for name in lake.files.files_below(directory) if (day := _day_of(name))}
+    days = [
+        pl.read_parquet(lake.files.read(directory / name)).select(pl.lit(day).alias("day"), pl.all())
+        for name, day in sorted(named.items())
+    ]
     table = pl.concat([_DAILY_SCHEMA.to_frame(), *days]).to_arrow()
     connection.register("days", table)
     connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")
     connection.unregister("days")
 
 
-def _day_of(path: Path) -> pl.Expr:
-    return pl.lit(date.fromisoformat(path.stem.removeprefix(f"{RESULT_NAME}_"))).alias("day")
+def _day_of(name: str) -> date | None:
+    """The day whose leaderboard a file is; None for any other file."""
+    if not name.startswith(f"{RESULT_NAME}_") or not name.endswith(".parquet"):
+        return None
+    return date.fromisoformat(name.removeprefix(f"{RESULT_NAME}_").removesuffix(".parquet"))
 
 
 def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:

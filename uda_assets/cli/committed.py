@@ -145,7 +145,7 @@ def dev(context: click.Context, port: int, data_root: str | None) -> None:
     import subprocess
     import sys
 
-    from uda_assets.lake import make_dir
+    from uda_assets.storage import make_dir
 
     home = settings.root.absolute() / ".dagster"
     make_dir(home)

@@ -20,7 +20,8 @@ from uda_assets.contract import QUARANTINE_SCHEMA, RECORD_SCHEMA, Platforms
 from uda_assets.errors import MalformedRecord
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
-from uda_assets.lake import PartFile, make_dir, platform_dir
+from uda_assets.lake import Outputs, PartFile, platform_dir
+from uda_assets.storage import Location, storage_of
 
 CONVERTER_VERSION = "2"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
@@ -98,10 +99,9 @@ class Conversion:
 
 
 def convert(
-    source: Path,
+    source: Location,
     drop: str,
-    target: Path,
-    quarantine: Path,
+    outputs: Outputs,
     platforms: Platforms,
     *,
     threads: int = 1,
@@ -115,8 +115,8 @@ def convert(
     Args:
         source: The CSV file.
         drop: Its name, for the quarantine.
-        target: New directory: ``platform=P/part.0.parquet``, ``_metadata``, ``_common_metadata``.
-        quarantine: New Parquet file in ``QUARANTINE_SCHEMA``.
+        outputs: A new directory, for ``platform=P/part.0.parquet``, ``_metadata``, ``_common_metadata``; and a new
+            Parquet file in ``QUARANTINE_SCHEMA``.
         platforms: The platform table of the contract.
         threads: Blocks read at once.
         fail_fast: Stop at the first malformed record.
@@ -130,11 +130,10 @@ def convert(
 
     """
     done = Conversion()
-    make_dir(target)
-    make_dir(quarantine.parent)
     with (
         open_source(source, spill) as plain,
-        _PartWriters(target, threads) as parts,
+        _PartWriters(outputs, threads) as parts,
+        storage_of(outputs.quarantine).replacing(outputs.quarantine) as quarantine,
         pq.ParquetWriter(quarantine, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as malformed,
     ):
         for batch in read_batches(plain, platforms, _by_platform, threads=threads, block_bytes=block_bytes):
@@ -156,8 +155,8 @@ def convert(
 class _PartWriters:
     """One Parquet file a platform, opened when its first record comes; row groups are written by other threads."""
 
-    def __init__(self, target: Path, threads: int) -> None:
-        self._target = target
+    def __init__(self, outputs: Outputs, threads: int) -> None:
+        self._target, self._suffix, self._storage = outputs.parts, outputs.suffix, storage_of(outputs.parts)
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="uda-write")
         self._writers: dict[str, pq.ParquetWriter] = {}
@@ -191,7 +190,7 @@ class _PartWriters:
     @property
     def files(self) -> list[PartFile]:
         """The part files, by platform."""
-        return [PartFile(_part_path(name), name, self._rows[name]) for name in sorted(self._writers)]
+        return [PartFile(self._part_path(name), name, self._rows[name]) for name in sorted(self._writers)]
 
     def write(self, kept: PlatformRecords) -> None:
         """Add records; row groups are written as they fill."""
@@ -224,8 +223,7 @@ class _PartWriters:
 
     def _writer(self, platform: str) -> pq.ParquetWriter:
         if platform not in self._writers:
-            path = self._target / _part_path(platform)
-            path.parent.mkdir()
+            path = self._stack.enter_context(self._storage.replacing(self._target / self._part_path(platform)))
             footers = self._footers[platform] = []
             writer = pq.ParquetWriter(path, PARQUET_SCHEMA, metadata_collector=footers, **_PART_OPTIONS)
             self._writers[platform] = self._stack.enter_context(writer)
@@ -233,13 +231,18 @@ class _PartWriters:
 
     def _write_summaries(self) -> None:
         """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is."""
-        pq.write_metadata(PARQUET_SCHEMA, self._target / "_common_metadata")
+        with self._storage.replacing(self._target / "_common_metadata") as path:
+            pq.write_metadata(PARQUET_SCHEMA, path)
         footers = []
         for platform in sorted(self._footers):
             for footer in self._footers[platform]:
-                footer.set_file_path(_part_path(platform))
+                footer.set_file_path(self._part_path(platform))
                 footers.append(footer)
-        pq.write_metadata(PARQUET_SCHEMA, self._target / "_metadata", metadata_collector=footers)
+        with self._storage.replacing(self._target / "_metadata") as path:
+            pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=footers)
+
+    def _part_path(self, platform: str) -> str:
+        return f"{platform_dir(platform)}/part.0{self._suffix}.parquet"
 
 
 def _by_platform(kept: pa.Table) -> PlatformRecords:
@@ -254,7 +257,3 @@ def _by_platform(kept: pa.Table) -> PlatformRecords:
             if len(rows):
                 parts.setdefault(platform, []).append(records.take(rows_of(rows)))
     return {platform: pa.concat_tables(tables) for platform, tables in parts.items()}
-
-
-def _part_path(platform: str) -> str:
-    return f"{platform_dir(platform)}/part.0.parquet"
