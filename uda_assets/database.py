@@ -63,7 +63,7 @@ def parquet_relation(base: Location, files: Iterable[_Located], empty: str, *, f
         filename: Whether to add each row's file as a column of that name.
 
     """
-    paths = [os.path.join(base, file.path) for file in files]  # noqa: PTH118 - faster than a Path for each
+    paths = [os.path.join(str(base), file.path) for file in files]  # noqa: PTH118 - faster than a Path for each
     return f"(SELECT {_WITH_PLATFORM} FROM {parquet_files(paths, filename=filename)})" if paths else (
         empty_relation(empty)
     )  # fmt: skip

@@ -220,39 +220,39 @@ class _Change:
     # -- contributions ---------------------------------------------------------------------------------------------
 
     def _write_contributions(self, platform: str) -> list[Segment]:
-        """A segment for all new drops, and one for each that is large or oddly named."""
+        """A segment for all new drops, and one for each that is large."""
         names = [name for name in self._added if self._parts(name, platform)]
-        large = [name for name in names if self._is_apart(name)]
+        large = [name for name in names if self._added[name].kept > _LARGE_DROP]
         small = [name for name in names if name not in large]
         groups = [[name] for name in large] + ([small] if small else [])
         return [self._write_group(platform, group) for group in groups]
 
-    def _is_apart(self, drop: str) -> bool:
-        """Whether a drop is large, or its name cannot be told from that of its directory."""
-        directory = self._lake.parquets / f"{drop}.parquet"
-        return self._added[drop].kept > _LARGE_DROP or self._lake.parquet_dir(drop) != directory
-
     def _parts(self, drop: str, platform: str) -> list[PartFile]:
         """A new drop's files of one platform, by their paths below ``dataset_parquets``."""
-        directory = self._lake.parquet_dir(drop).relative_to(self._lake.parquets)
+        directory = self._lake.name_of(drop)
         files = [file for file in self._added[drop].files if file.platform == platform]
-        return [msgspec.structs.replace(file, path=str(directory / file.path)) for file in files]
+        return [msgspec.structs.replace(file, path=f"{directory}/{file.path}") for file in files]
 
     def _write_group(self, platform: str, drops: list[str]) -> Segment:
-        parts = [part for drop in drops for part in self._parts(drop, platform)]
+        parts = {drop: self._parts(drop, platform) for drop in drops}
+        files = [part for drop in drops for part in parts[drop]]
+        grouped = "min(activity_time) AS started_at, max(activity_time) AS ended_at, count(*) AS events"
         if len(drops) == 1:
-            name, source = literal(drops[0]), parquet_relation(self._lake.parquets, parts, RECORD_COLUMNS)
-            grouped = "GROUP BY user_id, session_id"
+            source = parquet_relation(self._lake.parquets, files, RECORD_COLUMNS)
+            contributions = f"""
+                SELECT {literal(drops[0])} AS drop, user_id, session_id, {grouped} FROM {source}
+                GROUP BY user_id, session_id"""
         else:
-            # A drop's name is what its directory below dataset_parquets is called, without the suffix.
-            prefix, suffix = len(str(self._lake.parquets)) + 2, len(f".parquet/{platform_dir(platform)}/part.0.parquet")
-            name = f"substr(any_value(filename), {prefix}, length(any_value(filename)) - {prefix - 1 + suffix})"
-            source = parquet_relation(self._lake.parquets, parts, RECORD_COLUMNS, filename=True)
-            grouped = "GROUP BY filename, user_id, session_id"
-        query = f"""
-            SELECT {name} AS drop, user_id, session_id, min(activity_time) AS started_at,
-                   max(activity_time) AS ended_at, count(*) AS events, hash(user_id, session_id) AS key_hash
-            FROM {source} {grouped}"""
+            source = parquet_relation(self._lake.parquets, files, RECORD_COLUMNS, filename=True)
+            names = [(f"{self._lake.parquets}/{part.path}", drop) for drop in drops for part in parts[drop]]
+            rows = ", ".join(f"({literal(path)}, {literal(drop)})" for path, drop in names)
+            # The few names are put in place of the files' when the records are grouped.
+            contributions = f"""
+                SELECT drop, user_id, session_id, started_at, ended_at, events FROM (
+                    SELECT filename, user_id, session_id, {grouped} FROM {source}
+                    GROUP BY filename, user_id, session_id)
+                JOIN (VALUES {rows}) AS names (filename, drop) USING (filename)"""
+        query = f"SELECT *, hash(user_id, session_id) AS key_hash FROM ({contributions})"
         file = self._write(platform, "", query)
         return Segment(path=file.path, platform=platform, rows=file.rows, drops=drops)
 
