@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import http.client
+import http.server
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pytest
 import s3fs
@@ -189,7 +195,7 @@ def test_the_sensor_tells_arrivals_by_listing_alone(root: Root, monkeypatch: pyt
 
 
 # UDA_TEST_MOMENTS=1 dies at every moment that there is.
-@pytest.mark.parametrize("moments", range(1, 46, int(os.environ.get("UDA_TEST_MOMENTS", "7"))))
+@pytest.mark.parametrize("moments", range(1, 46, int(os.environ.get("UDA_TEST_MOMENTS", "15"))))
 def test_a_writer_that_dies_anywhere_leaves_what_the_next_completes(
     endpoint: str, tmp_path: Path, moments: int, short_lease: None
 ) -> None:
@@ -205,6 +211,18 @@ def test_a_writer_that_dies_anywhere_leaves_what_the_next_completes(
     root.verify()
     assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS, {"a.csv": HEADER + record("s8")}])
     assert not [name for name in root.names() if "/staging/" in name]
+
+
+def environment(root: Root) -> dict[str, str]:
+    """What a program needs to work on a data root."""
+    return os.environ | {"UDA_S3_ENDPOINT": root.endpoint, "UDA_DATA_ROOT": f"s3://{root.base}", "UDA_THREADS": "2"}
+
+
+def uda(root: Root, *arguments: str, **further: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "uda_assets", *arguments]
+    return subprocess.run(
+        command, env=environment(root) | further, capture_output=True, text=True, timeout=100, check=False
+    )
 
 
 def dying(moments: int, action: Callable[[], object]) -> bool:
@@ -230,13 +248,10 @@ def test_kill_9_midway_then_rerun(root: Root, tmp_path: Path) -> None:
              for number in range(12)}  # fmt: skip
     for drop, content in drops.items():
         root.deliver(drop, content)
-    environment = os.environ | {
-        "UDA_S3_ENDPOINT": root.endpoint,
-        "UDA_DATA_ROOT": f"s3://{root.base}",
-        "UDA_THREADS": "2",
-    }
-    command = [sys.executable, "-m", "uda_assets", "converter"]
-    victim = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    victim = subprocess.Popen(
+        [sys.executable, "-m", "uda_assets", "converter"], env=environment(root),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
         while len([name for name in root.names() if name.endswith("_manifest.json")]) < 3:
@@ -304,3 +319,154 @@ def test_a_commit_over_what_another_writer_changed_is_refused(root: Root) -> Non
     root.files.pipe_file(f"{root.base}/sessions/_manifest.json", root.read("sessions/_manifest.json") + b"\n")
     with pytest.raises(UdaError, match="changed by another writer meanwhile"):
         other.write_sessions_manifest(second)
+
+
+@contextmanager
+def troubled(endpoint: str, trouble: Callable[[int], str | None]) -> Iterator[tuple[str, list[str]]]:
+    """A way to the server on which requests, by their number, are refused, lost or slow; and what befell them."""
+    told: list[str] = []
+    way = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _way(endpoint, trouble, told))
+    way.daemon_threads = True
+    thread = threading.Thread(target=way.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{way.server_address[1]}", told
+    finally:
+        way.shutdown()
+        way.server_close()
+        thread.join()
+
+
+def _way(  # noqa: C901
+    endpoint: str, trouble: Callable[[int], str | None], told: list[str]
+) -> type[http.server.BaseHTTPRequestHandler]:
+    lock = threading.Lock()
+    target = urllib.parse.urlsplit(endpoint).netloc
+
+    class Way(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            with lock:
+                what = trouble(len(told))
+                told.append(what or "")
+            if what == "lost":
+                self.close_connection = True
+                return
+            if what == "refused":
+                self._answer(503, {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>")
+                return
+            if what == "slow":
+                time.sleep(2)
+            server = http.client.HTTPConnection(target, timeout=30)
+            server.request(self.command, self.path, body, dict(self.headers.items()))
+            answer = server.getresponse()
+            content = answer.read()
+            server.close()
+            if what == "answer lost":
+                self.close_connection = True
+                return
+            self._answer(answer.status, dict(answer.getheaders()), content)
+
+        def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+            self.send_response(status)
+            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(content))
+            for name, value in headers.items():
+                if name.lower() not in {"content-length", "transfer-encoding", "connection", "date", "server"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward  # noqa: N815
+
+        def log_message(self, *args: Any) -> None:
+            del args
+
+    return Way
+
+
+def test_requests_that_fail_or_take_long_change_nothing(root: Root, tmp_path: Path) -> None:
+    for drop, content in DROPS.items():
+        root.deliver(drop, content)
+    befalls = {3: "refused", 4: "lost", 9: "slow", 27: "lost", 30: "answer lost"}
+    with troubled(root.endpoint, lambda number: befalls.get(number % 40)) as (way, told):
+        assert len(root.run(s3_endpoint=way)) == len(DROPS)
+    assert {"refused", "lost", "slow", "answer lost"} <= set(told)
+    root.verify()
+    assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS])
+
+
+def test_a_storage_that_goes_away_midway_is_said_and_the_next_run_completes(root: Root, tmp_path: Path) -> None:
+    for drop, content in DROPS.items():
+        root.deliver(drop, content)
+    with troubled(root.endpoint, lambda number: "lost" if number > 60 else None) as (way, _):
+        done = uda(root, "converter", UDA_S3_ENDPOINT=way)
+    assert done.returncode == 1
+    assert done.stderr.startswith("uda: "), done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "the object storage" in done.stderr
+    root.run(lock_timeout=60)
+    root.verify()
+    assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS])
+
+
+@pytest.mark.parametrize(
+    ("data_root", "further", "code", "said"),
+    [
+        ("s3://no-such-bucket/x", {}, 1, "there is no data root at s3://no-such-bucket/x"),
+        ("gs://bucket/x", {}, 2, "is no place for data"),
+        ("s3://", {}, 2, "is no place for data"),
+        ("s3://bucket/x", {"UDA_S3_ENDPOINT": "http://127.0.0.1:9"}, 1, "Could not connect"),
+    ],
+)
+def test_what_is_wrong_with_a_data_root_is_said_in_one_line(
+    root: Root, data_root: str, further: dict[str, str], code: int, said: str
+) -> None:
+    done = uda(root, "drops", **({"UDA_DATA_ROOT": data_root} | further))
+    assert done.returncode == code
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_the_command_line_works_on_a_bucket(root: Root) -> None:
+    root.deliver("a.csv", DROPS["a.csv"])
+    root.run()
+    root.deliver("b.csv", HEADER + record("s3"))
+    ledger = json.loads(uda(root, "drops", "--format", "json").stdout)
+    assert [(entry["drop"], entry["status"]) for entry in ledger] == [("a.csv", "committed"), ("b.csv", "pending")]
+    malformed = json.loads(uda(root, "quarantine", "--format", "json").stdout)
+    assert [(found["drop"], found["line"], found["raw"]) for found in malformed] == [("a.csv", 4, "broken")]
+    board = uda(root, "leaderboard", "--format", "csv").stdout
+    assert board.encode() == root.read(RESULT)
+    assert uda(root, "converter").returncode == 0
+    assert uda(root, "forget", "b.csv").returncode == 0
+    assert uda(root, "leaderboard", "--format", "csv").stdout == board
+
+
+def test_materialize_and_sensor_on_a_bucket(root: Root, tmp_path: Path) -> None:
+    for drop, content in DROPS.items():
+        root.deliver(drop, content)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("UDA_S3_ENDPOINT", "UDA_DATA_ROOT", "UDA_THREADS"):
+            patch.setenv(name, environment(root)[name])
+        from uda_assets.definitions import defs
+        from uda_assets.defs.resources import LakeResource
+
+        with dg.DagsterInstance.ephemeral() as instance:
+            job = defs.resolve_job_def("leaderboard_job")
+            assert job.execute_in_process(instance=instance).success
+            assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS])
+            context = dg.build_sensor_context(instance, resources={"lake": LakeResource()})
+            sensor = defs.get_sensor_def("drop_sensor")
+            assert "no drops are pending" in str(sensor.evaluate_tick(context).skip_message)
+            root.deliver("late.csv", HEADER + record("s77"))
+            time.sleep(3)
+            (request,) = sensor.evaluate_tick(context).run_requests or ()
+            assert request.tags["uda/drop_names"] == "late.csv"
+            assert job.execute_in_process(instance=instance, run_config=request.run_config).success
+    root.verify()
+    late = {"late.csv": HEADER + record("s77")}
+    assert root.read(RESULT) == in_a_directory(tmp_path / "later", [DROPS, late])

@@ -15,6 +15,7 @@ from uda_assets.database import configure
 from uda_assets.errors import MalformedRecord, UdaError
 from uda_assets.lake import Lake, open_lake
 from uda_assets.settings import Settings, load_settings
+from uda_assets.storage import storage_fault
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -77,3 +78,8 @@ def readable_failures() -> Iterator[None]:
         raise dg.Failure(str(error), metadata=metadata, allow_retries=False) from None
     except UdaError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    except Exception as error:
+        if fault := storage_fault(error):
+            # It may be back when the run is tried again.
+            raise dg.Failure(str(fault)) from error
+        raise

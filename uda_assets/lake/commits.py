@@ -178,13 +178,8 @@ class Puts:
         """A directory of this machine, and names that nobody else uses."""
         with tempfile.TemporaryDirectory(prefix="uda-") as scratch:
             shared = self._places.internal / "staging" / self._new_name()
-            try:
-                yield _StagedObjects(self, Path(scratch), shared)
-            except Killed:
-                raise
-            except BaseException:
-                self._remove_below(shared)
-                raise
+            yield _StagedObjects(self, Path(scratch), shared)
+            # On an error the next writer does it: the error may be that the bucket cannot be reached.
             self._remove_below(shared)
 
     def outputs(self, drop: str) -> Outputs:

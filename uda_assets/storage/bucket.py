@@ -78,7 +78,10 @@ class Bucket:
         return known.get
 
     def _list(self, directory: Location) -> Mapping[str, dict[str, Any]]:
-        found = self._files.find(f"{_key(directory)}/", detail=True)
+        try:
+            found = self._files.find(f"{_key(directory)}/", detail=True)
+        except FileNotFoundError:
+            raise _no_bucket(_key(directory)) from None
         return {key: info for key, info in found.items() if not key.endswith("/")}
 
     def _info(self, path: Location) -> dict[str, Any]:
@@ -162,10 +165,15 @@ class Bucket:
         bucket, _, name = key.partition("/")
         try:
             done = self._files.call_s3("put_object", Bucket=bucket, Key=name, Body=content, **condition)
+        except FileNotFoundError:
+            raise _no_bucket(key) from None
         except (ClientError, OSError) as error:
-            if _met_another(error):
+            if not _met_another(error):
+                raise
+            # Where only the answer of our own put was lost, trying again meets what we have put.
+            if self._files.cat_file(key) != content:
                 raise AnotherWriter(key) from None
-            raise
+            done = self._files.info(key)
         tag: str = done["ETag"]
         return tag
 
@@ -199,6 +207,10 @@ class Bucket:
 
 class AnotherWriter(Exception):
     """An object is not the one that was to be replaced."""
+
+
+def _no_bucket(key: str) -> UdaError:
+    return UdaError(f"there is no bucket {key.partition('/')[0]!r}; make it, or name another data root")
 
 
 def _met_another(error: Exception) -> bool:

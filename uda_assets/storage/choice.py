@@ -10,7 +10,7 @@ from uda_assets.storage.base import Location, Storage
 from uda_assets.storage.directory import Directory
 
 # A failing request is tried again by the client, with growing pauses, before it is an error.
-_PATIENCE = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 6, "mode": "standard"}}
+_PATIENCE = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 4, "mode": "standard"}}
 _CLIENTS = frozenset({"botocore", "aiobotocore", "aiohttp", "s3fs"})
 
 
@@ -35,7 +35,10 @@ def locate(text: str, endpoint: str = "") -> Location:
     from upath import UPath  # noqa: PLC0415
 
     settings = {"endpoint_url": endpoint} if endpoint else {}
-    return cast("Location", UPath(text.rstrip("/"), use_listings_cache=False, config_kwargs=_PATIENCE, **settings))
+    root = UPath(text.rstrip("/"), use_listings_cache=False, config_kwargs=_PATIENCE, **settings)
+    # It tries again what the client has given up on; twice is for answers that break off.
+    root.fs.retries = 2
+    return cast("Location", root)
 
 
 def is_remote(location: Location) -> bool:
@@ -59,7 +62,8 @@ def storage_of(location: Location) -> Storage:
 
 def storage_fault(error: BaseException) -> UdaError | None:
     """What to say of an error of an S3 client; None for any other."""
-    if type(error).__module__.partition(".")[0] not in _CLIENTS:
+    # Of some answers s3fs makes errors of the system's kind.
+    if not any(type(one).__module__.partition(".")[0] in _CLIENTS for one in (error, error.__cause__)):
         return None
     said = " ".join(str(error).split())
-    return UdaError(f"the object storage does not do what it should: {said}; see UDA_S3_ENDPOINT and the credentials")
+    return UdaError(f"the object storage: {said}; see the data root, UDA_S3_ENDPOINT and the credentials")

@@ -76,21 +76,11 @@ class _Held:
             try:
                 self._tag = self._bucket.swap(self._path, msgspec.json.encode(lease), self._tag)
             except AnotherWriter:
-                # It may be our own put, of which only the answer was lost.
-                if not self._is_ours(lease):
-                    self._lost = True
-                    return
+                self._lost = True
+                return
             except Exception:  # noqa: S112 - the storage may be back at the next beat, or else the lease ends
                 continue
             self._lease, self._renewed = lease, began
-
-    def _is_ours(self, lease: Lease) -> bool:
-        with suppress(Exception):
-            found = self._bucket.read_tagged(self._path)
-            if found and msgspec.json.decode(found[0], type=Lease) == lease:
-                self._tag = found[1]
-                return True
-        return False
 
     def give_back(self) -> None:
         """Let others have it at once; where that fails they wait for its end."""
