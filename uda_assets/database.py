@@ -11,28 +11,28 @@ from typing import Protocol
 import duckdb
 
 from uda_assets.errors import UsageError
-from uda_assets.settings import Settings
+from uda_assets.limits import Limits
 
 
 @contextmanager
-def working_database(settings: Settings, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def working_database(limits: Limits, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory for one piece of work, which spills to ``spill`` beyond the memory limit."""
     with duckdb.connect() as connection:
-        configure(connection, settings, spill)
+        configure(connection, limits, spill)
         yield connection
 
 
-def configure(connection: duckdb.DuckDBPyConnection, settings: Settings, spill: Path) -> None:
+def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path) -> None:
     """Bound a connection's threads and memory; beyond the memory it spills to the directory ``spill``.
 
     Raises:
         UsageError: The memory limit is none.
     """
     try:
-        connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
+        connection.execute(f"SET memory_limit = {literal(limits.memory_limit)}")
     except duckdb.Error:
-        raise UsageError(f"memory_limit cannot be {settings.memory_limit!r}; write it like 1GiB") from None
-    connection.execute(f"SET threads = {settings.threads}")
+        raise UsageError(f"memory_limit cannot be {limits.memory_limit!r}; write it like 1GiB") from None
+    connection.execute(f"SET threads = {limits.threads}")
     connection.execute(f"SET temp_directory = {literal(spill)}")
     connection.execute("SET preserve_insertion_order = false")
 
