@@ -26,10 +26,14 @@ class Limits(Protocol):
     """Anything that says how many threads may run and how much memory may be taken, as the settings do."""
 
     @property
-    def threads(self) -> int: ...
+    def threads(self) -> int:
+        """Threads at once."""
+        ...
 
     @property
-    def memory_limit(self) -> str: ...
+    def memory_limit(self) -> str:
+        """Memory before work spills, such as ``1GiB``."""
+        ...
 
 
 @dataclass

@@ -90,6 +90,11 @@ class Source:
             offset = end
 
 
+def is_plain(path: Path) -> bool:
+    """Whether a drop can be read from its middle: a compressed one cannot."""
+    return path.suffix.lower() not in _COMPRESSION
+
+
 @contextmanager
 def open_source(path: Path, spill: Path | None = None) -> Iterator[Source]:
     """Open a drop for reading.
