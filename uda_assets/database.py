@@ -12,33 +12,38 @@ from typing import Protocol
 import duckdb
 
 from uda_assets.errors import UsageError
-from uda_assets.settings import Settings
+from uda_assets.limits import Limits
 from uda_assets.storage import Location, filesystem_of, is_remote
 
 
 @contextmanager
-def working_database(settings: Settings, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory for one piece of work, which spills to ``spill`` beyond the memory limit."""
+def working_database(limits: Limits, spill: Path, root: Location | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory for one piece of work, which spills to ``spill`` beyond the memory limit.
+
+    It can read the files of the data root ``root``, wherever that is.
+    """
     with duckdb.connect() as connection:
-        configure(connection, settings, spill)
+        configure(connection, limits, spill, root)
         yield connection
 
 
-def configure(connection: duckdb.DuckDBPyConnection, settings: Settings, spill: Path) -> None:
+def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path, root: Location | None = None) -> None:
     """Bound a connection's threads and memory; beyond the memory it spills to the directory ``spill``.
+
+    It can then read the files of the data root ``root``, wherever that is.
 
     Raises:
         UsageError: The memory limit is none.
     """
     try:
-        connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
+        connection.execute(f"SET memory_limit = {literal(limits.memory_limit)}")
     except duckdb.Error:
-        raise UsageError(f"memory_limit cannot be {settings.memory_limit!r}; write it like 1GiB") from None
-    connection.execute(f"SET threads = {settings.threads}")
+        raise UsageError(f"memory_limit cannot be {limits.memory_limit!r}; write it like 1GiB") from None
+    connection.execute(f"SET threads = {limits.threads}")
     connection.execute(f"SET temp_directory = {literal(spill)}")
     connection.execute("SET preserve_insertion_order = false")
-    if is_remote(settings.root):
-        connection.register_filesystem(filesystem_of(settings.root))
+    if root is not None and is_remote(root):
+        connection.register_filesystem(filesystem_of(root))
 
 
 def literal(text: str | Location) -> str:

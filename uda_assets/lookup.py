@@ -32,7 +32,7 @@ def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, p
     """
     names = [name for name in sorted(manifest.platforms) if platform in (None, name)]
     window = Window(settings.since, settings.until)
-    with lake.scratch() as spill, working_database(settings, spill) as connection:
+    with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
         rows = [
             (name, *row)
             for name in names
@@ -70,6 +70,6 @@ def _quarantine_of(lake: Lake, drops: Iterable[DropManifest]) -> str:
 def read_quarantine(lake: Lake, settings: Settings, drop: DropManifest | None = None) -> Table:
     """The quarantined records of one drop or of all, by drop and line."""
     relation = _quarantine_of(lake, [drop] if drop else lake.manifests().values())
-    with lake.scratch() as spill, working_database(settings, spill) as connection:
+    with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
         found = connection.execute(f"SELECT drop, line, reason, raw FROM {relation} ORDER BY drop, line").fetchall()
     return Table(QUARANTINE_COLUMNS, found)

@@ -94,7 +94,7 @@ def merge_sessions(lake: Lake, settings: Settings) -> Merge:
         # A run before this one may have died when it had committed and not yet removed what that made superfluous.
         lake.remove_sessions_but(usable)
         return Merge(usable, [], [], rebuilt=False)
-    with lake.stage() as staged, working_database(settings, staged.scratch / "spill") as connection:
+    with lake.stage() as staged, working_database(settings, staged.scratch / "spill", lake.root) as connection:
         _require_whole(lake, [manifests[name] for name in added])
         change = _Change(lake, connection, before, {name: manifests[name] for name in added}, removed)
         parts = [change.platform(platform) for platform in change.platforms()]

@@ -68,7 +68,7 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
         lake.replacing(lake.warehouse) as new_warehouse,
     ):
         with lake.stage() as staged, (connect or _connect)(new_warehouse) as connection:
-            configure(connection, settings, staged.scratch)
+            configure(connection, settings, staged.scratch, lake.root)
             leaderboard = _fill(connection, lake, manifest, settings, drops)
         leaderboard.write_csv(new_csv)
         leaderboard.write_parquet(new_parquet)
@@ -125,7 +125,7 @@ def publish_days(
     if manifest is None:
         raise UdaError("nothing is built yet; materialize top_n_by_platform first")
     with lake.stage() as staged:
-        with working_database(settings, staged.scratch / "spill") as connection:
+        with working_database(settings, staged.scratch / "spill", lake.root) as connection:
             query = rank_days(sessions_relation(lake, manifest), settings.n, min(days), max(days))
             ranked = pl.DataFrame(connection.sql(query).pl(), schema=_DAILY_SCHEMA)
         boards = {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}

@@ -59,7 +59,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def scratch(self, lake: Lake, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         """A database in memory, for checks that count again; beyond the memory limit it spills below the data root."""
         with lake.scratch() as spill, self.connect(Path(":memory:")) as connection:
-            configure(connection, settings, spill)
+            configure(connection, settings, spill, lake.root)
             yield connection
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -92,8 +92,21 @@ class Conversion:
         self.records += batch.read
         self.kept += batch.rows
         self.reasons.update(dict(batch.quarantined["reason"].value_counts().iter_rows()))
+        self._add_spellings(batch.spellings)
+
+    def join(self, part: Conversion) -> None:
+        """Count a part of the drop that was read on its own; its files are not taken over."""
+        self.bytes_read += part.bytes_read
+        self.records += part.records
+        self.kept += part.kept
+        self.reasons.update(part.reasons)
+        self._add_spellings(part.spellings)
+
+    def _add_spellings(self, spellings: Mapping[str, int] | None) -> None:
+        if spellings is None:
+            self.spellings = None
         if self.spellings is not None:
-            self.spellings.update(batch.spellings)
+            self.spellings.update(spellings)
             if len(self.spellings) > _MAX_SPELLINGS:
                 self.spellings = None
 
@@ -129,14 +142,32 @@ def convert(
         MalformedRecord: A record is malformed, and ``fail_fast`` is set.
 
     """
+    with open_source(source, spill) as plain:
+        read = read_batches(plain, platforms, by_platform, threads=threads, block_bytes=block_bytes)
+        done = write_batches(read, drop, outputs, threads=threads, fail_fast=fail_fast, on_progress=on_progress)
+        done.size, done.bytes_read = plain.size, plain.bytes_read
+    write_summaries(outputs.parts, done.files)
+    return done
+
+
+def write_batches(
+    batches: Iterable[Batch[PlatformRecords]],
+    drop: str,
+    outputs: Outputs,
+    *,
+    threads: int = 1,
+    fail_fast: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> Conversion:
+    """Write what was read of a drop to part files and quarantine, and count it.
+
+    Raises:
+        MalformedRecord: A record is malformed, and ``fail_fast`` is set.
+
+    """
     done = Conversion()
-    with (
-        open_source(source, spill) as plain,
-        _PartWriters(outputs, threads) as parts,
-        storage_of(outputs.quarantine).replacing(outputs.quarantine) as quarantine,
-        pq.ParquetWriter(quarantine, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as malformed,
-    ):
-        for batch in read_batches(plain, platforms, _by_platform, threads=threads, block_bytes=block_bytes):
+    with _PartWriters(outputs, threads) as parts, quarantine_writer(outputs.quarantine) as malformed:
+        for batch in batches:
             if fail_fast and batch.quarantined.height:
                 line, reason, raw = batch.quarantined.row(0)
                 raise MalformedRecord(drop, line, reason, raw)
@@ -147,9 +178,33 @@ def convert(
                 malformed.write_table(frame.to_arrow().cast(QUARANTINE_PARQUET_SCHEMA))
             if on_progress:
                 on_progress(batch.position)
-        done.size, done.bytes_read = plain.size, plain.bytes_read
     done.files = parts.files
     return done
+
+
+@contextmanager
+def quarantine_writer(location: Location) -> Iterator[pq.ParquetWriter]:
+    """Writes malformed records, in ``QUARANTINE_PARQUET_SCHEMA``."""
+    with (
+        storage_of(location).replacing(location) as path,
+        pq.ParquetWriter(path, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as writer,
+    ):
+        yield writer
+
+
+def write_summaries(target: Location, files: Iterable[PartFile]) -> None:
+    """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is."""
+    storage = storage_of(target)
+    with storage.replacing(target / "_common_metadata") as path:
+        pq.write_metadata(PARQUET_SCHEMA, path)
+    footers = []
+    for file in files:
+        with (target / file.path).open("rb") as written:
+            footer = pq.read_metadata(written)
+        footer.set_file_path(file.path)
+        footers.append(footer)
+    with storage.replacing(target / "_metadata") as path:
+        pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=footers)
 
 
 class _PartWriters:
@@ -162,7 +217,6 @@ class _PartWriters:
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._waiting: dict[str, list[pa.Table]] = {}
         self._writing: dict[str, Future[None]] = {}
-        self._footers: dict[str, list[pq.FileMetaData]] = {}
         self._rows: Counter[str] = Counter()
 
     def __enter__(self) -> _PartWriters:
@@ -178,8 +232,6 @@ class _PartWriters:
         finally:
             self._pool.shutdown()
             self._stack.__exit__(kind, error, trace)
-        if kind is None:
-            self._write_summaries()
 
     def _finish(self) -> None:
         for platform in self._waiting:
@@ -190,7 +242,7 @@ class _PartWriters:
     @property
     def files(self) -> list[PartFile]:
         """The part files, by platform."""
-        return [PartFile(self._part_path(name), name, self._rows[name]) for name in sorted(self._writers)]
+        return [PartFile(part_path(name, 0, self._suffix), name, self._rows[name]) for name in sorted(self._writers)]
 
     def write(self, kept: PlatformRecords) -> None:
         """Add records; row groups are written as they fill."""
@@ -223,29 +275,14 @@ class _PartWriters:
 
     def _writer(self, platform: str) -> pq.ParquetWriter:
         if platform not in self._writers:
-            path = self._stack.enter_context(self._storage.replacing(self._target / self._part_path(platform)))
-            footers = self._footers[platform] = []
-            writer = pq.ParquetWriter(path, PARQUET_SCHEMA, metadata_collector=footers, **_PART_OPTIONS)
+            location = self._target / part_path(platform, 0, self._suffix)
+            path = self._stack.enter_context(self._storage.replacing(location))
+            writer = pq.ParquetWriter(path, PARQUET_SCHEMA, **_PART_OPTIONS)
             self._writers[platform] = self._stack.enter_context(writer)
         return self._writers[platform]
 
-    def _write_summaries(self) -> None:
-        """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is."""
-        with self._storage.replacing(self._target / "_common_metadata") as path:
-            pq.write_metadata(PARQUET_SCHEMA, path)
-        footers = []
-        for platform in sorted(self._footers):
-            for footer in self._footers[platform]:
-                footer.set_file_path(self._part_path(platform))
-                footers.append(footer)
-        with self._storage.replacing(self._target / "_metadata") as path:
-            pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=footers)
 
-    def _part_path(self, platform: str) -> str:
-        return f"{platform_dir(platform)}/part.0{self._suffix}.parquet"
-
-
-def _by_platform(kept: pa.Table) -> PlatformRecords:
+def by_platform(kept: pa.Table) -> PlatformRecords:
     """Records by platform, without that column."""
     parts: dict[str, list[pa.Table]] = {}
     for chunk in kept.to_batches():
@@ -257,3 +294,8 @@ def _by_platform(kept: pa.Table) -> PlatformRecords:
             if len(rows):
                 parts.setdefault(platform, []).append(records.take(rows_of(rows)))
     return {platform: pa.concat_tables(tables) for platform, tables in parts.items()}
+
+
+def part_path(platform: str, number: int = 0, suffix: str = "") -> str:
+    """A part file's path below its drop's directory."""
+    return f"{platform_dir(platform)}/part.{number}{suffix}.parquet"

@@ -105,6 +105,11 @@ class Source:
             offset = end
 
 
+def is_plain(path: Location) -> bool:
+    """Whether a drop can be read from its middle: a compressed one cannot."""
+    return path.suffix.lower() not in _COMPRESSION
+
+
 @contextmanager
 def open_source(path: Location, spill: Path | None = None) -> Iterator[Source]:
     """Open a drop for reading.
