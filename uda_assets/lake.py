@@ -53,12 +53,16 @@ Signature = tuple[int, int, int, int]
 """Size, times of change of content and of inode (ns), inode."""
 
 
-class PartFile(msgspec.Struct, frozen=True, gc=False):
-    """A Parquet file of a converted drop: its path below the drop's directory, its platform and number of rows."""
+class PartFile(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A Parquet file: its path below the drop's directory, or that of the sessions, its platform and number of rows.
+
+    ``bucket`` is that of the users in it; converted drops are not divided by user.
+    """
 
     path: str
     platform: str
     rows: int
+    bucket: int = 0
 
 
 class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -120,10 +124,10 @@ class Ledger(msgspec.Struct, kw_only=True):
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A Parquet file of contributions: what each of some drops knows of each session of one platform.
+    """A Parquet file of contributions: what each of some drops knows of each session of one platform and bucket.
 
     Attributes:
-        path, platform, rows: As of any part file; the path is below the sessions' directory.
+        path, platform, rows, bucket: As of any part file; the path is below the sessions' directory.
         drops: The drops whose rows count.
         removed: Drops whose rows are still in the file and do not count any more.
 
@@ -132,6 +136,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     platform: str
     rows: int
+    bucket: int = 0
     drops: list[str] = []
     removed: list[str] = []
 
@@ -141,6 +146,7 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         layout: How the files are to be read; another layout is built anew.
+        buckets: Into how many buckets, by a hash of the user, each platform is divided.
         generation: Goes up by one with every change.
         segments, shared, counts, changed: The files; :mod:`uda_assets.sessions` says what is in them.
         platforms: Sessions by platform; ``sessions`` is their sum.
@@ -152,6 +158,7 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int = SESSIONS_VERSION
     layout: str = ""
+    buckets: int = 1
     generation: int = 0
     drops: dict[str, str] = {}
     segments: list[Segment] = []

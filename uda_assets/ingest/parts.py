@@ -34,7 +34,7 @@ from uda_assets.ingest.source import open_source
 from uda_assets.lake import PartFile, make_dir
 from uda_assets.limits import Workplace, block_bytes
 
-Result = TypeVar("Result", covariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
 _ROWS_AT_ONCE = 16_384
 
 
@@ -82,10 +82,10 @@ class Attempt(NamedTuple):
     fault: tuple[int, str, str] | None = None
 
 
-class Pending(Protocol[Result]):
+class Pending(Protocol[Result_co]):
     """A result that is being worked on."""
 
-    def result(self) -> Result:
+    def result(self) -> Result_co:
         """The result, when it is there; raises what the work raised."""
         ...
 
