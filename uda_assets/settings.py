@@ -23,9 +23,10 @@ class ErrorMode(StrEnum):
 
 
 class Engine(StrEnum):
-    """What does the heavy work."""
+    """What does the heavy work: this machine, or a Dask cluster."""
 
     POLARS = "polars"
+    DASK = "dask"
 
 
 class CleanSource(StrEnum):
@@ -45,7 +46,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         n: Users a platform on a leaderboard, at least 1.
         error_mode: ``lenient`` or ``fail_fast``.
         max_reject_ratio: A drop with a larger share of malformed records than this (0 to 1) is rejected whole.
-        engine: What does the heavy work: ``polars``.
+        engine: What does the heavy work: ``polars`` (this machine) or ``dask`` (a cluster).
+        buckets: Into how many buckets of users each platform's sessions are divided when they are built anew; 0: as
+            many as their number asks for.
+        dask_scheduler: Address of a Dask scheduler, such as ``tcp://host:8786`` or ``tls://host:8786``; where there is
+            none, a cluster is started on this machine.
+        dask_tls_ca_file, dask_tls_cert, dask_tls_key: Files for ``tls://``.
+        dask_workers: Processes of a cluster that is started here; 0: as many as ``threads``.
+        dask_memory_limit: Memory of each of these processes.
+        dask_range_bytes: About how much of a large drop one task reads.
+        dask_timeout: Seconds to wait for the scheduler, and for a first worker.
         since: Start of the window on sessions' ``started_at``, inclusive; none by default.
         until: End of the window, exclusive; none by default.
         keep_unknown_platforms: Keep records of unknown platforms under their normalised spelling.
@@ -70,6 +80,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     error_mode: ErrorMode = ErrorMode.LENIENT
     max_reject_ratio: float = 0.5
     engine: Engine = Engine.POLARS
+    buckets: int = 0
+    dask_scheduler: str = ""
+    dask_tls_ca_file: str = ""
+    dask_tls_cert: str = ""
+    dask_tls_key: str = ""
+    dask_workers: int = 0
+    dask_memory_limit: str = "2GiB"
+    dask_range_bytes: str = "256MiB"
+    dask_timeout: float = 10.0
     since: datetime | None = None
     until: datetime | None = None
     keep_unknown_platforms: bool = False
@@ -156,6 +175,9 @@ _RANGES = {
     "max_reject_ratio": (0, 1),
     "threads": (1, 1024),
     "lock_timeout": (0, math.inf),
+    "buckets": (0, 4096),
+    "dask_workers": (0, 1024),
+    "dask_timeout": (0.1, math.inf),
     "max_drops_per_run": (0, 2**63 - 1),
     "settle_seconds": (0, math.inf),
 }

@@ -14,14 +14,17 @@ import polars as pl
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import LEADERBOARD_SCHEMA
 from uda_assets.database import configure, working_database
+from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.lake import Lake, PublicationManifest, SessionsManifest
 from uda_assets.lookup import counts_within, quarantine_relation
 from uda_assets.ranking import Window, rank, rank_days
-from uda_assets.sessions import SESSIONS, sessions_relation
+from uda_assets.relations import SESSIONS
+from uda_assets.sessions import sessions_relation, units_of
 from uda_assets.settings import Settings
 from uda_assets.storage import Location
+from uda_assets.units import RankJob, rank_unit
 
 RESULT_NAME = "Result_top_n_by_platform"
 
@@ -49,7 +52,13 @@ class Publication(NamedTuple):
     parquet: Location
 
 
-def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect: Connect | None = None) -> Publication:
+def publish(
+    lake: Lake,
+    settings: Settings,
+    drops: Iterable[DropEntry],
+    connect: Connect | None = None,
+    engine: Engine | None = None,
+) -> Publication:
     """Publish the leaderboard of the committed sessions; the caller holds the lake's lock.
 
     All files are complete before the first of them is put in place.
@@ -59,6 +68,7 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
         settings: ``n`` and the window of the leaderboard.
         drops: The drop ledger, for the table of that name.
         connect: How to open the warehouse's database; plain DuckDB by default.
+        engine: What ranks; by default the one that the settings choose.
     """
     csv, parquet = (lake.results / f"{RESULT_NAME}.{kind}" for kind in ("csv", "parquet"))
     manifest = lake.sessions_manifest() or SessionsManifest()
@@ -67,9 +77,15 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
         lake.replacing(parquet) as new_parquet,
         lake.replacing(lake.warehouse) as new_warehouse,
     ):
-        with lake.stage() as staged, (connect or _connect)(new_warehouse) as connection:
+        with (
+            running(engine, settings) as opened,
+            lake.stage() as staged,
+            (connect or _connect)(new_warehouse) as connection,
+        ):
             configure(connection, settings, staged.scratch, lake.root)
-            leaderboard = _fill(connection, lake, manifest, settings, drops)
+            _fill_sessions(connection, lake, manifest, settings, opened)
+            leaderboard = _fill_leaderboard(connection, lake, manifest, settings, opened, staged.scratch)
+            _fill_ledger(connection, lake, manifest, drops)
         leaderboard.write_csv(new_csv)
         leaderboard.write_parquet(new_parquet)
         passed("publish: files written")
@@ -88,27 +104,56 @@ def _connect(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
     return duckdb.connect(path)
 
 
-def _fill(
+def _fill_sessions(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, manifest: SessionsManifest, settings: Settings, engine: Engine
+) -> None:
+    connection.execute(f"CREATE VIEW sessions AS SELECT {SESSIONS} FROM {sessions_relation(lake, manifest)}")
+    # All time is a view over what the lake keeps up to date; a window is counted, and small enough to be a table, but
+    # not for one process where there is a cluster.
+    window = Window(settings.since, settings.until)
+    kind = "TABLE" if window.bounded and not engine.elsewhere else "VIEW"
+    connection.execute(f"CREATE {kind} session_counts AS SELECT * FROM {counts_within(lake, manifest, window)}")
+
+
+def _fill_leaderboard(
     connection: duckdb.DuckDBPyConnection,
     lake: Lake,
     manifest: SessionsManifest,
     settings: Settings,
-    drops: Iterable[DropEntry],
+    engine: Engine,
+    staged: Path,
 ) -> pl.DataFrame:
-    connection.execute(f"CREATE VIEW sessions AS SELECT {SESSIONS} FROM {sessions_relation(lake, manifest)}")
-    # All time is a view over what the lake keeps up to date; a window is counted, and small enough to be a table.
+    candidates = "session_counts"
+    if engine.elsewhere:
+        connection.register("candidates", _candidates(lake, manifest, settings, engine, staged).to_arrow())
+        candidates = "candidates"
+    connection.execute(f"CREATE TABLE top_n_by_platform AS {rank(candidates, settings.n)}")
+    if engine.elsewhere:
+        connection.unregister("candidates")
+    top = connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
+    return pl.DataFrame(top.pl())
+
+
+def _candidates(
+    lake: Lake, manifest: SessionsManifest, settings: Settings, engine: Engine, staged: Path
+) -> pl.DataFrame:
+    """The first users of each unit, among which those of each platform are."""
     window = Window(settings.since, settings.until)
-    kind = "TABLE" if window.bounded else "VIEW"
-    connection.execute(f"CREATE {kind} session_counts AS SELECT * FROM {counts_within(lake, manifest, window)}")
-    connection.execute(f"CREATE TABLE top_n_by_platform AS {rank('session_counts', settings.n)}")
+    jobs = [RankJob(lake.sessions, unit, window, settings.n) for unit in units_of(manifest).values()]
+    found = engine.run(rank_unit, jobs, staged)
+    rows = [(job.unit.platform, *row) for job, unit_rows in zip(jobs, found, strict=True) for row in unit_rows]
+    return pl.DataFrame(rows, schema=LEADERBOARD_SCHEMA, orient="row")
+
+
+def _fill_ledger(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, manifest: SessionsManifest, drops: Iterable[DropEntry]
+) -> None:
     ledger = drops_frame(drops).to_arrow()
     connection.register("ledger", ledger)
     connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
     connection.unregister("ledger")
     _fill_daily(connection, lake)
     connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantine_relation(lake, manifest)}")
-    top = connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
-    return pl.DataFrame(top.pl())
 
 
 def publish_days(

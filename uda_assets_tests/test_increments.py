@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from uda_assets import faults, sessions
+from uda_assets import faults, units
 from uda_assets.build import convert_pending, forget, platform_table, publish_committed
 from uda_assets.catalogue import Status, read_catalogue
 from uda_assets.lake import Lake
@@ -251,7 +251,7 @@ def _moment(microseconds: int) -> datetime:
 @pytest.mark.timeout(300 + 20 * SEQUENCES)
 @pytest.mark.parametrize("segments", [2, 12], ids=["compacting", "few"])
 def test_any_sequence_equals_a_recomputation(segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_MANY_SEGMENTS", segments)
+    monkeypatch.setattr(units, "_MANY_SEGMENTS", segments)
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(

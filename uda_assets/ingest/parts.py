@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import pyarrow.compute as pc
@@ -46,6 +47,7 @@ class DropJob(NamedTuple):
         drop: Its name.
         outputs: Where its converted form is to be written.
         staged: Directory of the same storage, for what attempts write.
+        scratch: Directory of this machine.
         platforms: The platform table of the contract.
         fail_fast: Stop at the first malformed record.
         beside: How many drops are converted at once, this one included.
@@ -56,6 +58,7 @@ class DropJob(NamedTuple):
     drop: str
     outputs: Outputs
     staged: Location
+    scratch: Path
     platforms: Platforms
     fail_fast: bool = False
     beside: int = 1

@@ -17,12 +17,16 @@ SESSIONS_VERSION = 2
 T = TypeVar("T")
 
 
-class PartFile(msgspec.Struct, frozen=True, gc=False):
-    """A Parquet file of a converted drop: its path below the drop's directory, its platform and number of rows."""
+class PartFile(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A Parquet file: its path below the drop's directory, or that of the sessions, its platform and number of rows.
+
+    ``bucket`` is that of the users in it; converted drops are not divided by user.
+    """
 
     path: str
     platform: str
     rows: int
+    bucket: int = 0
 
 
 class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -86,10 +90,10 @@ class Ledger(msgspec.Struct, kw_only=True):
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A Parquet file of contributions: what each of some drops knows of each session of one platform.
+    """A Parquet file of contributions: what each of some drops knows of each session of one platform and bucket.
 
     Attributes:
-        path, platform, rows: As of any part file; the path is below the sessions' directory.
+        path, platform, rows, bucket: As of any part file; the path is below the sessions' directory.
         drops: The drops whose rows count.
         removed: Drops whose rows are still in the file and do not count any more.
 
@@ -98,6 +102,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     platform: str
     rows: int
+    bucket: int = 0
     drops: list[str] = []
     removed: list[str] = []
 
@@ -108,6 +113,7 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         layout: How the files are to be read; another layout is built anew.
         generation: Goes up by one with every change.
+        buckets: Into how many buckets, by a hash of the user, each platform is divided.
         segments, shared, counts, changed: The files; :mod:`uda_assets.sessions` says what is in them.
         platforms: Sessions by platform; ``sessions`` is their sum.
         records: Records behind the sessions, as the drops' manifests have it.
@@ -119,6 +125,7 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
     version: int = SESSIONS_VERSION
     layout: str = ""
     generation: int = 0
+    buckets: int = 1
     drops: dict[str, str] = {}
     segments: list[Segment] = []
     shared: list[PartFile] = []

@@ -78,7 +78,7 @@ def convert_split(
         root = Path(directory)
         (root / "drop.csv").write_bytes(data)
         job = DropJob(
-            root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"), root,
+            root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"), root, root,
             Platforms(keep_unknown=keep_unknown), fail_fast,
         )  # fmt: skip
 
