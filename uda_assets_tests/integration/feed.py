@@ -91,7 +91,7 @@ def conversions(address: str) -> Counter[str]:
 
 
 def feed_becomes_leaderboard(root: Path, **environment: str) -> set[str]:
-    """Let a supplier deliver beside `uda dev`, and hold what came of it against a recomputation; the ids of the runs."""
+    """Let a supplier deliver beside `uda dev`, hold what came of it against a recomputation; the ids of the runs."""
     half_written = root / "datasets/feed/half.csv.part"
     half_written.parent.mkdir(parents=True)
     half_written.write_text(

@@ -84,7 +84,7 @@ def rows(variables: dict[str, str], query: str) -> list[tuple[Any, ...]]:
 
 def _url(variables: dict[str, str]) -> sqlalchemy.URL:
     return sqlalchemy.URL.create(
-        "postgresql",
+        "postgresql+psycopg2",
         variables["DAGSTER_PG_USER"],
         variables["DAGSTER_PG_PASSWORD"],
         variables["DAGSTER_PG_HOST"],

@@ -3,4 +3,4 @@
 # and the checkout at /opt/uda_assets with the same versions on each host.
 #   ssh.sh host1 host2 ...
 exec dask ssh --ssh-username uda --nworkers 2 --nthreads 1 --memory-limit 2GiB --scheduler-port 8786 \
-    --local-directory /tmp/dask --remote-python /opt/uda_assets/.venv/bin/python "$@"
+    --local-directory /var/tmp --remote-python /opt/uda_assets/.venv/bin/python "$@"
