@@ -44,6 +44,7 @@ def page_root(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env={name: text for name, text in os.environ.items() if name != "DAGSTER_HOME"},
         )
         try:
             address = f"http://127.0.0.1:{port}"
