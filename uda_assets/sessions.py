@@ -239,6 +239,7 @@ class _Change:
 
     def _split(self, groups: list[tuple[str, Group]], staged: Path) -> dict[tuple[str, int], list[Group]]:
         """The contributions of new drops by bucket: written by some tasks, read by those that change the units."""
+        (staged / "split").mkdir()
         jobs, meant = [], []
         for number, (_, group) in enumerate(groups):
             for sources in self._shares(group.sources):

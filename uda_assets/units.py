@@ -157,7 +157,8 @@ def split(job: SplitJob, place: Workplace) -> dict[int, list[Path]]:
     """
     _require_layout(job.layout)
     target = job.target / uuid.uuid4().hex
-    make_dir(target)
+    # Not its parent: where that is gone, so is who would have used what is written.
+    target.mkdir()
     with working_database(place, place.spill) as connection:
         bucket = f"(hash(hash(user_id)) % {job.buckets})::INTEGER AS bucket"
         query = f"SELECT *, {bucket} FROM ({_grouped(connection, job.sources)})"

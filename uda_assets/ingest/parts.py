@@ -37,6 +37,9 @@ from uda_assets.limits import Workplace, block_bytes
 Result_co = TypeVar("Result_co", covariant=True)
 _ROWS_AT_ONCE = 16_384
 
+ATTEMPTS = "attempts"
+"""Directory below the staged one in which attempts write; whoever starts them makes it."""
+
 
 class DropJob(NamedTuple):
     """A drop to convert.
@@ -151,8 +154,9 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
 
 
 def _new_attempt(job: DropJob) -> Path:
-    directory = job.staged / "attempts" / uuid.uuid4().hex
-    make_dir(directory)
+    directory = job.staged / ATTEMPTS / uuid.uuid4().hex
+    # Not its parents: where these are gone, so is who would have joined the attempt.
+    directory.mkdir()
     return directory
 
 
