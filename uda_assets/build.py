@@ -104,7 +104,7 @@ def archive_sources(lake: Lake, entries: list[DropEntry]) -> list[str]:
     ]
 
 
-def forget(lake: Lake, settings: Settings, drop: str) -> Publication:
+def forget(lake: Lake, settings: Settings, drop: str, engine: Engine | None = None) -> Publication:
     """Take a drop's contribution out for good and publish again; the same content is not converted any more.
 
     Raises:
@@ -118,4 +118,4 @@ def forget(lake: Lake, settings: Settings, drop: str) -> Publication:
         content = lake.files.hash(lake.source(drop)) if drop in present else manifest.content if manifest else ""
         note_published(lake, published=False)
         lake.forget_drop(drop, content)
-        return publish_committed(lake, settings, platforms)
+        return publish_committed(lake, settings, platforms, engine)

@@ -160,7 +160,10 @@ def split(job: SplitJob, place: Workplace) -> dict[int, list[Location]]:
     target, written = job.target / name, place.spill / name
     if not is_remote(target):
         written = target
-    make_dir(written)
+        # Not its parent: where that is gone, so is who would have used what is written.
+        target.mkdir()
+    else:
+        make_dir(written)
     with working_database(place, place.spill / "database", job.target) as connection:
         bucket = f"(hash(hash(user_id)) % {job.buckets})::INTEGER AS bucket"
         query = f"SELECT *, {bucket} FROM ({_grouped(connection, job.sources)})"

@@ -30,12 +30,13 @@ from uda_assets.engines import Account, Job, OnProgress, Result
 from uda_assets.errors import ClusterFault, UdaError, UsageError
 from uda_assets.faults import Killed
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
-from uda_assets.ingest.parts import Attempt, DropJob, adopt, convert_alone, convert_in_parts, convert_part
+from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, adopt, convert_alone, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
 from uda_assets.ingest.source import is_plain
 from uda_assets.limits import Workplace, memory_bytes
 from uda_assets.relations import LAYOUT
 from uda_assets.settings import Settings
+from uda_assets.storage import is_remote
 
 LEAST_RANGE = 8 << 20
 """Parts of a drop are not made smaller than this only to give every worker one."""
@@ -188,6 +189,8 @@ class DaskEngine:
 
     def convert(self, job: DropJob) -> Conversion:
         """Convert a drop as one task, or a large one in parts."""
+        if not is_remote(job.staged):
+            (job.staged / ATTEMPTS).mkdir(exist_ok=True)
         pieces = self._pieces(job)
         if pieces > 1:
             size = job.source.stat().st_size
@@ -206,8 +209,12 @@ class DaskEngine:
 
     def account(self) -> Account:
         """What was done so far."""
-        link = self._client.dashboard_link or None
-        return Account("dask", self.workers, self._done, self._bytes_read, self._bytes_written, link)
+        return Account("dask", self.workers, self._done, self._bytes_read, self._bytes_written, self._dashboard())
+
+    def _dashboard(self) -> str | None:
+        """Link to the scheduler's page; without a page the client makes one up."""
+        services = self._ask(self._client.scheduler_info).get("services", {})
+        return str(self._client.dashboard_link) if "dashboard" in services else None
 
     def _pieces(self, job: DropJob) -> int:
         """How many parts a drop is converted in: where drops are fewer than workers, enough to keep these busy."""

@@ -33,10 +33,13 @@ from uda_assets.ingest.reader import Batch, Part, cut, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import Outputs, PartFile
 from uda_assets.limits import Workplace, block_bytes
-from uda_assets.storage import Location, storage_of
+from uda_assets.storage import Location, is_remote, storage_of
 
 Result_co = TypeVar("Result_co", covariant=True)
 _ROWS_AT_ONCE = 16_384
+
+ATTEMPTS = "attempts"
+"""Directory below the staged one in which attempts write; whoever starts them makes it."""
 
 
 class DropJob(NamedTuple):
@@ -157,7 +160,11 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
 
 
 def _new_attempt(job: DropJob) -> Location:
-    return job.staged / "attempts" / uuid.uuid4().hex
+    directory = job.staged / ATTEMPTS / uuid.uuid4().hex
+    if not is_remote(directory):
+        # Not its parents: where these are gone, so is who would have joined the attempt.
+        directory.mkdir()
+    return directory
 
 
 def _outputs_of(attempt: Location) -> Outputs:

@@ -14,7 +14,7 @@ import pytest
 from uda_assets.contract import COLUMNS, Platforms
 from uda_assets.errors import DropUnreadable
 from uda_assets.ingest import open_source, parts, read_batches
-from uda_assets.ingest.parts import Attempt, DropJob, convert_in_parts, convert_part
+from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
 from uda_assets.lake import Outputs
 from uda_assets.limits import Workplace
@@ -77,6 +77,7 @@ def convert_split(
         patch.setattr(parts, "block_bytes", lambda _: block_bytes)
         root = Path(directory)
         (root / "drop.csv").write_bytes(data)
+        (root / ATTEMPTS).mkdir()
         job = DropJob(
             root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"), root, root,
             Platforms(keep_unknown=keep_unknown), fail_fast,
