@@ -328,7 +328,7 @@ class Lake(Places):
         named = {*manifest.paths(), *manifest.superseded}
         below = self.files.files_below(self.sessions)
         self._require_lock()
-        debris = [path for path in below if path.endswith(".parquet") and path not in named]
+        debris = [path for path in below if path.endswith((".parquet", ".tmp")) and path not in named]
         self.files.remove(self.sessions / path for path in debris)
 
     def published_generation(self) -> int | None:
