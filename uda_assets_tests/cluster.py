@@ -94,6 +94,9 @@ def cluster_of_processes(directory: Path, workers: int = 2, memory_limit: str = 
     try:
         for _ in range(workers):
             cluster.add_worker()
+        with Client(cluster.address, timeout=60, set_as_default=False) as client:
+            if workers:
+                client.wait_for_workers(workers, timeout=60)
         yield cluster
     finally:
         cluster.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from uda_assets.contract import COLUMNS, Platforms
 from uda_assets.errors import DropUnreadable
 from uda_assets.ingest import open_source, parts, read_batches
+from uda_assets.ingest.convert import Conversion
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
 from uda_assets.lake import Outputs
@@ -73,21 +75,32 @@ def convert_split(
     data: bytes, *, part_bytes: int, block_bytes: int, keep_unknown: bool = False, fail_fast: bool = False
 ) -> Answer:
     """The same by way of parts that are converted apart, read back from their files."""
-    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+
+    def convert(job: DropJob) -> Conversion:
+        def submit(job: DropJob, part: Part) -> Done:
+            return Done(convert_part(job, part, Workplace(1, "1GiB", job.staged)))
+
+        (job.staged / ATTEMPTS).mkdir()
+        return convert_in_parts(job, part_bytes, submit)
+
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "block_bytes", lambda _: block_bytes)
+        return convert_by(convert, data, keep_unknown=keep_unknown, fail_fast=fail_fast)
+
+
+def convert_by(
+    convert: Callable[[DropJob], Conversion], data: bytes, *, keep_unknown: bool = False, fail_fast: bool = False
+) -> Answer:
+    """What a conversion makes of a drop, read back from its files."""
+    with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         (root / "drop.csv").write_bytes(data)
-        (root / ATTEMPTS).mkdir()
         job = DropJob(
             root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"), root, root,
             Platforms(keep_unknown=keep_unknown), fail_fast,
         )  # fmt: skip
-
-        def submit(job: DropJob, part: Part) -> Done:
-            return Done(convert_part(job, part, Workplace(1, "1GiB", root)))
-
         try:
-            done = convert_in_parts(job, part_bytes, submit)
+            done = convert(job)
         except DropUnreadable as error:
             return REJECTIONS[error.reason], [], []
         kept: list[tuple[object, ...]] = []
