@@ -28,7 +28,11 @@ def in_process_client(workers: int = 2) -> Iterator[Client]:
             # With one executor for all, the processor's time is not measured for each.
             dask.config.set({"distributed.worker.profile.enabled": False}),
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0", memory_limit=0
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=False,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
