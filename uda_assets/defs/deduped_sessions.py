@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from uda_assets.contract import SESSION_SCHEMA
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, engine_metadata
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.resources import LakeResource, WarehouseResource
 from uda_assets.quality import events_accounted, session_key_unique
@@ -23,7 +23,10 @@ _COLUMNS = {
 class SessionsConfig(dg.Config):
     """How sessions are merged."""
 
-    engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
+    engine: str = Field(
+        default=DEFAULTS.engine.value,
+        description="What does the heavy work: polars (this machine) or dask (a cluster).",
+    )
     threads: int = Field(default=DEFAULTS.threads, description="Threads of the merge.")
     memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Memory before the merge spills to disk.")
 
@@ -49,6 +52,8 @@ def deduped_sessions(config: SessionsConfig, lake: LakeResource) -> dg.Materiali
             "rows_read": merged.rows_read,
             "rows_compared": merged.rows_compared,
             "rows_written": merged.rows_written,
+            "buckets": merged.manifest.buckets,
+            **engine_metadata(merged.account),
         }
     )
 

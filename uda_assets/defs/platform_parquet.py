@@ -10,7 +10,7 @@ from pydantic import Field
 from uda_assets.build import convert_pending
 from uda_assets.catalogue import read_catalogue
 from uda_assets.contract import RECORD_SCHEMA, Reason
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, engine_metadata, markdown
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import LakeResource
 from uda_assets.footers import read_footers
@@ -42,7 +42,10 @@ class ConversionConfig(dg.Config):
     max_reject_ratio: float = Field(
         default=DEFAULTS.max_reject_ratio, description="A drop with a larger share of malformed records is rejected."
     )
-    engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
+    engine: str = Field(
+        default=DEFAULTS.engine.value,
+        description="What does the heavy work: polars (this machine) or dask (a cluster).",
+    )
     platforms: dict[str, list[str]] = Field(
         default={}, description="Further platforms and spellings for this run; lasting ones go to platforms.toml."
     )
@@ -95,6 +98,7 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
             "bytes_read": report.work.bytes_read,
             "passes_over_input": round(report.work.passes, 3),
             "rows_written": report.work.rows_written,
+            **engine_metadata(report.account),
         }
     )
 

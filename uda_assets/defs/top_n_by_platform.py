@@ -5,7 +5,16 @@ from pydantic import Field
 
 from uda_assets.build import publish_merged
 from uda_assets.contract import LEADERBOARD_SCHEMA
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown, moment_text
+from uda_assets.defs.common import (
+    DEFAULTS,
+    GROUP,
+    OWNERS,
+    check_result,
+    column_schema,
+    engine_metadata,
+    markdown,
+    moment_text,
+)
 from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.raw_csv import raw_csv
@@ -28,7 +37,10 @@ class LeaderboardConfig(dg.Config):
         default=moment_text(DEFAULTS.since), description="Sessions that started at this time or later"
     )
     until: str | None = Field(default=moment_text(DEFAULTS.until), description="Sessions that started before this time")
-    engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
+    engine: str = Field(
+        default=DEFAULTS.engine.value,
+        description="What does the heavy work: polars (this machine) or dask (a cluster).",
+    )
 
 
 # The warehouse publishes the drop ledger and the quarantine too, hence the dependency on all three.
@@ -73,6 +85,7 @@ def top_n_by_platform(
             "result_csv": dg.MetadataValue.path(str(published.csv)),
             "result_parquet": dg.MetadataValue.path(str(published.parquet)),
             "warehouse": dg.MetadataValue.path(str(root.warehouse)),
+            **engine_metadata(published.account),
         },
         check_results=[
             check_result(leaderboard_well_formed(board, settings.n))._replace(check_name="leaderboard_well_formed"),
