@@ -69,16 +69,17 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
 
 @click.command()
 @click.argument("drop")
+@options.engine
 @options.data_root
 @click.pass_context
-def forget(context: click.Context, drop: str, data_root: str | None) -> None:
+def forget(context: click.Context, drop: str, engine: str | None, data_root: str | None) -> None:
     """Take a drop's contribution out of the leaderboards for good.
 
     DROP is the drop's name, as `uda drops` lists it.
 
     Example: uda forget supplier-a/2026-01-31.csv
     """
-    settings = options.settings_of(context, data_root=data_root)
+    settings = options.settings_of(context, data_root=data_root, engine=engine)
     from uda_assets.build import forget as forget_drop
     from uda_assets.output import say
 

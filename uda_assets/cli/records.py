@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @options.path_option("--output", help="Directory to write; its quarantine goes beside it.")
 @options.error_mode
 @options.max_reject_ratio
+@options.engine
 @options.data_root
 @click.pass_context
 def converter(

@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from uda_assets.contract import SESSION_SCHEMA
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, engine_metadata
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.quality import events_accounted, session_key_unique

@@ -5,7 +5,16 @@ from pydantic import Field
 
 from uda_assets.build import publish_merged
 from uda_assets.contract import LEADERBOARD_SCHEMA
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown, moment_text
+from uda_assets.defs.common import (
+    DEFAULTS,
+    GROUP,
+    OWNERS,
+    check_result,
+    column_schema,
+    engine_metadata,
+    markdown,
+    moment_text,
+)
 from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.raw_csv import raw_csv

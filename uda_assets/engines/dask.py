@@ -69,6 +69,10 @@ def _versions() -> Versions:
     return Versions(LAYOUT, CONVERTER_VERSION)
 
 
+def _serves_page(dask_scheduler: Any) -> bool:
+    return bool(dask_scheduler.http_application.applications)
+
+
 @contextmanager
 def open_dask(settings: Settings) -> Iterator[DaskEngine]:
     """The engine of the cluster that the settings name, or of one that is started for as long as this lasts.
@@ -212,9 +216,12 @@ class DaskEngine:
         return Account("dask", self.workers, self._done, self._bytes_read, self._bytes_written, self._dashboard())
 
     def _dashboard(self) -> str | None:
-        """Link to the scheduler's page; without a page the client makes one up."""
-        services = self._ask(self._client.scheduler_info).get("services", {})
-        return str(self._client.dashboard_link) if "dashboard" in services else None
+        """Link to the scheduler's page, if it serves one: without bokeh the client names one that is not there."""
+        try:
+            served = self._client.run_on_scheduler(_serves_page)
+        except Exception:
+            return None  # the scheduler's machine need not have this package
+        return str(self._client.dashboard_link) if served else None
 
     def _pieces(self, job: DropJob) -> int:
         """How many parts a drop is converted in: where drops are fewer than workers, enough to keep these busy."""
