@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from uda_assets.catalogue import fingerprint
 from uda_assets.contract import Platforms
-from uda_assets.engines import Account, Engine, running
+from uda_assets.engines import Engine, running
 from uda_assets.errors import DropBusy, DropRejected, DropUnreadable
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
 from uda_assets.ingest.parts import DropJob
@@ -55,16 +55,12 @@ class Work:
 
 
 class ConversionReport(NamedTuple):
-    """What a run converted, what it rejected whole, what it put off because it was just changing, and what it cost.
-
-    ``account`` is the engine's, where one was needed.
-    """
+    """What a run converted, what it rejected whole, what it put off because it was just changing, and what it cost."""
 
     converted: list[DropManifest]
     rejected: dict[str, Rejection]
     put_off: dict[str, str]
     work: Work
-    account: Account | None = None
 
 
 def convert_drops(
@@ -103,9 +99,8 @@ def convert_drops(
                 rejected[drop] = outcome
             if on_drop:
                 on_drop(drop)
-        account = opened.account()
     _update_ledger(lake, converted, rejected)
-    return ConversionReport(converted, rejected, put_off, work, account)
+    return ConversionReport(converted, rejected, put_off, work)
 
 
 _Outcome = DropManifest | Rejection | DropBusy

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from uda_assets.engines import Account, Engine, running
+from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.lake import DropManifest, Lake, Segment, SessionsManifest, Stage
@@ -49,7 +49,6 @@ class Merge(NamedTuple):
         rows_read: Records of the added drops.
         rows_compared: Contributions to sessions that the change touches.
         rows_written: Rows of all files that were written.
-        account: What the engine did so far, where one was needed.
     """
 
     manifest: SessionsManifest
@@ -59,7 +58,6 @@ class Merge(NamedTuple):
     rows_read: int = 0
     rows_compared: int = 0
     rows_written: int = 0
-    account: Account | None = None
 
 
 def merge_sessions(lake: Lake, settings: Settings, engine: Engine | None = None) -> Merge:
@@ -96,7 +94,6 @@ def merge_sessions(lake: Lake, settings: Settings, engine: Engine | None = None)
         with lake.stage() as staged:
             change = _Change(lake, opened, before, {name: manifests[name] for name in added}, frozenset(removed))
             changes = change.carry_out(staged)
-        account = opened.account()
     merged = _manifest(before, changes, drops, records)
     merged = msgspec.structs.replace(merged, superseded=_superseded(lake, known))
     passed("sessions: files written")
@@ -106,7 +103,7 @@ def merge_sessions(lake: Lake, settings: Settings, engine: Engine | None = None)
     return Merge(
         merged, added, removed, rebuilt=usable is None, rows_read=sum(manifests[name].kept for name in added),
         rows_compared=sum(change.rows_compared for change in changes),
-        rows_written=sum(change.rows_written for change in changes), account=account,
+        rows_written=sum(change.rows_written for change in changes),
     )  # fmt: skip
 
 

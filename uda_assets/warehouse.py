@@ -14,7 +14,7 @@ import polars as pl
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import LEADERBOARD_SCHEMA
 from uda_assets.database import configure, working_database
-from uda_assets.engines import Account, Engine, running
+from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.lake import Lake, PublicationManifest, SessionsManifest
@@ -45,7 +45,7 @@ _DAILY_SCHEMA = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
 
 
 class Publication(NamedTuple):
-    """What was published: the leaderboard, in ``LEADERBOARD_SCHEMA``, the files it is in, and the engine's account."""
+    """What was published: the leaderboard, in ``LEADERBOARD_SCHEMA``, and the files it is in."""
 
     leaderboard: pl.DataFrame
     csv: Location
@@ -86,7 +86,6 @@ def publish(
             _fill_sessions(connection, lake, manifest, settings, opened)
             leaderboard = _fill_leaderboard(connection, lake, manifest, settings, opened, staged.scratch)
             _fill_ledger(connection, lake, manifest, drops)
-            account = opened.account()
         leaderboard.write_csv(new_csv)
         leaderboard.write_parquet(new_parquet)
         passed("publish: files written")
@@ -98,7 +97,7 @@ def publish(
         )
     )  # fmt: skip
     lake.finish_removals()
-    return Publication(leaderboard, csv, parquet, account)
+    return Publication(leaderboard, csv, parquet)
 
 
 def _connect(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

@@ -6,12 +6,12 @@ from datetime import datetime
 import dagster as dg
 import polars as pl
 
-from uda_assets.engines import Account
 from uda_assets.quality import Finding
 from uda_assets.settings import load_settings
 
 GROUP = "leaderboards"
 OWNERS = ["team:user-activity"]
+ENGINE = "What does the heavy work: polars (this machine) or dask (a cluster)."
 DEFAULTS = load_settings()
 """The settings at the time the code is loaded: what the launchpad shows as defaults."""
 
@@ -56,15 +56,6 @@ def _line(cells: Iterable[str]) -> str:
 def _cell(text: str) -> str:
     shown = "".join(character if character.isprintable() else "\ufffd" for character in text[:200])
     return "".join(f"\\{character}" if character in r"\`*_{}[]()#+!|<>~$&" else character for character in shown)
-
-
-def engine_metadata(account: Account | None) -> dict[str, str | int | dg.UrlMetadataValue]:
-    """What the engine did, for the UI; nothing where none was needed."""
-    if account is None:
-        return {}
-    told = {f"engine_{name}" if name != "engine" else name: value for name, value in account._asdict().items()}
-    link = told.pop("engine_dashboard")
-    return told | ({"engine_dashboard": dg.MetadataValue.url(link)} if link else {})
 
 
 def check_result(

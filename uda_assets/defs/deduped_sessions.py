@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from uda_assets.contract import SESSION_SCHEMA
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, engine_metadata
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.quality import events_accounted, session_key_unique
@@ -55,8 +55,8 @@ def deduped_sessions(config: SessionsConfig, lake: LakeResource, engine: EngineR
             "rows_compared": merged.rows_compared,
             "rows_written": merged.rows_written,
             "buckets": merged.manifest.buckets,
+            **engine_metadata(before, opened.account()),
         }
-        | engine_metadata(before, opened.account())
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from uda_assets.build import convert_pending
 from uda_assets.catalogue import read_catalogue
 from uda_assets.contract import RECORD_SCHEMA, Reason
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, engine_metadata, markdown
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
 from uda_assets.footers import read_footers
@@ -100,9 +100,8 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
             "bytes_read": report.work.bytes_read,
             "passes_over_input": round(report.work.passes, 3),
             "rows_written": report.work.rows_written,
-            **engine_metadata(report.account),
+            **engine_metadata(before, opened.account()),
         }
-        | engine_metadata(before, opened.account())
     )
 
 

@@ -91,7 +91,7 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             return self._cluster
 
 
-def engine_metadata(before: Account, after: Account) -> dict[str, dg.MetadataValue[Any] | str | int]:
+def engine_metadata(before: Account, after: Account) -> dict[str, Any]:
     """What an engine did between two accounts of it."""
     link = {"dashboard": dg.MetadataValue.url(after.dashboard)} if after.dashboard else {}
     return {

@@ -5,16 +5,7 @@ from pydantic import Field
 
 from uda_assets.build import publish_merged
 from uda_assets.contract import LEADERBOARD_SCHEMA
-from uda_assets.defs.common import (
-    DEFAULTS,
-    GROUP,
-    OWNERS,
-    check_result,
-    column_schema,
-    engine_metadata,
-    markdown,
-    moment_text,
-)
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown, moment_text
 from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.raw_csv import raw_csv
@@ -87,8 +78,8 @@ def top_n_by_platform(
             "result_csv": dg.MetadataValue.path(str(published.csv)),
             "result_parquet": dg.MetadataValue.path(str(published.parquet)),
             "warehouse": dg.MetadataValue.path(str(root.warehouse)),
-        }
-        | engine_metadata(before, opened.account()),
+            **engine_metadata(before, opened.account()),
+        },
         check_results=[
             check_result(leaderboard_well_formed(board, settings.n))._replace(check_name="leaderboard_well_formed"),
             check_result(recounted)._replace(check_name="leaderboard_recounted"),
