@@ -24,6 +24,7 @@ import s3fs
 
 from uda_assets import faults
 from uda_assets.build import arrivals, convert_pending, forget, platform_table, publish_committed
+from uda_assets.engines.dask import DaskEngine
 from uda_assets.errors import UdaError
 from uda_assets.footers import read_footers
 from uda_assets.lake import Lake, open_lake
@@ -31,6 +32,7 @@ from uda_assets.quality import events_accounted, records_accounted, session_key_
 from uda_assets.settings import Settings, load_settings
 from uda_assets.storage import lease
 from uda_assets_tests import kernel
+from uda_assets_tests.cluster import in_process_client
 from uda_assets_tests.kernel import HEADER, record
 from uda_assets_tests.s3_server import CREDENTIALS, client, new_bucket, s3_server
 
@@ -138,6 +140,30 @@ def test_build_increment_and_correction_give_the_bytes_of_a_directory(root: Root
     forget(open_lake(kernel.settings_of(tmp_path / "3")), kernel.settings_of(tmp_path / "3"), "later/e.csv")
     assert root.read(RESULT) == (tmp_path / "3" / RESULT).read_bytes()
     assert not any("later/e.csv" in name for name in root.names() if not name.startswith("datasets/"))
+
+
+def test_a_cluster_gives_the_same_bytes_on_a_bucket(root: Root, tmp_path: Path) -> None:
+    lines = [record(f"s{number % 900}", user=f"u{number % 70}") for number in range(4_000)]
+    drops = DROPS | {"large.csv": HEADER + "".join(lines) + "broken\n" + record("last")}
+    increment = {"a.csv": HEADER + record("s9", "web"), "e.csv": HEADER + record("s6")}
+    settings = root.settings(buckets=2)
+    platforms = platform_table(settings)
+    with in_process_client() as client:
+        engine = DaskEngine(client, settings, range_bytes=40_000)
+        for number, delivered in enumerate((drops, increment), start=1):
+            for drop, content in delivered.items():
+                root.deliver(drop, content)
+            lake = open_lake(settings)
+            with lake.writing(30):
+                convert_pending(lake, settings, platforms, engine=engine)
+                publish_committed(lake, settings, platforms, engine)
+            assert root.read(RESULT) == in_a_directory(tmp_path / str(number), [drops, increment][:number])
+            root.verify()
+    manifest = root.lake().manifests()["large.csv"]
+    assert len(manifest.files) > 1, "it was converted in parts"
+    assert not [name for name in root.names() if "/staging/" in name or "/attempts/" in name]
+    (fault,) = [row for row in json.loads(uda(root, "quarantine", "--format", "json").stdout) if row["raw"] == "broken"]
+    assert (fault["drop"], fault["line"]) == ("large.csv", 4_002)
 
 
 def test_what_is_replaced_is_removed(root: Root) -> None:
