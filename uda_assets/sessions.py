@@ -123,11 +123,14 @@ def _by_records(records: int, engine: Engine) -> int:
 
 
 def _buckets(records: int, manifests: Iterable[DropManifest], settings: Settings, engine: Engine) -> int:
-    """How many buckets sessions that are built anew have: enough to bound a unit, and to keep all workers busy."""
+    """How many buckets sessions that are built anew have: enough to bound a unit, and to keep all workers busy.
+
+    Not more: with one bucket no contributions have to be exchanged, which takes about as long as all else.
+    """
     if settings.buckets:
         return settings.buckets
     platforms = len({file.platform for manifest in manifests for file in manifest.files}) or 1
-    busy = _power_of_two(-(-2 * engine.workers // platforms)) if engine.workers > 1 else 1
+    busy = _power_of_two(-(-engine.workers // platforms))
     return min(_MOST_BUCKETS, max(_by_records(records, engine), busy))
 
 
