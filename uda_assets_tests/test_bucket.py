@@ -472,6 +472,12 @@ def test_the_command_line_works_on_a_bucket(root: Root) -> None:
     assert uda(root, "leaderboard", "--format", "csv").stdout == board
 
 
+def test_the_supplier_delivers_to_directories(root: Root) -> None:
+    done = uda(root, "supplier", "--drops", "1")
+    assert done.returncode == 2
+    assert "delivers to directories, not to s3://" in done.stderr
+
+
 def test_materialize_and_sensor_on_a_bucket(root: Root, tmp_path: Path) -> None:
     for drop, content in DROPS.items():
         root.deliver(drop, content)
