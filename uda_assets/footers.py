@@ -80,7 +80,7 @@ def _read(lake: Lake, manifest: DropManifest, mark: int | None) -> Footers:
         schema = footer.schema.to_arrow_schema()
         if not schema.equals(PARQUET_SCHEMA):
             faults.append(f"{manifest.drop}/{file.path}: {schema.names}")
-    malformed = _footer(lake.quarantine / (manifest.quarantine or lake.name_of(manifest.drop)))
+    malformed = _footer(lake.located(lake.quarantine_of(manifest)))
     return Footers(mark, kept, malformed.num_rows if malformed else 0, faults)
 
 

@@ -29,7 +29,7 @@ from uda_assets.faults import passed
 from uda_assets.lake import DropManifest, Lake, Segment, SessionsManifest, Stage
 from uda_assets.relations import LAYOUT, SESSIONS, contributions_in, counts_in, sessions_in
 from uda_assets.settings import Settings
-from uda_assets.storage import Location, is_remote
+from uda_assets.storage import Location, make_dir_alone
 from uda_assets.units import Group, Source, SplitJob, Unit, UnitChange, UnitJob, change_unit, split, without
 
 _LARGE_DROP = 1_000_000
@@ -238,8 +238,7 @@ class _Change:
     def _split(self, groups: list[tuple[str, Group]], staged: Stage) -> dict[tuple[str, int], list[Group]]:
         """The contributions of new drops by bucket: written by some tasks, read by those that change the units."""
         exchange = staged.shared / "split"
-        if not is_remote(exchange):
-            exchange.mkdir()
+        make_dir_alone(exchange)
         jobs, meant = [], []
         for number, (_, group) in enumerate(groups):
             for sources in self._shares(group.sources):

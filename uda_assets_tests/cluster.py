@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster
+
+from uda_assets_tests.integration.dev_server import free_port
 
 
 @contextmanager
@@ -53,9 +54,7 @@ class Cluster:
     """A scheduler and some workers, each a process of its own."""
 
     def __init__(self, directory: Path, memory_limit: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"tcp://127.0.0.1:{free_port()}"
         self._directory, self._memory_limit = directory, memory_limit
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2])
         self.workers: list[subprocess.Popen[bytes]] = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
+from uda_assets import faults
 from uda_assets.build import convert_pending, platform_table, publish_committed
 from uda_assets.catalogue import DropEntry, read_catalogue
 from uda_assets.conversion import ConversionReport
@@ -41,6 +44,24 @@ def run(root: Path, **overrides: Any) -> ConversionReport:
         publish_committed(lake, settings, platforms)
     verify(lake)
     return report
+
+
+def dying(moments: int, action: Callable[[], object]) -> bool:
+    """Whether an action died, as it does at the given moment that it passes, counted from 1."""
+    left = [moments]
+
+    def die(moment: str) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise faults.Killed(moment)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faults, "on_moment", die)
+        try:
+            action()
+        except faults.Killed:
+            return True
+    return False
 
 
 def verify(lake: Lake) -> None:

@@ -22,7 +22,6 @@ import duckdb
 import pytest
 import s3fs
 
-from uda_assets import faults
 from uda_assets.build import arrivals, convert_pending, forget, platform_table, publish_committed
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.errors import UdaError
@@ -33,7 +32,7 @@ from uda_assets.settings import Settings, load_settings
 from uda_assets.storage import lease
 from uda_assets_tests import kernel
 from uda_assets_tests.cluster import in_process_client
-from uda_assets_tests.kernel import HEADER, record
+from uda_assets_tests.kernel import HEADER, dying, record
 from uda_assets_tests.s3_server import CREDENTIALS, client, new_bucket, s3_server
 
 RESULT = "results/Result_top_n_by_platform.csv"
@@ -249,24 +248,6 @@ def uda(root: Root, *arguments: str, **further: str) -> subprocess.CompletedProc
     return subprocess.run(
         command, env=environment(root) | further, capture_output=True, text=True, timeout=100, check=False
     )
-
-
-def dying(moments: int, action: Callable[[], object]) -> bool:
-    """Whether an action died at the given moment."""
-    left = [moments]
-
-    def die(moment: str) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            raise faults.Killed(moment)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faults, "on_moment", die)
-        try:
-            action()
-        except faults.Killed:
-            return True
-    return False
 
 
 def test_kill_9_midway_then_rerun(root: Root, tmp_path: Path) -> None:

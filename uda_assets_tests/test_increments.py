@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from uda_assets import faults, units
+from uda_assets import units
 from uda_assets.build import convert_pending, forget, platform_table, publish_committed
 from uda_assets.catalogue import Status, read_catalogue
 from uda_assets.engines import Engine
@@ -29,6 +30,7 @@ from uda_assets.lake import Lake
 from uda_assets.settings import load_settings
 
 from .cluster import in_process_client, settle
+from .kernel import dying
 
 # UDA_TEST_SEQUENCES=150 is the recorded run: 300 sequences, half of them with files merged early.
 SEQUENCES = int(os.environ.get("UDA_TEST_SEQUENCES", "12"))
@@ -145,22 +147,9 @@ class Deliveries(RuleBasedStateMachine):
             self.forgotten[drop] = self.sources[drop]
         self.run()
 
-    def _dying(self, moments: int, action: object) -> None:
-        left = [moments]
-
-        def die(moment: str) -> None:
-            left[0] -= 1
-            if left[0] == 0:
-                raise faults.Killed(moment)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(faults, "on_moment", die)
-            try:
-                assert callable(action)
-                action()
-            except faults.Killed:
-                pass
-            self._settle()
+    def _dying(self, moments: int, action: Callable[[], object]) -> None:
+        dying(moments, action)
+        self._settle()
 
     def _settle(self) -> None:
         """Wait for what goes on although the program died, as tasks of a cluster do."""

@@ -176,7 +176,6 @@ def _own_dagster_home(settings: Settings) -> Path:
     home = Path(click.get_app_dir("uda_assets"), quote(settings.data_root, safe="")) if is_remote(root) else (
         root.absolute() / ".dagster"
     )  # fmt: skip
-
     make_dir(home)
     config = home / "dagster.yaml"
     if not config.exists():

@@ -36,7 +36,7 @@ from uda_assets.ingest.source import is_plain
 from uda_assets.limits import Workplace, memory_bytes
 from uda_assets.relations import LAYOUT
 from uda_assets.settings import Settings
-from uda_assets.storage import is_remote
+from uda_assets.storage import make_dir_alone
 
 LEAST_RANGE = 8 << 20
 """Parts of a drop are not made smaller than this only to give every worker one."""
@@ -193,8 +193,7 @@ class DaskEngine:
 
     def convert(self, job: DropJob) -> Conversion:
         """Convert a drop as one task, or a large one in parts."""
-        if not is_remote(job.staged):
-            (job.staged / ATTEMPTS).mkdir(exist_ok=True)
+        make_dir_alone(job.staged / ATTEMPTS)
         pieces = self._pieces(job)
         if pieces > 1:
             size = job.source.stat().st_size

@@ -33,7 +33,7 @@ from uda_assets.ingest.reader import Batch, Part, cut, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import Outputs, PartFile
 from uda_assets.limits import Workplace, block_bytes
-from uda_assets.storage import Location, is_remote, storage_of
+from uda_assets.storage import Location, make_dir_alone, storage_of
 
 Result_co = TypeVar("Result_co", covariant=True)
 _ROWS_AT_ONCE = 16_384
@@ -161,9 +161,8 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
 
 def _new_attempt(job: DropJob) -> Location:
     directory = job.staged / ATTEMPTS / uuid.uuid4().hex
-    if not is_remote(directory):
-        # Not its parents: where these are gone, so is who would have joined the attempt.
-        directory.mkdir()
+    # Not its parents: where these are gone, so is who would have joined the attempt.
+    make_dir_alone(directory)
     return directory
 
 

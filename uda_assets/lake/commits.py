@@ -22,9 +22,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from uda_assets.errors import UdaError
 from uda_assets.faults import Killed, passed
-from uda_assets.lake.manifests import MANIFEST, DropManifest, as_json, read_json
+from uda_assets.lake.manifests import MANIFEST, DropManifest, as_json, read_json, undamaged
 from uda_assets.lake.places import Places
 from uda_assets.storage import Guard, Location, Storage, make_dir
 
@@ -196,7 +195,7 @@ class Puts:
         place, quarantine = self._places.parquet_dir(manifest.drop), self._places.quarantine
         relative = str(outputs.quarantine).removeprefix(f"{quarantine}/")
         manifest = msgspec.structs.replace(manifest, quarantine=relative)
-        before = _undamaged_manifest(self._files, place / MANIFEST)
+        before = undamaged(self._files, place / MANIFEST, DropManifest)
         passed("drop: staged")
         self._guard.require()
         self._files.commit(place / MANIFEST, as_json(manifest))
@@ -243,13 +242,6 @@ class Puts:
 
 
 _STAMP = re.compile(r"(?:^|[./])(\d{10})-[0-9a-f]{8}-[0-9a-f]{8}(?:\.parquet$|/)")
-
-
-def _undamaged_manifest(files: Storage, path: Location) -> DropManifest | None:
-    try:
-        return read_json(files, path, DropManifest)
-    except UdaError:
-        return None
 
 
 class _StagedObjects:

@@ -256,14 +256,14 @@ class Lake(Places):
         if known and known[0] == mark:
             return known[1]
         try:
-            manifest = read_json(self.files, self._located(path), DropManifest)
+            manifest = read_json(self.files, self.located(path), DropManifest)
         except UdaError as error:
             return error
         if manifest:
             _MANIFESTS[path] = (mark, manifest)
         return manifest
 
-    def _located(self, path: str) -> Location:
+    def located(self, path: str) -> Location:
         """A full path as a location."""
         return self.root / path.removeprefix(f"{self.root}/")
 

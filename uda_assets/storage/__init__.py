@@ -2,7 +2,7 @@
 
 from uda_assets.storage.base import RACY_NANOSECONDS, Guard, Location, Signature, Storage
 from uda_assets.storage.choice import filesystem_of, is_remote, locate, storage_fault, storage_of
-from uda_assets.storage.directory import Directory, hash_file, make_dir, replacing, signature_of
+from uda_assets.storage.directory import Directory, hash_file, make_dir, make_dir_alone, replacing, signature_of
 
 __all__ = [
     "RACY_NANOSECONDS",
@@ -16,6 +16,7 @@ __all__ = [
     "is_remote",
     "locate",
     "make_dir",
+    "make_dir_alone",
     "replacing",
     "signature_of",
     "storage_fault",

@@ -14,12 +14,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from blake3 import blake3
 from botocore.exceptions import ClientError
 
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.storage.base import Found, Guard, Location, Signature
+from uda_assets.storage.directory import hash_stream
 from uda_assets.storage.naming import is_hidden_or_unfinished, may_be_a_drop
 
 _STREAMED_AT_ONCE = 8 << 20
@@ -94,15 +94,11 @@ class Bucket:
 
     def read(self, path: Location) -> bytes:
         """The ETag is asked for first: where the object changes in between, a commit over it fails, as it should."""
-        key = _key(path)
-        try:
-            tag = self._info(path)["ETag"]
-            content: bytes = self._files.cat_file(key)
-        except FileNotFoundError:
-            self._tags[key] = None
-            raise
-        self._tags[key] = tag
-        return content
+        found = self.read_tagged(path)
+        self._tags[_key(path)] = found[1] if found else None
+        if found is None:
+            raise FileNotFoundError(str(path))
+        return found[0]
 
     def fetch(self, path: Location, target: Path) -> None:
         """By a download."""
@@ -110,11 +106,8 @@ class Bucket:
 
     def hash(self, path: Location) -> str:
         """By streaming it."""
-        digest = blake3()
         with path.open("rb", block_size=_STREAMED_AT_ONCE) as file:  # type: ignore[call-overload]
-            while chunk := file.read(_STREAMED_AT_ONCE):
-                digest.update(chunk)
-        return digest.hexdigest()
+            return hash_stream(file)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -135,9 +128,8 @@ class Bucket:
                 self._tags[key] = self._info(path)["ETag"]
             except FileNotFoundError:
                 self._tags[key] = None
-        tag = self._tags[key]
         try:
-            self._tags[key] = self._put(key, content, {"IfMatch": tag} if tag else {"IfNoneMatch": "*"})
+            self._tags[key] = self.swap(path, content, self._tags[key])
         except AnotherWriter:
             raise UdaError(
                 f"{path} was changed by another writer meanwhile, and nothing was committed over it; run again"
@@ -151,18 +143,9 @@ class Bucket:
             AnotherWriter: It is another one by now.
 
         """
-        return self._put(_key(path), content, {"IfMatch": tag} if tag else {"IfNoneMatch": "*"})
-
-    def read_tagged(self, path: Location) -> tuple[bytes, str] | None:
-        """An object and its ETag; None where there is none."""
-        try:
-            tag: str = self._info(path)["ETag"]
-            return self._files.cat_file(_key(path)), tag
-        except FileNotFoundError:
-            return None
-
-    def _put(self, key: str, content: bytes, condition: Mapping[str, str]) -> str:
+        key = _key(path)
         bucket, _, name = key.partition("/")
+        condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
         try:
             done = self._files.call_s3("put_object", Bucket=bucket, Key=name, Body=content, **condition)
         except FileNotFoundError:
@@ -174,8 +157,16 @@ class Bucket:
             if self._files.cat_file(key) != content:
                 raise AnotherWriter(key) from None
             done = self._files.info(key)
-        tag: str = done["ETag"]
-        return tag
+        put: str = done["ETag"]
+        return put
+
+    def read_tagged(self, path: Location) -> tuple[bytes, str] | None:
+        """An object and its ETag; None where there is none."""
+        try:
+            tag: str = self._info(path)["ETag"]
+            return self._files.cat_file(_key(path)), tag
+        except FileNotFoundError:
+            return None
 
     def note(self, path: Location, content: bytes) -> None:
         """By a put."""

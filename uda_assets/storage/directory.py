@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from blake3 import blake3
 
@@ -143,11 +144,22 @@ def signature_of(stat: os.stat_result) -> Signature:
 
 def hash_file(path: Location) -> str:
     """BLAKE3 of a file's bytes: as hard to forge as SHA-256, and several times faster."""
-    digest = blake3()
     with path.open("rb") as file:
-        while chunk := file.read(_HASHED_AT_ONCE):
-            digest.update(chunk)
+        return hash_stream(file)
+
+
+def hash_stream(file: BinaryIO) -> str:
+    """BLAKE3 of what is left of a stream."""
+    digest = blake3()
+    while chunk := file.read(_HASHED_AT_ONCE):
+        digest.update(chunk)
     return digest.hexdigest()
+
+
+def make_dir_alone(path: Location) -> None:
+    """Make a directory whose parent must be there; in a bucket there are none to be made."""
+    if isinstance(path, Path):
+        path.mkdir(exist_ok=True)
 
 
 def make_dir(path: Path) -> None:

@@ -17,6 +17,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+CHAIN = ["raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform"]
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}"""
 
 
 @contextmanager

@@ -18,22 +18,13 @@ import pytest
 
 from uda_assets.lake import open_lake
 from uda_assets.settings import load_settings
-from uda_assets_tests.integration.dev_server import answers, ask, end, free_port, wait, without_home
+from uda_assets_tests.integration.dev_server import CHAIN, LAUNCH, answers, ask, end, free_port, wait, without_home
 from uda_assets_tests.integration.feed import REPOSITORY, feed_becomes_leaderboard
 from uda_assets_tests.integration.postgres import binaries, postgres, rows
 
 PROJECT = Path(__file__).parents[2]
 DEPLOYMENT = PROJECT / "docs/deployment"
-CHAIN = ["raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform"]
 INSTALLED = "/opt/uda_assets/"
-LAUNCH = """
-mutation Launch($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}"""
 
 pytestmark = [
     pytest.mark.heavy,
