@@ -17,6 +17,7 @@ from uda_assets.footers import read_footers
 from uda_assets.lake import Lake, open_lake
 from uda_assets.quality import events_accounted, records_accounted, session_key_unique
 from uda_assets.settings import Settings, load_settings
+from uda_assets.storage import filesystem_of
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 
@@ -69,6 +70,8 @@ def verify(lake: Lake) -> None:
     assert records_accounted(manifests, read_footers(lake, manifests)).passed
     for check in (session_key_unique, events_accounted):
         with duckdb.connect() as connection:
+            if lake.files.remote:
+                connection.register_filesystem(filesystem_of(lake.root))
             finding = check(lake, connection)
         assert finding.passed, finding
 
