@@ -28,7 +28,11 @@ def in_process_client(workers: int = 2) -> Iterator[Client]:
             # With one executor for all, the processor's time is not measured for each.
             dask.config.set({"distributed.worker.profile.enabled": False}),
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None, memory_limit=0
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=False,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
@@ -53,14 +57,17 @@ class Cluster:
             free.bind(("127.0.0.1", 0))
             self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
         self._directory, self._memory_limit = directory, memory_limit
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2])
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2],
+            "--dashboard-address", "127.0.0.1:0",
+        )  # fmt: skip
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def add_worker(self) -> subprocess.Popen[bytes]:
         """Start one more worker; without a nanny, its process is the one that works."""
         worker = self._start(
             "worker", self.address, "--no-nanny", "--nthreads", "1", "--memory-limit", self._memory_limit,
-            "--host", "127.0.0.1", "--local-directory", str(self._directory), "--death-timeout", "60",
+            "--host", "127.0.0.1", "--local-directory", str(self._directory), "--death-timeout", "60", "--no-dashboard",
         )  # fmt: skip
         self.workers.append(worker)
         return worker
@@ -69,7 +76,7 @@ class Cluster:
         log = (self._directory / f"{kind}-{len(list(self._directory.glob('*.log')))}.log").open("wb")
         with log:
             return subprocess.Popen(
-                [sys.executable, "-m", "dask", kind, *arguments, "--no-dashboard"], stdout=log, stderr=log,
+                [sys.executable, "-m", "dask", kind, *arguments], stdout=log, stderr=log,
                 env=os.environ | {"POLARS_MAX_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "65536"},
             )  # fmt: skip
 

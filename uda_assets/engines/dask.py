@@ -8,7 +8,6 @@ come back as values: Dask would log them as failures of a worker.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import logging
 import math
 import sys
@@ -101,17 +100,19 @@ def _connected(settings: Settings) -> Iterator[Client]:
 
 def _local_cluster(settings: Settings) -> LocalCluster:
     memory = memory_bytes(settings.dask_memory_limit, "dask_memory_limit")
-    return LocalCluster(
-        n_workers=settings.dask_workers or settings.threads,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        memory_limit=memory,
-        # The page needs bokeh, which is not required.
-        dashboard_address="127.0.0.1:0" if importlib.util.find_spec("bokeh") else None,
-        silence_logs=logging.ERROR,
-        env={"POLARS_MAX_THREADS": "1"},
-    )
+    try:
+        return LocalCluster(
+            n_workers=settings.dask_workers or settings.threads,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            memory_limit=memory,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+            env={"POLARS_MAX_THREADS": "1"},
+        )
+    except (RuntimeError, OSError) as error:
+        raise ClusterFault(f"no Dask cluster can be started on this machine ({_one_line(error)})") from None
 
 
 def _security(settings: Settings) -> Security | None:
