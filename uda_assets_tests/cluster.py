@@ -56,14 +56,17 @@ class Cluster:
     def __init__(self, directory: Path, memory_limit: str) -> None:
         self.address = f"tcp://127.0.0.1:{free_port()}"
         self._directory, self._memory_limit = directory, memory_limit
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2])
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2],
+            "--dashboard-address", "127.0.0.1:0",
+        )  # fmt: skip
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def add_worker(self) -> subprocess.Popen[bytes]:
         """Start one more worker; without a nanny, its process is the one that works."""
         worker = self._start(
             "worker", self.address, "--no-nanny", "--nthreads", "1", "--memory-limit", self._memory_limit,
-            "--host", "127.0.0.1", "--local-directory", str(self._directory), "--death-timeout", "60",
+            "--host", "127.0.0.1", "--local-directory", str(self._directory), "--death-timeout", "60", "--no-dashboard",
         )  # fmt: skip
         self.workers.append(worker)
         return worker
@@ -72,7 +75,7 @@ class Cluster:
         log = (self._directory / f"{kind}-{len(list(self._directory.glob('*.log')))}.log").open("wb")
         with log:
             return subprocess.Popen(
-                [sys.executable, "-m", "dask", kind, *arguments, "--no-dashboard"], stdout=log, stderr=log,
+                [sys.executable, "-m", "dask", kind, *arguments], stdout=log, stderr=log,
                 env=os.environ | {"POLARS_MAX_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "65536"},
             )  # fmt: skip
 

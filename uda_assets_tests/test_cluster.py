@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -118,6 +120,27 @@ def test_a_large_drop_is_converted_in_parts(cluster: Cluster, tmp_path: Path) ->
     assert not list((root / "dataset_parquets").rglob("attempts"))
 
 
+def test_a_cluster_is_started_where_none_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    deliver(root, 5000)
+    # A program of its own, as workers import its main module.
+    program = (
+        "import sys; from uda_assets_tests.test_cluster import build, load_settings\n"
+        "if __name__ == '__main__':\n"
+        f"    print(build(load_settings({{}}, data_root={str(root)!r}, engine='dask', dask_workers=2,"
+        " dask_memory_limit='700MiB'))[1])\n"
+    )
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    assert "engine='dask', workers=2" in done.stdout
+    assert done.stderr == ""
+    assert (root / RESULT).read_bytes() == right_answer(root, tmp_path / "anew")
+
+
 def test_errors_of_tasks_arrive_as_they_are(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "datasets").mkdir()
     good = "user_id,session_id,platform,activity_time,activity_type\n"
@@ -201,9 +224,6 @@ def test_a_scheduler_that_is_lost_leaves_nothing_half_committed(after: int, tmp_
 
 
 def test_with_polars_nothing_of_dask_is_imported() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, uda_assets.build, uda_assets.definitions; print([m for m in sys.modules if m.split('.')[0] in ('dask', 'distributed')])"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
