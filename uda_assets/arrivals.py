@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from typing import NamedTuple
 
@@ -11,7 +10,8 @@ import msgspec
 
 from uda_assets.contract import Platforms
 from uda_assets.ingest.convert import CONVERTER_VERSION
-from uda_assets.lake import Examined, Lake, Signature, signature
+from uda_assets.lake import Examined, Lake
+from uda_assets.storage import Signature
 
 
 class Arrivals(NamedTuple):
@@ -46,11 +46,10 @@ def look_for_arrivals(lake: Lake, rules: str, settle_seconds: float) -> Arrivals
     pending: dict[str, Signature] = {}
     unsettled = []
     now = time.time()
-    for drop, stat in lake.drops().items():
-        mark = signature(stat)
+    for drop, mark in lake.drops().items():
         if done.get(drop) == mark:
             continue
-        if not is_settled(stat, settle_seconds, now):
+        if not is_settled(mark, settle_seconds, now):
             unsettled.append(drop)
         else:
             pending[drop] = mark
@@ -64,21 +63,19 @@ def look_for_arrivals(lake: Lake, rules: str, settle_seconds: float) -> Arrivals
     )  # fmt: skip
 
 
-def is_settled(stat: os.stat_result, settle_seconds: float, now: float) -> bool:
+def is_settled(mark: Signature, settle_seconds: float, now: float) -> bool:
     """Whether a file has not changed for a while; its change of name counts, a clock that runs backwards does not."""
-    age = now - max(stat.st_mtime, stat.st_ctime)
+    age = now - max(mark.modified, mark.changed) / 1e9
     return age >= settle_seconds or age < -settle_seconds
 
 
-def note_examined(
-    lake: Lake, rules: str, listed: dict[str, os.stat_result], waiting: set[str], *, converted: bool
-) -> None:
+def note_examined(lake: Lake, rules: str, listed: dict[str, Signature], waiting: set[str], *, converted: bool) -> None:
     """Note what needs no conversion any more: all that was listed before the run began, without what still waits.
 
     Where anything changed, it counts as unpublished until :func:`note_published`. A run that finds nothing to do leaves
     the serial as it is, so that trying again for the same reason is known as such.
     """
-    marks = {drop: signature(stat) for drop, stat in listed.items() if drop not in waiting}
+    marks = {drop: mark for drop, mark in listed.items() if drop not in waiting}
     known = lake.examined()
     same = known is not None and (known.rules, known.drops) == (rules, marks)
     if not same or converted:

@@ -8,8 +8,9 @@ from uda_assets.arrivals import Arrivals, is_settled, look_for_arrivals, note_ex
 from uda_assets.catalogue import DropEntry, Status, pending, read_catalogue
 from uda_assets.contract import Platforms, platforms_from, read_platforms
 from uda_assets.conversion import ConversionReport, convert_drops
+from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
-from uda_assets.lake import Lake, hash_file, open_lake, signature
+from uda_assets.lake import Lake, open_lake
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import CleanSource, Settings
 from uda_assets.warehouse import Connect, Publication, publish
@@ -31,7 +32,7 @@ def arrivals(settings: Settings) -> Arrivals:
 
 
 def convert_pending(
-    lake: Lake, settings: Settings, platforms: Platforms, *, settle_seconds: float = 0.0
+    lake: Lake, settings: Settings, platforms: Platforms, *, settle_seconds: float = 0.0, engine: Engine | None = None
 ) -> ConversionReport:
     """Convert what the catalogue says is pending, the oldest first; the caller holds the lake's lock.
 
@@ -40,14 +41,15 @@ def convert_pending(
         settings: ``max_drops_per_run`` bounds how many; what is left stays pending.
         platforms: The platform table in force.
         settle_seconds: Leave drops alone that changed more recently than this.
+        engine: What does the work; by default the one that the settings choose.
     """
     listing, now = lake.listing(), time.time()
     listed = listing.drops
     waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio, listing))
     ready = [drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)]
-    ready.sort(key=lambda drop: (listed[drop].st_mtime_ns, drop))
+    ready.sort(key=lambda drop: (listed[drop].modified, drop))
     chosen = ready[: settings.max_drops_per_run or None]
-    report = convert_drops(lake, chosen, platforms, settings)
+    report = convert_drops(lake, chosen, platforms, settings, engine=engine)
     rules = rules_mark(platforms, settings.max_reject_ratio)
     left = set(waiting).difference(chosen).union(report.put_off)
     note_examined(lake, rules, listed, left, converted=bool(report.converted))
@@ -56,18 +58,27 @@ def convert_pending(
     return report
 
 
-def publish_committed(lake: Lake, settings: Settings, platforms: Platforms) -> Publication:
+def publish_committed(
+    lake: Lake, settings: Settings, platforms: Platforms, engine: Engine | None = None
+) -> Publication:
     """Merge and publish what is committed; the caller holds the lake's lock."""
-    merge_sessions(lake, settings)
-    return publish_merged(lake, settings, platforms)
+    with running(engine, settings) as opened:
+        merge_sessions(lake, settings, opened)
+        return publish_merged(lake, settings, platforms, engine=opened)
 
 
-def publish_merged(lake: Lake, settings: Settings, platforms: Platforms, connect: Connect | None = None) -> Publication:
+def publish_merged(
+    lake: Lake,
+    settings: Settings,
+    platforms: Platforms,
+    connect: Connect | None = None,
+    engine: Engine | None = None,
+) -> Publication:
     """Publish the merged sessions, then archive the raw files if so configured; the caller holds the lake's lock."""
     archiving = settings.clean_source is CleanSource.ARCHIVE
     # No raw file is moved away while a file of its converted form is missing.
     entries = read_catalogue(lake, platforms, settings.max_reject_ratio, whole=archiving)
-    published = publish(lake, settings, entries, connect)
+    published = publish(lake, settings, entries, connect, engine)
     if archiving:
         archive_sources(lake, entries)
     # Between the steps of a run, another writer may have converted more.
@@ -89,11 +100,11 @@ def archive_sources(lake: Lake, entries: list[DropEntry]) -> list[str]:
         and merged is not None
         and entry.drop in merged.drops
         and hashes.get(entry.drop) == manifests[entry.drop].content
-        and lake.archive_drop(entry.drop, signature(listed[entry.drop]), hashes[entry.drop])
+        and lake.archive_drop(entry.drop, listed[entry.drop], hashes[entry.drop])
     ]
 
 
-def forget(lake: Lake, settings: Settings, drop: str) -> Publication:
+def forget(lake: Lake, settings: Settings, drop: str, engine: Engine | None = None) -> Publication:
     """Take a drop's contribution out for good and publish again; the same content is not converted any more.
 
     Raises:
@@ -104,7 +115,7 @@ def forget(lake: Lake, settings: Settings, drop: str) -> Publication:
         manifest, present = lake.manifest(drop), lake.drops()
         if manifest is None and drop not in present:
             raise UdaError(f"there is no drop {drop!r}; `uda drops` lists them")
-        content = hash_file(lake.source(drop)) if drop in present else manifest.content if manifest else ""
+        content = lake.files.hash(lake.source(drop)) if drop in present else manifest.content if manifest else ""
         note_published(lake, published=False)
         lake.forget_drop(drop, content)
-        return publish_committed(lake, settings, platforms)
+        return publish_committed(lake, settings, platforms, engine)

@@ -82,9 +82,10 @@ def read_catalogue(
         name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
         for name, fault in contents.unreadable.items()
     }
+    incomplete = lake.incomplete(manifests[name] for name in contents.hashes if name in manifests) if whole else set()
     for name, content in contents.hashes.items():
         entry = _entry(name, content, manifests.get(name), ledger, platforms, max_reject_ratio)
-        if whole and entry.status is Status.COMMITTED and not lake.is_whole(manifests[name]):
+        if entry.status is Status.COMMITTED and name in incomplete:
             entry = _committed(manifests[name], Status.PENDING, fingerprint=fingerprint(content, platforms))
         entries[name] = entry
     for name in {*manifests, *ledger.forgotten}.difference(entries):

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 import polars as pl
 
 from uda_assets.errors import UdaError
+from uda_assets.storage import Location
 from uda_assets.timestamps import parse_times
 
 COLUMNS = ("user_id", "session_id", "platform", "activity_time", "activity_type")
@@ -159,7 +159,7 @@ class Platforms:
         return hashlib.sha256(meaning.encode()).hexdigest()
 
 
-def read_platforms(path: Path) -> Platforms:
+def read_platforms(path: Location) -> Platforms:
     """The platform table with what a TOML file adds to it; a file that is not there adds nothing.
 
     The file holds a table ``[platforms]`` of canonical names, each with a list of further spellings, and optionally

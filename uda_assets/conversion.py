@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from uda_assets.catalogue import fingerprint
 from uda_assets.contract import Platforms
+from uda_assets.engines import Engine, running
 from uda_assets.errors import DropBusy, DropRejected, DropUnreadable
-from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, convert
-from uda_assets.lake import MANIFEST, DropManifest, Lake, Rejection, write_json
-from uda_assets.limits import block_bytes
+from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
+from uda_assets.ingest.parts import DropJob
+from uda_assets.lake import DropManifest, Lake, Rejection, Stage
 from uda_assets.settings import ErrorMode, Settings
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -68,8 +69,9 @@ def convert_drops(
     platforms: Platforms,
     settings: Settings,
     on_drop: Callable[[str], None] | None = None,
+    engine: Engine | None = None,
 ) -> ConversionReport:
-    """Convert and commit drops; the caller holds the lake's lock.
+    """Convert and commit drops by an engine, or by the one that the settings choose; the caller holds the lake's lock.
 
     With ``fail_fast`` nothing is committed unless every drop is without fault; otherwise each drop is committed as it
     is done, what cannot be read or is malformed beyond ``max_reject_ratio`` is entered in the ledger, and what vanishes
@@ -83,18 +85,22 @@ def convert_drops(
     converted: list[DropManifest] = []
     rejected: dict[str, Rejection] = {}
     put_off: dict[str, str] = {}
-    task = _Task(lake, platforms, settings, Work())
-    for drop, outcome in run(task, list(drops)):
-        if isinstance(outcome, DropManifest):
-            converted.append(outcome)
-        elif isinstance(outcome, DropBusy):
-            put_off[drop] = str(outcome)
-        else:
-            rejected[drop] = outcome
-        if on_drop:
-            on_drop(drop)
+    work, waiting = Work(), list(drops)
+    if not waiting:
+        return ConversionReport(converted, rejected, put_off, work)
+    with running(engine, settings) as opened:
+        task = _Task(lake, platforms, settings, work, opened, opened.drops_at_once(len(waiting)))
+        for drop, outcome in run(task, waiting):
+            if isinstance(outcome, DropManifest):
+                converted.append(outcome)
+            elif isinstance(outcome, DropBusy):
+                put_off[drop] = str(outcome)
+            else:
+                rejected[drop] = outcome
+            if on_drop:
+                on_drop(drop)
     _update_ledger(lake, converted, rejected)
-    return ConversionReport(converted, rejected, put_off, task.work)
+    return ConversionReport(converted, rejected, put_off, work)
 
 
 _Outcome = DropManifest | Rejection | DropBusy
@@ -107,25 +113,45 @@ class _Task(NamedTuple):
     platforms: Platforms
     settings: Settings
     work: Work
+    engine: Engine
+    at_once: int
 
 
 def _convert_each(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
-    # One large drop is read by several threads, many small ones by one thread each.
-    at_once = min(task.settings.threads, len(drops)) or 1
-    threads = max(1, task.settings.threads // at_once)
-
     def one(drop: str) -> tuple[str, _Outcome]:
         with task.lake.stage() as staged:
             try:
-                outcome = _stage(task, drop, staged, threads)
+                outcome = _stage(task, drop, staged)
             except DropBusy as busy:
                 return drop, busy
             if isinstance(outcome, DropManifest):
-                task.lake.commit_drop(staged, drop)
+                task.lake.commit_drop(staged, outcome)
             return drop, outcome
 
+    yield from _side_by_side(one, drops, task.at_once)
+
+
+def _convert_all_or_nothing(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
+    with ExitStack() as stages:
+        staging = {drop: stages.enter_context(task.lake.stage()) for drop in drops}
+
+        def one(drop: str) -> tuple[str, DropManifest | Rejection]:
+            return drop, _stage(task, drop, staging[drop])
+
+        ready: list[tuple[Stage, DropManifest]] = []
+        for drop, outcome in _side_by_side(one, drops, task.at_once):
+            if isinstance(outcome, Rejection):
+                raise DropRejected(f"drop {drop!r}: {outcome.reason}: {outcome.advice}")
+            ready.append((staging[drop], outcome))
+        for staged, manifest in ready:
+            task.lake.commit_drop(staged, manifest)
+            yield manifest.drop, manifest
+
+
+def _side_by_side(work: Callable[[str], T], drops: list[str], at_once: int) -> Iterator[T]:
+    """The results in the order of the drops; after an error the rest is not begun."""
     with ThreadPoolExecutor(at_once, thread_name_prefix="uda-convert") as pool:
-        futures = [pool.submit(one, drop) for drop in drops]
+        futures = [pool.submit(work, drop) for drop in drops]
         try:
             for future in futures:
                 yield future.result()
@@ -134,21 +160,7 @@ def _convert_each(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome
                 future.cancel()
 
 
-def _convert_all_or_nothing(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
-    with ExitStack() as stages:
-        ready: list[tuple[Path, DropManifest]] = []
-        for drop in drops:
-            staged = stages.enter_context(task.lake.stage())
-            outcome = _stage(task, drop, staged, task.settings.threads)
-            if isinstance(outcome, Rejection):
-                raise DropRejected(f"drop {drop!r}: {outcome.reason}: {outcome.advice}")
-            ready.append((staged, outcome))
-        for staged, manifest in ready:
-            task.lake.commit_drop(staged, manifest.drop)
-            yield manifest.drop, manifest
-
-
-def _stage(task: _Task, drop: str, staged: Path, threads: int) -> DropManifest | Rejection:
+def _stage(task: _Task, drop: str, staged: Stage) -> DropManifest | Rejection:
     """Convert a drop below ``staged``; a file that changes meanwhile is read again, whatever reading it gave.
 
     Raises:
@@ -158,7 +170,7 @@ def _stage(task: _Task, drop: str, staged: Path, threads: int) -> DropManifest |
     for _ in range(3):
         version = task.lake.version(drop)
         try:
-            outcome = _stage_version(task, drop, version.content, staged, threads)
+            outcome = _stage_version(task, drop, version.content, staged)
         except Exception:
             # Reading a file that shrinks can fail in any way.
             if task.lake.is_still(drop, version):
@@ -166,32 +178,24 @@ def _stage(task: _Task, drop: str, staged: Path, threads: int) -> DropManifest |
         else:
             if task.lake.is_still(drop, version):
                 return outcome
-        shutil.rmtree(staged / "data", ignore_errors=True)
     raise DropBusy(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")
 
 
-def _stage_version(task: _Task, drop: str, content: str, staged: Path, threads: int) -> DropManifest | Rejection:
-    data, mark, settings = staged / "data", fingerprint(content, task.platforms), task.settings
+def _stage_version(task: _Task, drop: str, content: str, staged: Stage) -> DropManifest | Rejection:
+    mark, settings = fingerprint(content, task.platforms), task.settings
     try:
-        done = convert(
-            task.lake.source(drop),
-            drop,
-            data,
-            staged / "quarantine.parquet",
-            task.platforms,
-            threads=threads,
-            fail_fast=settings.error_mode is ErrorMode.FAIL_FAST,
-            spill=staged,
-            block_bytes=block_bytes(settings),
-        )
+        done = task.engine.convert(
+            DropJob(
+                task.lake.source(drop), drop, staged.outputs(drop), staged.shared, staged.scratch, task.platforms,
+                fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, beside=task.at_once,
+            )
+        )  # fmt: skip
     except DropUnreadable as error:
         return _rejection(content, mark, settings, error.reason, error.advice)
     task.work.add(done)
     if done.reject_ratio > settings.max_reject_ratio:
         return _too_malformed(done, content, mark, settings)
-    manifest = _manifest(done, drop, content, mark, task.platforms)
-    write_json(data / MANIFEST, manifest)
-    return manifest
+    return _manifest(done, drop, content, mark, task.platforms)
 
 
 def _manifest(done: Conversion, drop: str, content: str, mark: str, platforms: Platforms) -> DropManifest:

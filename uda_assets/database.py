@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,33 +12,41 @@ from typing import Protocol
 import duckdb
 
 from uda_assets.errors import UsageError
-from uda_assets.settings import Settings
+from uda_assets.limits import Limits
+from uda_assets.storage import Location, filesystem_of, is_remote
 
 
 @contextmanager
-def working_database(settings: Settings, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory for one piece of work, which spills to ``spill`` beyond the memory limit."""
+def working_database(limits: Limits, spill: Path, root: Location | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory for one piece of work, which spills to ``spill`` beyond the memory limit.
+
+    It can read the files of the data root ``root``, wherever that is.
+    """
     with duckdb.connect() as connection:
-        configure(connection, settings, spill)
+        configure(connection, limits, spill, root)
         yield connection
 
 
-def configure(connection: duckdb.DuckDBPyConnection, settings: Settings, spill: Path) -> None:
+def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path, root: Location | None = None) -> None:
     """Bound a connection's threads and memory; beyond the memory it spills to the directory ``spill``.
+
+    It can then read the files of the data root ``root``, wherever that is.
 
     Raises:
         UsageError: The memory limit is none.
     """
     try:
-        connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
+        connection.execute(f"SET memory_limit = {literal(limits.memory_limit)}")
     except duckdb.Error:
-        raise UsageError(f"memory_limit cannot be {settings.memory_limit!r}; write it like 1GiB") from None
-    connection.execute(f"SET threads = {settings.threads}")
+        raise UsageError(f"memory_limit cannot be {limits.memory_limit!r}; write it like 1GiB") from None
+    connection.execute(f"SET threads = {limits.threads}")
     connection.execute(f"SET temp_directory = {literal(spill)}")
     connection.execute("SET preserve_insertion_order = false")
+    if root is not None and is_remote(root):
+        connection.register_filesystem(filesystem_of(root))
 
 
-def literal(text: str | Path) -> str:
+def literal(text: str | Location) -> str:
     """An SQL string."""
     return "'" + str(text).replace("'", "''") + "'"
 
@@ -49,7 +58,7 @@ class _Located(Protocol):
     def path(self) -> str: ...
 
 
-def parquet_relation(base: Path, files: Iterable[_Located], empty: str, *, filename: bool = False) -> str:
+def parquet_relation(base: Location, files: Iterable[_Located], empty: str, *, filename: bool = False) -> str:
     """Parquet files below ``base`` as a relation, ``platform`` taken from their paths.
 
     Args:
@@ -59,7 +68,7 @@ def parquet_relation(base: Path, files: Iterable[_Located], empty: str, *, filen
         filename: Whether to add each row's file as a column of that name.
 
     """
-    paths = [base / file.path for file in files]
+    paths = [os.path.join(str(base), file.path) for file in files]  # noqa: PTH118 - faster than a Path for each
     return f"(SELECT {_WITH_PLATFORM} FROM {parquet_files(paths, filename=filename)})" if paths else (
         empty_relation(empty)
     )  # fmt: skip
@@ -70,7 +79,7 @@ def parquet_relation(base: Path, files: Iterable[_Located], empty: str, *, filen
 _WITH_PLATFORM = "*, url_decode(regexp_extract(filename, '/platform=([^/]*)/[^/]*$', 1)) AS platform"
 
 
-def parquet_files(paths: Iterable[Path], *, filename: bool = False) -> str:
+def parquet_files(paths: Iterable[Location | str], *, filename: bool = False) -> str:
     """Parquet files as a relation of what is in them, and nothing else: names are neither patterns nor partitions."""
     names = ", ".join(literal(_PATTERN.sub(r"[\g<0>]", str(path))) for path in paths)
     return f"read_parquet([{names}], hive_partitioning = false{', filename = true' if filename else ''})"

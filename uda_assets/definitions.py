@@ -13,7 +13,7 @@ from uda_assets.defs import (
     raw_csv,
     top_n_by_platform,
 )
-from uda_assets.defs.resources import LakeResource, WarehouseResource
+from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource
 
 _MODULES = [raw_csv, platform_parquet, deduped_sessions, top_n_by_platform, leaderboard_report, daily_top_n_by_platform]
 
@@ -23,6 +23,6 @@ defs = dg.Definitions(
     jobs=[automation.leaderboard_job, automation.daily_leaderboard_job],
     schedules=[automation.leaderboard_schedule, automation.daily_leaderboard_schedule],
     sensors=[automation.drop_sensor],
-    resources={"lake": LakeResource(), "warehouse": WarehouseResource()},
+    resources={"lake": LakeResource(), "warehouse": WarehouseResource(), "engine": EngineResource()},
     executor=dg.in_process_executor,
 )

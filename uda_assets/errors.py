@@ -25,6 +25,10 @@ class DropUnreadable(UdaError):
         self.reason = reason
         self.advice = advice
 
+    def __reduce__(self) -> tuple[type[DropUnreadable], tuple[str, str]]:
+        # An error of a task crosses processes.
+        return type(self), (self.reason, self.advice)
+
 
 class DropBusy(UdaError):
     """A drop that vanished or kept changing while it was to be read; it stays pending."""
@@ -37,6 +41,13 @@ class MalformedRecord(UdaError):
         super().__init__(f"drop {drop!r}, line {line}: {reason}: {raw[:200]!r}")
         self.drop, self.line, self.reason, self.raw = drop, line, reason, raw
 
+    def __reduce__(self) -> tuple[type[MalformedRecord], tuple[str, int, str, str]]:
+        return type(self), (self.drop, self.line, self.reason, self.raw)
+
 
 class DropRejected(UdaError):
     """A drop that would be rejected whole, in a ``fail_fast`` run."""
+
+
+class ClusterFault(UdaError):
+    """The cluster cannot be reached, or was lost midway; nothing of the run is half-committed."""

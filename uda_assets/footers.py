@@ -7,17 +7,16 @@ What is remembered can be lost without harm.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uda_assets.ingest.convert import PARQUET_SCHEMA
-from uda_assets.lake import RACY_NANOSECONDS, DropManifest, Lake, signature
+from uda_assets.lake import DropManifest, Lake
+from uda_assets.storage import RACY_NANOSECONDS, Location, Signature
 
 
 class Footers(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -40,11 +39,16 @@ def read_footers(lake: Lake, manifests: Mapping[str, DropManifest]) -> dict[str,
     known = lake.noted("footers", dict[str, Footers]) or {}
     found, trusted = {}, {}
     trusted_until = time.time_ns() - RACY_NANOSECONDS
-    for manifest in manifests.values():
-        mark, changed = _look(lake, manifest)
+    look = lake.looking()
+
+    def one(manifest: DropManifest) -> tuple[Footers, int]:
+        mark, changed = _look(lake, manifest, look)
         footers = known.get(manifest.drop)
         if footers is None or mark is None or footers.mark != mark:
             footers = _read(lake, manifest, mark)
+        return footers, changed
+
+    for manifest, (footers, changed) in lake.side_by_side(one, list(manifests.values())):
         found[manifest.drop] = footers
         # A fault is looked at anew each time, and so is what may yet change without its stat telling.
         if not footers.faults and changed < trusted_until:
@@ -54,14 +58,13 @@ def read_footers(lake: Lake, manifests: Mapping[str, DropManifest]) -> dict[str,
     return found
 
 
-def _look(lake: Lake, manifest: DropManifest) -> tuple[int | None, int]:
-    """A hash of the stat of a drop's files, and when the last one changed (ns); no hash where one is missing."""
-    try:
-        marks = tuple([signature(os.stat(path)) for path in lake.files_of(manifest)])  # noqa: PTH116
-    except (FileNotFoundError, NotADirectoryError):
+def _look(lake: Lake, manifest: DropManifest, look: Callable[[str], Signature | None]) -> tuple[int | None, int]:
+    """A hash of the signatures of a drop's files, and when the last one changed (ns); none where one is missing."""
+    marks = tuple([look(path) for path in lake.files_of(manifest)])
+    if None in marks:
         return None, 0
     # The hash of integers is the same in every process; with another version of Python the files are opened again.
-    return hash(marks), max(mark[2] for mark in marks)
+    return hash(marks), max(mark.changed for mark in marks if mark)
 
 
 def _read(lake: Lake, manifest: DropManifest, mark: int | None) -> Footers:
@@ -77,13 +80,14 @@ def _read(lake: Lake, manifest: DropManifest, mark: int | None) -> Footers:
         schema = footer.schema.to_arrow_schema()
         if not schema.equals(PARQUET_SCHEMA):
             faults.append(f"{manifest.drop}/{file.path}: {schema.names}")
-    malformed = _footer(lake.quarantine_file(manifest.drop))
+    malformed = _footer(lake.located(lake.quarantine_of(manifest)))
     return Footers(mark, kept, malformed.num_rows if malformed else 0, faults)
 
 
-def _footer(path: Path) -> pq.FileMetaData | None:
+def _footer(path: Location) -> pq.FileMetaData | None:
     """A Parquet file's footer; None where it is missing or damaged."""
     try:
-        return pq.read_metadata(path)
+        with path.open("rb") as file:
+            return pq.read_metadata(file)
     except (OSError, pa.ArrowException):
         return None

@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from uda_assets.errors import UsageError
 from uda_assets.settings import Settings
@@ -19,6 +22,40 @@ _TIMES_A_BLOCK = 16
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
+class Limits(Protocol):
+    """Anything that says how many threads may run and how much memory may be taken, as the settings do."""
+
+    @property
+    def threads(self) -> int:
+        """Threads at once."""
+        ...
+
+    @property
+    def memory_limit(self) -> str:
+        """Memory before work spills, such as ``1GiB``."""
+        ...
+
+
+@dataclass
+class Workplace:
+    """Where a task runs: within which limits, where it may spill, and what it reads and writes there.
+
+    Attributes:
+        threads: Threads that the task may use.
+        memory_limit: Memory before it spills, such as ``1GiB``.
+        spill: Directory for temporary files.
+        bytes_read: Bytes of the files that it was given to read, or that it counted itself.
+        bytes_written: Bytes of the files that it wrote.
+
+    """
+
+    threads: int
+    memory_limit: str
+    spill: Path
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+
 def limit_pools(settings: Settings) -> None:
     """Bound the libraries' own pools by ``threads``; Polars' only where it is not imported yet."""
     if "polars" not in sys.modules:
@@ -27,19 +64,19 @@ def limit_pools(settings: Settings) -> None:
         sys.modules["pyarrow"].set_cpu_count(settings.threads)
 
 
-def block_bytes(settings: Settings) -> int:
+def block_bytes(limits: Limits) -> int:
     """How much of a drop a thread reads at once, so that all of them stay within ``memory_limit``.
 
     Raises:
         UsageError: The memory limit is none.
 
     """
-    share = memory_bytes(settings.memory_limit) // (_TIMES_A_BLOCK * (settings.threads + 1))
+    share = memory_bytes(limits.memory_limit) // (_TIMES_A_BLOCK * (limits.threads + 1))
     return max(_SMALLEST_BLOCK, min(_LARGEST_BLOCK, share))
 
 
-def memory_bytes(text: str) -> int:
-    """A memory size such as ``1GiB`` or ``512 MB`` in bytes.
+def memory_bytes(text: str, name: str = "memory_limit") -> int:
+    """A memory size such as ``1GiB`` or ``512 MB`` in bytes; ``name`` is the setting that it stands in.
 
     Raises:
         UsageError: It is none.
@@ -47,5 +84,5 @@ def memory_bytes(text: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
     if match is None or match[2] not in _UNITS:
-        raise UsageError(f"memory_limit cannot be {text!r}; write it like 1GiB")
+        raise UsageError(f"{name} cannot be {text!r}; write it like 1GiB")
     return int(float(match[1]) * _UNITS[match[2]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import msgspec
@@ -49,7 +50,7 @@ def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, p
     """
     names = [name for name in sorted(manifest.platforms) if platform in (None, name)]
     window = Window(settings.since, settings.until)
-    with lake.scratch() as spill, working_database(settings, spill) as connection:
+    with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
         rows = [
             (name, *row)
             for name in names
@@ -69,8 +70,8 @@ def published_warehouse(lake: Lake, settings: Settings) -> Iterator[duckdb.DuckD
     """
     if not lake.warehouse.exists():
         raise UdaError(BUILD_FIRST)
-    with lake.scratch() as spill, duckdb.connect(lake.warehouse, read_only=True) as connection:
-        configure(connection, settings, spill)
+    with lake.scratch() as scratch, duckdb.connect(_local_copy(lake, scratch), read_only=True) as connection:
+        configure(connection, settings, scratch, lake.root)
         try:
             connection.execute("FROM publication, rank_movement LIMIT 0")
         except duckdb.CatalogException:
@@ -78,6 +79,14 @@ def published_warehouse(lake: Lake, settings: Settings) -> Iterator[duckdb.DuckD
                 "what is published was made by an older version of uda_assets; materialize top_n_by_platform again"
             ) from None
         yield connection
+
+
+def _local_copy(lake: Lake, scratch: Path) -> Path:
+    """The warehouse as a file of this machine."""
+    if not lake.files.remote:
+        return Path(lake.warehouse)
+    lake.files.fetch(lake.warehouse, scratch / lake.warehouse.name)
+    return scratch / lake.warehouse.name
 
 
 def published_movement(lake: Lake, settings: Settings, platform: str | None = None) -> Table:
@@ -110,14 +119,14 @@ def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
 
 def _quarantine_of(lake: Lake, drops: Iterable[DropManifest]) -> str:
     # A file without records is left out: opening thousands of them would make each query slow.
-    paths = [lake.quarantine_file(made.drop) for made in drops if made.quarantined]
-    paths = [path for path in paths if path.exists()]
+    look = lake.files.looking(lake.quarantine)
+    paths = [path for made in drops if made.quarantined and look(path := lake.quarantine_of(made))]
     return parquet_files(paths) if paths else empty_relation(_QUARANTINED)
 
 
 def read_quarantine(lake: Lake, settings: Settings, drop: DropManifest | None = None) -> Table:
     """The quarantined records of one drop or of all, by drop and line."""
     relation = _quarantine_of(lake, [drop] if drop else lake.manifests().values())
-    with lake.scratch() as spill, working_database(settings, spill) as connection:
+    with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
         found = connection.execute(f"SELECT drop, line, reason, raw FROM {relation} ORDER BY drop, line").fetchall()
     return Table(QUARANTINE_COLUMNS, found)

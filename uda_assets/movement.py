@@ -12,7 +12,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from uda_assets.lake import PublicationManifest, PublishedBoard
 from uda_assets.ranking import Window
 
 MOVEMENT_COLUMNS = (
@@ -51,16 +50,6 @@ def period_before(window: Window) -> Window | None:
         return Window(window.since - (window.until - window.since), window.since)
     except OverflowError:
         return None
-
-
-def previous_board(published: PublicationManifest | None, board: PublishedBoard) -> PublishedBoard | None:
-    """The leaderboard that a new one is compared with: the last published one that differs, in content or parameters.
-
-    A publication that changes nothing thus keeps the movement that is known.
-    """
-    if published is None or published.board is None:
-        return None
-    return published.previous if published.board.name == board.name else published.board
 
 
 def movement(against: Against, now: Ranking, before: Ranking) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uda_assets.errors import UdaError, UsageError
-from uda_assets.lake import replacing
+from uda_assets.storage import replacing
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from uda_assets.errors import UsageError
+from uda_assets.storage import Location, locate
 
 
 class ErrorMode(StrEnum):
@@ -23,9 +23,10 @@ class ErrorMode(StrEnum):
 
 
 class Engine(StrEnum):
-    """What does the heavy work."""
+    """What does the heavy work: this machine, or a Dask cluster."""
 
     POLARS = "polars"
+    DASK = "dask"
 
 
 class CleanSource(StrEnum):
@@ -39,11 +40,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting with its default; ``UDA_<NAME>`` in the environment overrides it, a flag or run config both.
 
     Attributes:
-        data_root: Directory that holds datasets, results and all in between.
+        data_root: Directory that holds datasets, results and all in between, or ``s3://bucket/path``.
+        s3_endpoint: Address of the S3 API for such a data root, where it is not Amazon's; credentials come from where
+            they usually do, such as ``AWS_ACCESS_KEY_ID``.
         n: Users a platform on a leaderboard, at least 1.
         error_mode: ``lenient`` or ``fail_fast``.
         max_reject_ratio: A drop with a larger share of malformed records than this (0 to 1) is rejected whole.
-        engine: What does the heavy work: ``polars``.
+        engine: What does the heavy work: ``polars`` (this machine) or ``dask`` (a cluster).
+        buckets: Into how many buckets of users each platform's sessions are divided when they are built anew; 0: as
+            many as their number asks for.
+        dask_scheduler: Address of a Dask scheduler, such as ``tcp://host:8786`` or ``tls://host:8786``; where there is
+            none, a cluster is started on this machine.
+        dask_tls_ca_file, dask_tls_cert, dask_tls_key: Files for ``tls://``.
+        dask_workers: Processes of a cluster that is started here; 0: as many as ``threads``.
+        dask_memory_limit: Memory of each of these processes.
+        dask_range_bytes: About how much of a large drop one task reads.
+        dask_timeout: Seconds to wait for the scheduler, and for a first worker.
         since: Start of the window on sessions' ``started_at``, inclusive; none by default.
         until: End of the window, exclusive; none by default.
         keep_unknown_platforms: Keep records of unknown platforms under their normalised spelling.
@@ -63,10 +75,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     data_root: str = "data"
+    s3_endpoint: str = ""
     n: int = 50
     error_mode: ErrorMode = ErrorMode.LENIENT
     max_reject_ratio: float = 0.5
     engine: Engine = Engine.POLARS
+    buckets: int = 0
+    dask_scheduler: str = ""
+    dask_tls_ca_file: str = ""
+    dask_tls_cert: str = ""
+    dask_tls_key: str = ""
+    dask_workers: int = 0
+    dask_memory_limit: str = "2GiB"
+    dask_range_bytes: str = "256MiB"
+    dask_timeout: float = 10.0
     since: datetime | None = None
     until: datetime | None = None
     keep_unknown_platforms: bool = False
@@ -83,9 +105,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     daily_start: str = "2020-01-01"
 
     @property
-    def root(self) -> Path:
-        """The data root as a path."""
-        return Path(self.data_root)
+    def root(self) -> Location:
+        """The data root as a path, or as a place in a bucket."""
+        return locate(self.data_root, self.s3_endpoint)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -153,6 +175,9 @@ _RANGES = {
     "max_reject_ratio": (0, 1),
     "threads": (1, 1024),
     "lock_timeout": (0, math.inf),
+    "buckets": (0, 4096),
+    "dask_workers": (0, 1024),
+    "dask_timeout": (0.1, math.inf),
     "max_drops_per_run": (0, 2**63 - 1),
     "settle_seconds": (0, math.inf),
 }

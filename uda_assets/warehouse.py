@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
@@ -15,15 +13,20 @@ import polars as pl
 
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import LEADERBOARD_SCHEMA
-from uda_assets.database import configure, parquet_files, working_database
+from uda_assets.database import configure, working_database
+from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
-from uda_assets.lake import Lake, PublicationManifest, PublishedBoard, SessionsManifest, hash_file, replacing
+from uda_assets.history import board_of, keep_board, load_board, previous_board, remove_boards_but
+from uda_assets.lake import Lake, PublicationManifest, PublishedBoard, SessionsManifest
 from uda_assets.lookup import counts_within, quarantine_relation
-from uda_assets.movement import MOVEMENT_COLUMNS, Against, Ranking, movement, period_before, previous_board
+from uda_assets.movement import MOVEMENT_COLUMNS, Against, Ranking, movement, period_before
 from uda_assets.ranking import Window, rank, rank_days
-from uda_assets.sessions import SESSIONS, sessions_relation
+from uda_assets.relations import SESSIONS
+from uda_assets.sessions import sessions_relation, units_of
 from uda_assets.settings import Settings
+from uda_assets.storage import Location
+from uda_assets.units import RankJob, rank_unit
 
 RESULT_NAME = "Result_top_n_by_platform"
 
@@ -47,11 +50,17 @@ class Publication(NamedTuple):
     """What was published: the leaderboard, in ``LEADERBOARD_SCHEMA``, and the files it is in."""
 
     leaderboard: pl.DataFrame
-    csv: Path
-    parquet: Path
+    csv: Location
+    parquet: Location
 
 
-def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect: Connect | None = None) -> Publication:
+def publish(
+    lake: Lake,
+    settings: Settings,
+    drops: Iterable[DropEntry],
+    connect: Connect | None = None,
+    engine: Engine | None = None,
+) -> Publication:
     """Publish the leaderboard of the committed sessions; the caller holds the lake's lock.
 
     All files are complete before the first of them is put in place.
@@ -61,22 +70,33 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
         settings: ``n`` and the window of the leaderboard.
         drops: The drop ledger, for the table of that name.
         connect: How to open the warehouse's database; plain DuckDB by default.
+        engine: What ranks; by default the one that the settings choose.
     """
     csv, parquet = (lake.results / f"{RESULT_NAME}.{kind}" for kind in ("csv", "parquet"))
     manifest = lake.sessions_manifest() or SessionsManifest()
     now = datetime.now(UTC)
-    with replacing(csv) as new_csv, replacing(parquet) as new_parquet, replacing(lake.warehouse) as new_warehouse:
-        with lake.stage() as spill, (connect or _connect)(new_warehouse) as connection:
-            configure(connection, settings, spill)
-            leaderboard = _fill(connection, lake, manifest, settings, drops)
+    with (
+        lake.replacing(csv) as new_csv,
+        lake.replacing(parquet) as new_parquet,
+        lake.replacing(lake.warehouse) as new_warehouse,
+    ):
+        with (
+            running(engine, settings) as opened,
+            lake.stage() as staged,
+            (connect or _connect)(new_warehouse) as connection,
+        ):
+            configure(connection, settings, staged.scratch, lake.root)
+            filler = _Filler(connection, lake, manifest, settings, opened, staged.scratch)
+            filler.fill_sessions()
+            leaderboard = filler.fill_leaderboard()
             leaderboard.write_csv(new_csv)
             leaderboard.write_parquet(new_parquet)
-            board = _board(new_csv, settings, now)
+            filler.fill_ledger(drops)
+            board = board_of(new_csv, settings, now)
             previous = previous_board(lake.publication(), board)
-            _fill_publication(connection, manifest.generation, board, previous)
-            _fill_movement(connection, lake, manifest, board, previous)
-        with replacing(_history_file(lake, board)) as kept:
-            shutil.copyfile(new_parquet, kept)
+            filler.fill_publication(board, previous)
+            filler.fill_movement(board, previous)
+        keep_board(lake, board, new_parquet)
         passed("publish: files written")
     passed("publish: files in place")
     lake.write_publication(
@@ -85,8 +105,8 @@ def publish(lake: Lake, settings: Settings, drops: Iterable[DropEntry], connect:
             published_at=now, board=board, previous=previous,
         )
     )  # fmt: skip
+    remove_boards_but(lake, [board, previous])
     lake.finish_removals()
-    _remove_old_boards(lake, board, previous)
     return Publication(leaderboard, csv, parquet)
 
 
@@ -94,93 +114,86 @@ def _connect(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
     return duckdb.connect(path)
 
 
-def _fill(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    manifest: SessionsManifest,
-    settings: Settings,
-    drops: Iterable[DropEntry],
-) -> pl.DataFrame:
-    connection.execute(f"CREATE VIEW sessions AS SELECT {SESSIONS} FROM {sessions_relation(lake, manifest)}")
-    # All time is a view over what the lake keeps up to date; a window is counted, and small enough to be a table.
-    window = Window(settings.since, settings.until)
-    kind = "TABLE" if window.bounded else "VIEW"
-    connection.execute(f"CREATE {kind} session_counts AS SELECT * FROM {counts_within(lake, manifest, window)}")
-    connection.execute(f"CREATE TABLE top_n_by_platform AS {rank('session_counts', settings.n)}")
-    ledger = drops_frame(drops).to_arrow()
-    connection.register("ledger", ledger)
-    connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
-    connection.unregister("ledger")
-    _fill_daily(connection, lake)
-    connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantine_relation(lake, manifest)}")
-    top = connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
-    return pl.DataFrame(top.pl())
+class _Filler(NamedTuple):
+    """Fills a new warehouse."""
 
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+    manifest: SessionsManifest
+    settings: Settings
+    engine: Engine
+    scratch: Path
 
-def _board(csv: Path, settings: Settings, now: datetime) -> PublishedBoard:
-    mark = repr((hash_file(csv), settings.n, settings.since, settings.until))
-    return PublishedBoard(
-        name=hashlib.sha256(mark.encode()).hexdigest()[:32],
-        n=settings.n, since=settings.since, until=settings.until, published_at=now,
-    )  # fmt: skip
+    def fill_sessions(self) -> None:
+        """The views ``sessions`` and ``session_counts``."""
+        sessions = sessions_relation(self.lake, self.manifest)
+        self.connection.execute(f"CREATE VIEW sessions AS SELECT {SESSIONS} FROM {sessions}")
+        self._fill_counts("session_counts", Window(self.settings.since, self.settings.until))
 
+    def _fill_counts(self, name: str, window: Window, temporary: str = "") -> None:
+        # All time is a view over what the lake keeps up to date; a window is counted, and small enough to be a table,
+        # but not for one process where there is a cluster.
+        kind = "TABLE" if window.bounded and not self.engine.elsewhere else "VIEW"
+        counts = counts_within(self.lake, self.manifest, window)
+        self.connection.execute(f"CREATE {temporary} {kind} {name} AS SELECT * FROM {counts}")
 
-def _history_file(lake: Lake, board: PublishedBoard) -> Path:
-    return lake.history / f"{board.name}.parquet"
+    def fill_leaderboard(self) -> pl.DataFrame:
+        """The table ``top_n_by_platform``, which is also given back."""
+        window = Window(self.settings.since, self.settings.until)
+        self._rank("top_n_by_platform", "session_counts", window)
+        top = self.connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
+        return pl.DataFrame(top.pl())
 
+    def _rank(self, table: str, counts: str, window: Window, temporary: str = "") -> None:
+        candidates = counts
+        if self.engine.elsewhere:
+            candidates = "candidates"
+            self.connection.register(candidates, self._candidates(window).to_arrow())
+        self.connection.execute(f"CREATE {temporary} TABLE {table} AS {rank(candidates, self.settings.n)}")
+        if self.engine.elsewhere:
+            self.connection.unregister(candidates)
 
-def _remove_old_boards(lake: Lake, *named: PublishedBoard | None) -> None:
-    names = {_history_file(lake, board) for board in named if board}
-    for path in lake.history.glob("*.parquet"):
-        if path not in names:
-            path.unlink(missing_ok=True)
+    def _candidates(self, window: Window) -> pl.DataFrame:
+        """The first users of each unit, among which those of each platform are."""
+        units = units_of(self.manifest).values()
+        jobs = [RankJob(self.lake.sessions, unit, window, self.settings.n) for unit in units]
+        found = self.engine.run(rank_unit, jobs, self.scratch)
+        rows = [(job.unit.platform, *row) for job, unit_rows in zip(jobs, found, strict=True) for row in unit_rows]
+        return pl.DataFrame(rows, schema=LEADERBOARD_SCHEMA, orient="row")
 
+    def fill_ledger(self, drops: Iterable[DropEntry]) -> None:
+        """The tables ``drops`` and ``daily_top_n_by_platform``, and the view ``quarantine``."""
+        ledger = drops_frame(drops).to_arrow()
+        self.connection.register("ledger", ledger)
+        self.connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
+        self.connection.unregister("ledger")
+        _fill_daily(self.connection, self.lake)
+        quarantined = quarantine_relation(self.lake, self.manifest)
+        self.connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantined}")
 
-def _fill_publication(
-    connection: duckdb.DuckDBPyConnection, generation: int, board: PublishedBoard, previous: PublishedBoard | None
-) -> None:
-    """The table ``publication``: with which parameters this leaderboard was made, and the one it is compared with."""
-    connection.execute("""
-        CREATE TABLE publication (leaderboard VARCHAR, generation BIGINT, n BIGINT, since TIMESTAMPTZ,
-                                  until TIMESTAMPTZ, published_at TIMESTAMPTZ)""")
-    for name, number, one in (("published", generation, board), ("previous", None, previous)):
-        if one:
-            row = [name, number, one.n, one.since, one.until, one.published_at]
-            connection.execute("INSERT INTO publication VALUES (?, ?, ?, ?, ?, ?)", row)
+    def fill_publication(self, board: PublishedBoard, previous: PublishedBoard | None) -> None:
+        """The table ``publication``: the parameters of this leaderboard, and of the one it is compared with."""
+        self.connection.execute("""
+            CREATE TABLE publication (leaderboard VARCHAR, generation BIGINT, n BIGINT, since TIMESTAMPTZ,
+                                      until TIMESTAMPTZ, published_at TIMESTAMPTZ)""")
+        for name, number, one in (("published", self.manifest.generation, board), ("previous", None, previous)):
+            if one:
+                row = [name, number, one.n, one.since, one.until, one.published_at]
+                self.connection.execute("INSERT INTO publication VALUES (?, ?, ?, ?, ?, ?)", row)
 
-
-def _fill_movement(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    manifest: SessionsManifest,
-    board: PublishedBoard,
-    previous: PublishedBoard | None,
-) -> None:
-    """The table ``rank_movement``; a comparison for which there is nothing to compare with has no rows."""
-    connection.execute(f"CREATE TABLE rank_movement ({MOVEMENT_COLUMNS})")
-    now = Ranking("top_n_by_platform", board.n, "session_counts")
-    if previous and _load_board(connection, lake, previous):
-        before = Ranking("previous_board", previous.n)
-        connection.execute(f"INSERT INTO rank_movement {movement(Against.PUBLICATION, now, before)}")
-        connection.execute("DROP TABLE previous_board")
-    if earlier := period_before(Window(board.since, board.until)):
-        counts = counts_within(lake, manifest, earlier)
-        connection.execute(f"CREATE TEMP TABLE earlier_counts AS SELECT * FROM {counts}")
-        connection.execute(f"CREATE TEMP TABLE earlier_board AS {rank('earlier_counts', board.n)}")
-        before = Ranking("earlier_board", board.n, "earlier_counts")
-        connection.execute(f"INSERT INTO rank_movement {movement(Against.PERIOD, now, before)}")
-        connection.execute("DROP TABLE earlier_board; DROP TABLE earlier_counts")
-
-
-def _load_board(connection: duckdb.DuckDBPyConnection, lake: Lake, board: PublishedBoard) -> bool:
-    """The table ``previous_board``, unless its file is lost or damaged: then nothing is known of it."""
-    path = _history_file(lake, board)
-    columns = ", ".join(LEADERBOARD_SCHEMA)
-    try:
-        connection.execute(f"CREATE TEMP TABLE previous_board AS SELECT {columns} FROM {parquet_files([path])}")
-    except duckdb.Error:
-        return False
-    return True
+    def fill_movement(self, board: PublishedBoard, previous: PublishedBoard | None) -> None:
+        """The table ``rank_movement``; a comparison for which there is nothing to compare with has no rows."""
+        connection = self.connection
+        connection.execute(f"CREATE TABLE rank_movement ({MOVEMENT_COLUMNS})")
+        now = Ranking("top_n_by_platform", board.n, "session_counts")
+        if previous and load_board(connection, self.lake, previous, "previous_board"):
+            before = Ranking("previous_board", previous.n)
+            connection.execute(f"INSERT INTO rank_movement {movement(Against.PUBLICATION, now, before)}")
+        if earlier := period_before(Window(board.since, board.until)):
+            self._fill_counts("earlier_counts", earlier, "TEMP")
+            self._rank("earlier_board", "earlier_counts", earlier, "TEMP")
+            before = Ranking("earlier_board", board.n, "earlier_counts")
+            connection.execute(f"INSERT INTO rank_movement {movement(Against.PERIOD, now, before)}")
 
 
 def publish_days(
@@ -197,24 +210,24 @@ def publish_days(
     if manifest is None:
         raise UdaError("nothing is built yet; materialize top_n_by_platform first")
     with lake.stage() as staged:
-        with working_database(settings, staged / "spill") as connection:
+        with working_database(settings, staged.scratch / "spill", lake.root) as connection:
             query = rank_days(sessions_relation(lake, manifest), settings.n, min(days), max(days))
             ranked = pl.DataFrame(connection.sql(query).pl(), schema=_DAILY_SCHEMA)
         boards = {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}
         for day, board in boards.items():
             csv, parquet = daily_result(lake, day)
-            with replacing(csv) as new_csv, replacing(parquet) as new_parquet:
+            with lake.replacing(csv) as new_csv, lake.replacing(parquet) as new_parquet:
                 board.write_csv(new_csv)
                 board.write_parquet(new_parquet)
         if lake.warehouse.exists():
-            with replacing(lake.warehouse) as new_warehouse:
-                shutil.copyfile(lake.warehouse, new_warehouse)
+            with lake.replacing(lake.warehouse) as new_warehouse:
+                lake.files.fetch(lake.warehouse, new_warehouse)
                 with (connect or _connect)(new_warehouse) as connection:
                     _fill_daily(connection, lake)
     return boards
 
 
-def daily_result(lake: Lake, day: date) -> tuple[Path, Path]:
+def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:
     """The CSV and Parquet files of a day's leaderboard."""
     stem = f"{RESULT_NAME}_{day:%Y-%m-%d}"
     return lake.results / "daily" / f"{stem}.csv", lake.results / "daily" / f"{stem}.parquet"
@@ -222,16 +235,23 @@ def daily_result(lake: Lake, day: date) -> tuple[Path, Path]:
 
 def _fill_daily(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     """The leaderboards of all days that were published, as one table."""
-    files = sorted((lake.results / "daily").glob(f"{RESULT_NAME}_*.parquet"))
-    days = [pl.read_parquet(path, glob=False).select(_day_of(path), pl.all()) for path in files]
+    directory = lake.results / "daily"
+    named = {name: day for name in lake.files.files_below(directory) if (day := _day_of(name))}
+    days = [
+        pl.read_parquet(lake.files.read(directory / name)).select(pl.lit(day).alias("day"), pl.all())
+        for name, day in sorted(named.items())
+    ]
     table = pl.concat([_DAILY_SCHEMA.to_frame(), *days]).to_arrow()
     connection.register("days", table)
     connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")
     connection.unregister("days")
 
 
-def _day_of(path: Path) -> pl.Expr:
-    return pl.lit(date.fromisoformat(path.stem.removeprefix(f"{RESULT_NAME}_"))).alias("day")
+def _day_of(name: str) -> date | None:
+    """The day whose leaderboard a file is; None for any other file."""
+    if not name.startswith(f"{RESULT_NAME}_") or not name.endswith(".parquet"):
+        return None
+    return date.fromisoformat(name.removeprefix(f"{RESULT_NAME}_").removesuffix(".parquet"))
 
 
 def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:

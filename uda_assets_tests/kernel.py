@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
+from uda_assets import faults
 from uda_assets.build import convert_pending, platform_table, publish_committed
 from uda_assets.catalogue import DropEntry, read_catalogue
 from uda_assets.conversion import ConversionReport
@@ -14,6 +17,7 @@ from uda_assets.footers import read_footers
 from uda_assets.lake import Lake, open_lake
 from uda_assets.quality import events_accounted, records_accounted, session_key_unique
 from uda_assets.settings import Settings, load_settings
+from uda_assets.storage import filesystem_of
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 
@@ -43,11 +47,31 @@ def run(root: Path, **overrides: Any) -> ConversionReport:
     return report
 
 
+def dying(moments: int, action: Callable[[], object]) -> bool:
+    """Whether an action died, as it does at the given moment that it passes, counted from 1."""
+    left = [moments]
+
+    def die(moment: str) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise faults.Killed(moment)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faults, "on_moment", die)
+        try:
+            action()
+        except faults.Killed:
+            return True
+    return False
+
+
 def verify(lake: Lake) -> None:
     manifests = lake.manifests()
     assert records_accounted(manifests, read_footers(lake, manifests)).passed
     for check in (session_key_unique, events_accounted):
         with duckdb.connect() as connection:
+            if lake.files.remote:
+                connection.register_filesystem(filesystem_of(lake.root))
             finding = check(lake, connection)
         assert finding.passed, finding
 

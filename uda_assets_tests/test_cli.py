@@ -243,3 +243,13 @@ def test_tables_are_written_as_polars_writes_them() -> None:
     schema = {"t,1": pl.String(), "n": pl.Int64(), "m": pl.Datetime("us", "UTC")}
     frame = pl.DataFrame({"t,1": texts, "n": range(8), "m": moments}, schema=schema)
     assert _render(table_of(frame), Format.CSV) == frame.write_csv()
+
+
+@pytest.mark.parametrize("home", ["relative", "/nowhere/at/all"])
+def test_dev_says_what_is_wrong_with_a_dagster_home(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", home)
+    done = uda("dev", "--port", "1", root=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"uda: DAGSTER_HOME is {home!r}, which is not the absolute path of a directory")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

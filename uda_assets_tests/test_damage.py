@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from uda_assets import conversion
 from uda_assets.build import forget
+from uda_assets.engines import polars as engine
 from uda_assets.errors import DropBusy, UdaError
 from uda_assets.ingest.convert import Conversion, convert
 from uda_assets.lake import Lake, open_lake
@@ -127,7 +127,7 @@ def _changing(action: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, t
             raise ValueError("as when a file shrinks")
         return done
 
-    monkeypatch.setattr(conversion, "convert", read)
+    monkeypatch.setattr(engine, "convert", read)
 
 
 def _grow(source: Path) -> None:

@@ -184,4 +184,4 @@ def test_dg_lists_the_definitions_without_flags() -> None:
     assert checks == {(name, check) for name, asset in ASSETS.items() for check in asset["checks"]}
     for kind, expected in (("jobs", JOBS), ("sensors", SENSORS), ("schedules", SCHEDULES)):
         assert {item["name"] for item in found[kind]} == set(expected)
-    assert {resource["name"] for resource in found["resources"]} == {"lake", "warehouse"}
+    assert {resource["name"] for resource in found["resources"]} == {"engine", "lake", "warehouse"}

@@ -126,8 +126,8 @@ def test_notes_that_are_lost_or_damaged_do_no_harm(lake: Lake, name: str, note: 
 
 def test_noted_manifests_are_those_on_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """In another process, whose memory is empty; a manifest that was written anew counts, one that is gone does not."""
-    monkeypatch.setattr("uda_assets.lake._MANIFESTS", {})
-    monkeypatch.setattr("uda_assets.lake._RECALLED", set())
+    monkeypatch.setattr("uda_assets.lake.lake._MANIFESTS", {})
+    monkeypatch.setattr("uda_assets.lake.lake._RECALLED", set())
     path = lake.root / "dataset_parquets/a.csv.parquet/_manifest.json"
     path.write_text(path.read_text().replace('"records": 4', '"records": 5'))
     (lake.root / "dataset_parquets/b.csv.parquet/_manifest.json").unlink()

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -20,11 +21,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from uda_assets import faults, sessions
+from uda_assets import units
 from uda_assets.build import convert_pending, forget, platform_table, publish_committed
 from uda_assets.catalogue import Status, read_catalogue
+from uda_assets.engines import Engine
+from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import Lake
 from uda_assets.settings import load_settings
+
+from .cluster import in_process_client, settle
+from .kernel import dying
 
 # UDA_TEST_SEQUENCES=150 is the recorded run: 300 sequences, half of them with files merged early.
 SEQUENCES = int(os.environ.get("UDA_TEST_SEQUENCES", "12"))
@@ -69,13 +75,18 @@ Sessions = dict[tuple[str, str, str], tuple[datetime, datetime, int]]
 
 
 class Deliveries(RuleBasedStateMachine):
-    """The program beside the oracle."""
+    """The program beside the oracle; subclasses say by which engine, and over how many buckets of users."""
+
+    buckets = 0
+    engine: Engine | None = None
 
     @initialize()
     def start(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="uda-increments-"))
         (self.root / "datasets/sub").mkdir(parents=True)
-        self.settings = load_settings({}, data_root=str(self.root), n=N, threads=2, lock_timeout=0)
+        self.settings = load_settings(
+            {}, data_root=str(self.root), n=N, threads=2, lock_timeout=0, buckets=self.buckets
+        )
         self.lake = Lake(self.root)
         self.sources: dict[str, list[Record]] = {}
         self.forgotten: dict[str, list[Record]] = {}
@@ -126,37 +137,28 @@ class Deliveries(RuleBasedStateMachine):
     def forget(self, data: st.DataObject, moments: int | None) -> None:
         drop = data.draw(st.sampled_from(sorted(self.committed)))
         if moments:
-            self._dying(moments, lambda: forget(self.lake, self.settings, drop) and None)
+            self._dying(moments, lambda: forget(self.lake, self.settings, drop, self.engine) and None)
             self._still_readable()
         forgotten = self.lake.ledger().forgotten
         if drop not in forgotten:
-            forget(self.lake, self.settings, drop)
+            forget(self.lake, self.settings, drop, self.engine)
         self.committed.pop(drop)
         if drop in self.sources:
             self.forgotten[drop] = self.sources[drop]
         self.run()
 
-    def _dying(self, moments: int, action: object) -> None:
-        left = [moments]
+    def _dying(self, moments: int, action: Callable[[], object]) -> None:
+        dying(moments, action)
+        self._settle()
 
-        def die(moment: str) -> None:
-            left[0] -= 1
-            if left[0] == 0:
-                raise faults.Killed(moment)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(faults, "on_moment", die)
-            try:
-                assert callable(action)
-                action()
-            except faults.Killed:
-                pass
+    def _settle(self) -> None:
+        """Wait for what goes on although the program died, as tasks of a cluster do."""
 
     def _run(self) -> None:
         platforms = platform_table(self.settings)
         with self.lake.writing(0):
-            convert_pending(self.lake, self.settings, platforms)
-            publish_committed(self.lake, self.settings, platforms)
+            convert_pending(self.lake, self.settings, platforms, engine=self.engine)
+            publish_committed(self.lake, self.settings, platforms, self.engine)
 
     # -- the oracle ------------------------------------------------------------------------------------------------
 
@@ -249,15 +251,39 @@ def _moment(microseconds: int) -> datetime:
 
 
 @pytest.mark.timeout(300 + 20 * SEQUENCES)
-@pytest.mark.parametrize("segments", [2, 12], ids=["compacting", "few"])
-def test_any_sequence_equals_a_recomputation(segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_MANY_SEGMENTS", segments)
+@pytest.mark.parametrize(
+    ("segments", "buckets"), [(2, 0), (12, 0), (2, 3)], ids=["compacting", "few segments", "buckets"]
+)
+def test_any_sequence_equals_a_recomputation(segments: int, buckets: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Here(Deliveries):
+        pass
+
+    Here.buckets = buckets
+    _run(Here, segments, SEQUENCES, monkeypatch)
+
+
+@pytest.mark.timeout(300 + 20 * SEQUENCES)
+def test_any_sequence_equals_a_recomputation_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    with in_process_client() as client:
+
+        class OnACluster(Deliveries):
+            def _settle(self) -> None:
+                settle(client)
+
+        OnACluster.buckets = 2
+        # Drops of these sizes are converted in several parts.
+        OnACluster.engine = DaskEngine(client, load_settings({}), range_bytes=150)
+        _run(OnACluster, 2, max(1, SEQUENCES // 3), monkeypatch)
+
+
+def _run(machine: type[Deliveries], segments: int, sequences: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "_MANY_SEGMENTS", segments)
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
-        Deliveries,
+        machine,
         settings=settings(
-            max_examples=SEQUENCES,
+            max_examples=sequences,
             stateful_step_count=12,
             deadline=None,
             suppress_health_check=list(HealthCheck),

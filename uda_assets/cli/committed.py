@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,16 +69,17 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
 
 @click.command()
 @click.argument("drop")
+@options.engine
 @options.data_root
 @click.pass_context
-def forget(context: click.Context, drop: str, data_root: str | None) -> None:
+def forget(context: click.Context, drop: str, engine: str | None, data_root: str | None) -> None:
     """Take a drop's contribution out of the leaderboards for good.
 
     DROP is the drop's name, as `uda drops` lists it.
 
     Example: uda forget supplier-a/2026-01-31.csv
     """
-    settings = options.settings_of(context, data_root=data_root)
+    settings = options.settings_of(context, data_root=data_root, engine=engine)
     from uda_assets.build import forget as forget_drop
     from uda_assets.output import say
 
@@ -187,25 +189,49 @@ def report(context: click.Context, output: Path | None, opened: bool, data_root:
 @options.data_root
 @click.pass_context
 def dev(context: click.Context, port: int, data_root: str | None) -> None:
-    """Dagster's UI and daemon with a history that survives a restart, kept below the data root.
+    """Dagster's UI and daemon with a history that survives a restart, kept below the data root or in DAGSTER_HOME.
 
     Example: uda dev --port 3001
     """
     settings = options.settings_of(context, data_root=data_root)
-    import os
     import subprocess
     import sys
 
-    from uda_assets.lake import make_dir
+    from uda_assets.storage import is_remote
 
-    home = settings.root.absolute() / ".dagster"
+    given = os.environ.get("DAGSTER_HOME")
+    home = _dagster_home(given) if given else _own_dagster_home(settings)
+    root = settings.data_root if is_remote(settings.root) else str(settings.root.absolute())
+    environment = os.environ | {"DAGSTER_HOME": str(home), "UDA_DATA_ROOT": root}
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "uda_assets.definitions", "-h", "127.0.0.1"]
+    context.exit(subprocess.run([*command, "-p", str(port)], env=environment, check=False).returncode)  # noqa: S603
+
+
+def _dagster_home(given: str) -> Path:
+    """The user's own instance, left as it is; Dagster itself shows a traceback where it does not take one."""
+    home = Path(os.path.expanduser(given))  # noqa: PTH111 - as Dagster does it
+    if not home.is_absolute() or not home.is_dir():
+        raise UsageError(
+            f"DAGSTER_HOME is {given!r}, which is not the absolute path of a directory; make it, or unset it"
+        )
+    return home
+
+
+def _own_dagster_home(settings: Settings) -> Path:
+    """An instance below the data root, or for one in a bucket in the user's own directory; made where there is none."""
+    from urllib.parse import quote
+
+    from uda_assets.storage import is_remote, make_dir
+
+    root = settings.root
+    home = Path(click.get_app_dir("uda_assets"), quote(settings.data_root, safe="")) if is_remote(root) else (
+        root.absolute() / ".dagster"
+    )  # fmt: skip
     make_dir(home)
     config = home / "dagster.yaml"
     if not config.exists():
         config.write_text(_INSTANCE, encoding="utf-8")
-    environment = os.environ | {"DAGSTER_HOME": str(home), "UDA_DATA_ROOT": str(settings.root.absolute())}
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "uda_assets.definitions", "-h", "127.0.0.1"]
-    context.exit(subprocess.run([*command, "-p", str(port)], env=environment, check=False).returncode)  # noqa: S603
+    return home
 
 
 def _lake(settings: Settings) -> Lake:

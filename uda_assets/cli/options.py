@@ -30,6 +30,10 @@ error_mode = click.option(
     help="Quarantine malformed records, or stop at the first.",
 )  # fmt: skip
 max_reject_ratio = click.option("--max-reject-ratio", type=float, help="Reject a file with more malformed records.")
+engine = click.option(
+    "--engine", type=click.Choice(("polars", "dask")),
+    help="What does the heavy work: this machine, or a Dask cluster (UDA_ENGINE, UDA_DASK_SCHEDULER).",
+)  # fmt: skip
 filepath = path_option("--filepath", help="The file to work on.")
 mode = click.option("--mode", type=click.Choice(MODES), default="csv", show_default=True)
 output = path_option("--output", help="Where to write; default: stdout.")

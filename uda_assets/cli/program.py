@@ -11,6 +11,7 @@ import click
 
 from uda_assets.cli import committed, options, records, synthesis
 from uda_assets.errors import UdaError, UsageError
+from uda_assets.storage import storage_fault
 
 
 class _InOrder(click.Group):
@@ -81,6 +82,7 @@ def _invoke(arguments: list[str]) -> int:
 
 def _explain(error: Exception) -> tuple[str, int] | None:
     """What to say of an error, and the exit code; None where it is our own fault and the traceback tells more."""
+    error = storage_fault(error) or error
     if isinstance(error, UdaError):
         return str(error), 2 if isinstance(error, UsageError) else 1
     if isinstance(error, click.ClickException):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @options.path_option("--output", help="Directory to write; its quarantine goes beside it.")
 @options.error_mode
 @options.max_reject_ratio
+@options.engine
 @options.data_root
 @click.pass_context
 def converter(
@@ -81,9 +82,10 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
 
     from uda_assets.errors import DropRejected
     from uda_assets.ingest.convert import convert
-    from uda_assets.lake import make_dir
+    from uda_assets.lake import Outputs
     from uda_assets.output import say
     from uda_assets.settings import ErrorMode
+    from uda_assets.storage import make_dir
 
     require_readable(source)
     target = output or source.with_name(f"{source.name}.parquet")
@@ -93,8 +95,8 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     with named(source), tempfile.TemporaryDirectory(dir=target.parent, prefix=".uda-") as scratch:
         staged = Path(scratch)
         done = convert(
-            source, source.name, staged / "data", staged / "quarantine", platforms, threads=settings.threads,
-            fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, spill=staged,
+            source, source.name, Outputs(staged / "data", "", staged / "quarantine"), platforms,
+            threads=settings.threads, fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, spill=staged,
         )  # fmt: skip
         if done.reject_ratio > settings.max_reject_ratio:
             raise DropRejected(f"{source}: {done.quarantined} of {done.records} records are malformed")

@@ -92,11 +92,14 @@ def supplier(
     """
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.output import say
+    from uda_assets.storage import is_remote
     from uda_assets.synthetic import SupplierConfig, supply
 
     if mode != "csv":
         raise UsageError("the supplier delivers csv")
     target = filepath or output or settings.root / "datasets"
+    if is_remote(target):
+        raise UsageError(f"the supplier delivers to directories, not to {target}; name one by --output")
     if target.exists() and not target.is_dir():
         raise UdaError(f"{target} is not a directory")
     try:

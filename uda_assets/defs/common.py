@@ -11,6 +11,7 @@ from uda_assets.settings import load_settings
 
 GROUP = "leaderboards"
 OWNERS = ["team:user-activity"]
+ENGINE = "What does the heavy work: polars (this machine) or dask (a cluster)."
 DEFAULTS = load_settings()
 """The settings at the time the code is loaded: what the launchpad shows as defaults."""
 

@@ -6,7 +6,7 @@ from pydantic import Field
 from uda_assets.contract import SESSION_SCHEMA
 from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema
 from uda_assets.defs.platform_parquet import platform_parquet
-from uda_assets.defs.resources import LakeResource, WarehouseResource
+from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.quality import events_accounted, session_key_unique
 from uda_assets.sessions import merge_sessions
 
@@ -23,17 +23,22 @@ _COLUMNS = {
 class SessionsConfig(dg.Config):
     """How sessions are merged."""
 
-    engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
+    engine: str = Field(
+        default=DEFAULTS.engine.value,
+        description="What does the heavy work: polars (this machine) or dask (a cluster).",
+    )
     threads: int = Field(default=DEFAULTS.threads, description="Threads of the merge.")
     memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Memory before the merge spills to disk.")
 
 
 @dg.asset(deps=[platform_parquet], group_name=GROUP, owners=OWNERS, kinds={"duckdb", "parquet"})
-def deduped_sessions(config: SessionsConfig, lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def deduped_sessions(config: SessionsConfig, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row a (platform, user_id, session_id), with when it started and ended and how many records it has."""
     settings = lake.settings(engine=config.engine, threads=config.threads, memory_limit=config.memory_limit)
+    opened = engine.of(settings)
+    before = opened.account()
     with lake.writing(settings) as root:
-        merged = merge_sessions(root, settings)
+        merged = merge_sessions(root, settings, opened)
     return dg.MaterializeResult(
         metadata={
             "dagster/column_schema": column_schema(SESSION_SCHEMA, _COLUMNS),
@@ -49,6 +54,8 @@ def deduped_sessions(config: SessionsConfig, lake: LakeResource) -> dg.Materiali
             "rows_read": merged.rows_read,
             "rows_compared": merged.rows_compared,
             "rows_written": merged.rows_written,
+            "buckets": merged.manifest.buckets,
+            **engine_metadata(before, opened.account()),
         }
     )
 

@@ -12,7 +12,7 @@ from uda_assets.catalogue import read_catalogue
 from uda_assets.contract import RECORD_SCHEMA, Reason
 from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown
 from uda_assets.defs.raw_csv import raw_csv
-from uda_assets.defs.resources import LakeResource
+from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
 from uda_assets.footers import read_footers
 from uda_assets.lake import DropManifest
 from uda_assets.quality import (
@@ -42,7 +42,10 @@ class ConversionConfig(dg.Config):
     max_reject_ratio: float = Field(
         default=DEFAULTS.max_reject_ratio, description="A drop with a larger share of malformed records is rejected."
     )
-    engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
+    engine: str = Field(
+        default=DEFAULTS.engine.value,
+        description="What does the heavy work: polars (this machine) or dask (a cluster).",
+    )
     platforms: dict[str, list[str]] = Field(
         default={}, description="Further platforms and spellings for this run; lasting ones go to platforms.toml."
     )
@@ -60,7 +63,7 @@ class ConversionConfig(dg.Config):
 
 
 @dg.asset(deps=[raw_csv], group_name=GROUP, owners=OWNERS, kinds={"polars", "parquet"})
-def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The accepted records of every drop as Parquet by platform, and its malformed ones as quarantine.
 
     Only drops whose fingerprint is not committed are converted. Every record is kept or quarantined with a reason.
@@ -74,9 +77,11 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
         memory_limit=config.memory_limit,
         max_drops_per_run=config.max_drops_per_run,
     )
+    opened = engine.of(settings)
+    before = opened.account()
     with lake.writing(settings) as root:
         platforms = lake.platforms(settings, config.platforms)
-        report = convert_pending(root, settings, platforms, settle_seconds=config.settle_seconds)
+        report = convert_pending(root, settings, platforms, settle_seconds=config.settle_seconds, engine=opened)
         manifests = root.manifests()
     return dg.MaterializeResult(
         metadata={
@@ -95,6 +100,7 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource) -> dg.Materia
             "bytes_read": report.work.bytes_read,
             "passes_over_input": round(report.work.passes, 3),
             "rows_written": report.work.rows_written,
+            **engine_metadata(before, opened.account()),
         }
     )
 

@@ -34,7 +34,7 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
         # Converted files are looked for by the conversion, and by its checks.
         entries = read_catalogue(root, lake.platforms(settings), settings.max_reject_ratio, listing, whole=False)
         readable = headers_readable(root, pending(entries))
-        sizes = sum(stat.st_size for stat in listing.drops.values())
+        sizes = sum(mark.size for mark in listing.drops.values())
     counts = Counter(entry.status.value for entry in entries)
     ledger = drops_frame(entries).drop("fingerprint")
     return dg.MaterializeResult(

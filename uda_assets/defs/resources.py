@@ -1,20 +1,24 @@
-"""The resources: the lake, and the warehouse by dagster-duckdb."""
+"""The resources: the lake, the warehouse by dagster-duckdb, and the engine."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
+from pydantic import PrivateAttr
 
 from uda_assets.build import platform_table
 from uda_assets.contract import Platforms
 from uda_assets.database import configure
+from uda_assets.engines import Account, Engine, open_engine
 from uda_assets.errors import MalformedRecord, UdaError
 from uda_assets.lake import Lake, open_lake
+from uda_assets.settings import Engine as Name
 from uda_assets.settings import Settings, load_settings
+from uda_assets.storage import storage_fault
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -58,8 +62,45 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def scratch(self, lake: Lake, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         """A database in memory, for checks that count again; beyond the memory limit it spills below the data root."""
         with lake.scratch() as spill, self.connect(Path(":memory:")) as connection:
-            configure(connection, settings, spill)
+            configure(connection, settings, spill, lake.root)
             yield connection
+
+
+class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """What does the heavy work; the client of a Dask cluster is kept for all steps of a run."""
+
+    _stack: ExitStack = PrivateAttr(default_factory=ExitStack)
+    _cluster: Engine | None = PrivateAttr(default=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["EngineResource"]:
+        """Close at the end what was opened."""
+        del context
+        try:
+            yield self
+        finally:
+            self._cluster = None
+            self._stack.close()
+
+    def of(self, settings: Settings) -> Engine:
+        """The engine that the settings choose."""
+        with readable_failures():
+            if settings.engine is not Name.DASK:
+                return self._stack.enter_context(open_engine(settings))
+            self._cluster = self._cluster or self._stack.enter_context(open_engine(settings))
+            return self._cluster
+
+
+def engine_metadata(before: Account, after: Account) -> dict[str, Any]:
+    """What an engine did between two accounts of it."""
+    link = {"dashboard": dg.MetadataValue.url(after.dashboard)} if after.dashboard else {}
+    return {
+        "engine": after.engine,
+        "workers": after.workers,
+        "tasks": after.tasks - before.tasks,
+        "task_bytes_read": after.bytes_read - before.bytes_read,
+        "task_bytes_written": after.bytes_written - before.bytes_written,
+    } | link
 
 
 @contextmanager
@@ -77,3 +118,8 @@ def readable_failures() -> Iterator[None]:
         raise dg.Failure(str(error), metadata=metadata, allow_retries=False) from None
     except UdaError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    except Exception as error:
+        if fault := storage_fault(error):
+            # It may be back when the run is tried again.
+            raise dg.Failure(str(fault)) from error
+        raise

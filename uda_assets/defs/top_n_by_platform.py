@@ -9,7 +9,7 @@ from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column
 from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.raw_csv import raw_csv
-from uda_assets.defs.resources import LakeResource, WarehouseResource
+from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.quality import leaderboard_recounted, leaderboard_well_formed
 from uda_assets.ranking import Window
 
@@ -28,7 +28,10 @@ class LeaderboardConfig(dg.Config):
         default=moment_text(DEFAULTS.since), description="Sessions that started at this time or later"
     )
     until: str | None = Field(default=moment_text(DEFAULTS.until), description="Sessions that started before this time")
-    engine: str = Field(default=DEFAULTS.engine.value, description="What does the heavy work: polars.")
+    engine: str = Field(
+        default=DEFAULTS.engine.value,
+        description="What does the heavy work: polars (this machine) or dask (a cluster).",
+    )
 
 
 # The warehouse publishes the drop ledger and the quarantine too, hence the dependency on all three.
@@ -52,15 +55,17 @@ _CHECKS = [
     check_specs=_CHECKS,
 )
 def top_n_by_platform(
-    config: LeaderboardConfig, lake: LakeResource, warehouse: WarehouseResource
+    config: LeaderboardConfig, lake: LakeResource, warehouse: WarehouseResource, engine: EngineResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The top N users of each platform by unique sessions: Result CSV and Parquet, and the DuckDB warehouse.
 
     Ties go to the smaller user id. Same inputs, same bytes.
     """
     settings = lake.settings(n=config.n, since=config.since, until=config.until, engine=config.engine)
+    opened = engine.of(settings)
+    before = opened.account()
     with lake.writing(settings) as root:
-        published = publish_merged(root, settings, lake.platforms(settings), warehouse.connect)
+        published = publish_merged(root, settings, lake.platforms(settings), warehouse.connect, opened)
         board = published.leaderboard
         with warehouse.scratch(root, settings) as connection:
             recounted = leaderboard_recounted(root, connection, board, Window(settings.since, settings.until))
@@ -73,6 +78,7 @@ def top_n_by_platform(
             "result_csv": dg.MetadataValue.path(str(published.csv)),
             "result_parquet": dg.MetadataValue.path(str(published.parquet)),
             "warehouse": dg.MetadataValue.path(str(root.warehouse)),
+            **engine_metadata(before, opened.account()),
         },
         check_results=[
             check_result(leaderboard_well_formed(board, settings.n))._replace(check_name="leaderboard_well_formed"),

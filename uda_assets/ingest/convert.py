@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,8 @@ from uda_assets.contract import QUARANTINE_SCHEMA, RECORD_SCHEMA, Platforms
 from uda_assets.errors import MalformedRecord
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
-from uda_assets.lake import PartFile, make_dir, platform_dir
+from uda_assets.lake import Outputs, PartFile, platform_dir
+from uda_assets.storage import Location, storage_of
 
 CONVERTER_VERSION = "2"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
@@ -91,17 +92,29 @@ class Conversion:
         self.records += batch.read
         self.kept += batch.rows
         self.reasons.update(dict(batch.quarantined["reason"].value_counts().iter_rows()))
+        self._add_spellings(batch.spellings)
+
+    def join(self, part: Conversion) -> None:
+        """Count a part of the drop that was read on its own; its files are not taken over."""
+        self.bytes_read += part.bytes_read
+        self.records += part.records
+        self.kept += part.kept
+        self.reasons.update(part.reasons)
+        self._add_spellings(part.spellings)
+
+    def _add_spellings(self, spellings: Mapping[str, int] | None) -> None:
+        if spellings is None:
+            self.spellings = None
         if self.spellings is not None:
-            self.spellings.update(batch.spellings)
+            self.spellings.update(spellings)
             if len(self.spellings) > _MAX_SPELLINGS:
                 self.spellings = None
 
 
 def convert(
-    source: Path,
+    source: Location,
     drop: str,
-    target: Path,
-    quarantine: Path,
+    outputs: Outputs,
     platforms: Platforms,
     *,
     threads: int = 1,
@@ -115,8 +128,8 @@ def convert(
     Args:
         source: The CSV file.
         drop: Its name, for the quarantine.
-        target: New directory: ``platform=P/part.0.parquet``, ``_metadata``, ``_common_metadata``.
-        quarantine: New Parquet file in ``QUARANTINE_SCHEMA``.
+        outputs: A new directory, for ``platform=P/part.0.parquet``, ``_metadata``, ``_common_metadata``; and a new
+            Parquet file in ``QUARANTINE_SCHEMA``.
         platforms: The platform table of the contract.
         threads: Blocks read at once.
         fail_fast: Stop at the first malformed record.
@@ -129,15 +142,32 @@ def convert(
         MalformedRecord: A record is malformed, and ``fail_fast`` is set.
 
     """
+    with open_source(source, spill) as plain:
+        read = read_batches(plain, platforms, by_platform, threads=threads, block_bytes=block_bytes)
+        done = write_batches(read, drop, outputs, threads=threads, fail_fast=fail_fast, on_progress=on_progress)
+        done.size, done.bytes_read = plain.size, plain.bytes_read
+    write_summaries(outputs.parts, done.files)
+    return done
+
+
+def write_batches(
+    batches: Iterable[Batch[PlatformRecords]],
+    drop: str,
+    outputs: Outputs,
+    *,
+    threads: int = 1,
+    fail_fast: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> Conversion:
+    """Write what was read of a drop to part files and quarantine, and count it.
+
+    Raises:
+        MalformedRecord: A record is malformed, and ``fail_fast`` is set.
+
+    """
     done = Conversion()
-    make_dir(target)
-    make_dir(quarantine.parent)
-    with (
-        open_source(source, spill) as plain,
-        _PartWriters(target, threads) as parts,
-        pq.ParquetWriter(quarantine, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as malformed,
-    ):
-        for batch in read_batches(plain, platforms, _by_platform, threads=threads, block_bytes=block_bytes):
+    with _PartWriters(outputs, threads) as parts, quarantine_writer(outputs.quarantine) as malformed:
+        for batch in batches:
             if fail_fast and batch.quarantined.height:
                 line, reason, raw = batch.quarantined.row(0)
                 raise MalformedRecord(drop, line, reason, raw)
@@ -148,22 +178,45 @@ def convert(
                 malformed.write_table(frame.to_arrow().cast(QUARANTINE_PARQUET_SCHEMA))
             if on_progress:
                 on_progress(batch.position)
-        done.size, done.bytes_read = plain.size, plain.bytes_read
     done.files = parts.files
     return done
+
+
+@contextmanager
+def quarantine_writer(location: Location) -> Iterator[pq.ParquetWriter]:
+    """Writes malformed records, in ``QUARANTINE_PARQUET_SCHEMA``."""
+    with (
+        storage_of(location).replacing(location) as path,
+        pq.ParquetWriter(path, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as writer,
+    ):
+        yield writer
+
+
+def write_summaries(target: Location, files: Iterable[PartFile]) -> None:
+    """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is."""
+    storage = storage_of(target)
+    with storage.replacing(target / "_common_metadata") as path:
+        pq.write_metadata(PARQUET_SCHEMA, path)
+    footers = []
+    for file in files:
+        with (target / file.path).open("rb") as written:
+            footer = pq.read_metadata(written)
+        footer.set_file_path(file.path)
+        footers.append(footer)
+    with storage.replacing(target / "_metadata") as path:
+        pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=footers)
 
 
 class _PartWriters:
     """One Parquet file a platform, opened when its first record comes; row groups are written by other threads."""
 
-    def __init__(self, target: Path, threads: int) -> None:
-        self._target = target
+    def __init__(self, outputs: Outputs, threads: int) -> None:
+        self._target, self._suffix, self._storage = outputs.parts, outputs.suffix, storage_of(outputs.parts)
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="uda-write")
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._waiting: dict[str, list[pa.Table]] = {}
         self._writing: dict[str, Future[None]] = {}
-        self._footers: dict[str, list[pq.FileMetaData]] = {}
         self._rows: Counter[str] = Counter()
 
     def __enter__(self) -> _PartWriters:
@@ -179,8 +232,6 @@ class _PartWriters:
         finally:
             self._pool.shutdown()
             self._stack.__exit__(kind, error, trace)
-        if kind is None:
-            self._write_summaries()
 
     def _finish(self) -> None:
         for platform in self._waiting:
@@ -191,7 +242,7 @@ class _PartWriters:
     @property
     def files(self) -> list[PartFile]:
         """The part files, by platform."""
-        return [PartFile(_part_path(name), name, self._rows[name]) for name in sorted(self._writers)]
+        return [PartFile(part_path(name, 0, self._suffix), name, self._rows[name]) for name in sorted(self._writers)]
 
     def write(self, kept: PlatformRecords) -> None:
         """Add records; row groups are written as they fill."""
@@ -224,25 +275,14 @@ class _PartWriters:
 
     def _writer(self, platform: str) -> pq.ParquetWriter:
         if platform not in self._writers:
-            path = self._target / _part_path(platform)
-            path.parent.mkdir()
-            footers = self._footers[platform] = []
-            writer = pq.ParquetWriter(path, PARQUET_SCHEMA, metadata_collector=footers, **_PART_OPTIONS)
+            location = self._target / part_path(platform, 0, self._suffix)
+            path = self._stack.enter_context(self._storage.replacing(location))
+            writer = pq.ParquetWriter(path, PARQUET_SCHEMA, **_PART_OPTIONS)
             self._writers[platform] = self._stack.enter_context(writer)
         return self._writers[platform]
 
-    def _write_summaries(self) -> None:
-        """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is."""
-        pq.write_metadata(PARQUET_SCHEMA, self._target / "_common_metadata")
-        footers = []
-        for platform in sorted(self._footers):
-            for footer in self._footers[platform]:
-                footer.set_file_path(_part_path(platform))
-                footers.append(footer)
-        pq.write_metadata(PARQUET_SCHEMA, self._target / "_metadata", metadata_collector=footers)
 
-
-def _by_platform(kept: pa.Table) -> PlatformRecords:
+def by_platform(kept: pa.Table) -> PlatformRecords:
     """Records by platform, without that column."""
     parts: dict[str, list[pa.Table]] = {}
     for chunk in kept.to_batches():
@@ -256,5 +296,6 @@ def _by_platform(kept: pa.Table) -> PlatformRecords:
     return {platform: pa.concat_tables(tables) for platform, tables in parts.items()}
 
 
-def _part_path(platform: str) -> str:
-    return f"{platform_dir(platform)}/part.0.parquet"
+def part_path(platform: str, number: int = 0, suffix: str = "") -> str:
+    """A part file's path below its drop's directory."""
+    return f"{platform_dir(platform)}/part.{number}{suffix}.parquet"

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from uda_assets.contract import Platforms
 from uda_assets.ingest.blocks import BlockRecords, read_block
-from uda_assets.ingest.header import Header, read_header
+from uda_assets.ingest.header import read_header
 from uda_assets.ingest.records import LookAhead
 from uda_assets.ingest.source import Source
 
@@ -32,7 +32,8 @@ class Batch(NamedTuple, Generic[Kept]):
         quarantined: Malformed ones: ``line`` (physical, from 1), ``reason``, ``raw``.
         read: Records read, counted on their own.
         spellings: Records by normalised platform spelling.
-        position: Bytes of the (plain) drop read so far.
+        position: Bytes of the (plain) drop read so far: where the next record starts.
+        line: The line on which it starts.
 
     """
 
@@ -42,6 +43,22 @@ class Batch(NamedTuple, Generic[Kept]):
     read: int
     spellings: dict[str, int]
     position: int
+    line: int
+
+
+class Part(NamedTuple):
+    """The records of a drop that start in ``[start, stop)``.
+
+    Attributes:
+        start: Offset of a record's first byte.
+        stop: Offset behind a line end, or the drop's size.
+        line: The line on which the first record starts.
+
+    """
+
+    start: int
+    stop: int
+    line: int
 
 
 class _Block(NamedTuple, Generic[Kept]):
@@ -54,7 +71,8 @@ class _Block(NamedTuple, Generic[Kept]):
         """The block as a batch, with its lines counted from the drop's first."""
         records = self.records
         quarantined = records.quarantined.with_columns(pl.col("line") + line)
-        return Batch(self.kept, records.kept.num_rows, quarantined, records.read, records.spellings, records.end)
+        after = line + records.lines
+        return Batch(self.kept, records.kept.num_rows, quarantined, records.read, records.spellings, records.end, after)
 
 
 def read_batches(
@@ -64,8 +82,9 @@ def read_batches(
     *,
     threads: int = 1,
     block_bytes: int = BLOCK_BYTES,
+    part: Part | None = None,
 ) -> Iterator[Batch[Kept]]:
-    """Read a drop to its end, in batches of about ``block_bytes`` bytes.
+    """Read a drop to its end, or a part of it, in batches of about ``block_bytes`` bytes.
 
     Blocks are read ahead by ``threads`` threads on the assumption that each starts with a record. Where the record
     before it turns out to reach into a block, that block is read again from the record's end.
@@ -77,6 +96,7 @@ def read_batches(
             in the thread that read them.
         threads: Blocks read at once.
         block_bytes: About how large a block is.
+        part: Which records to read; all by default.
 
     Raises:
         DropUnreadable: The drop has no usable header.
@@ -84,19 +104,19 @@ def read_batches(
     """
     header = read_header(source)
     ahead = LookAhead(source)
-    position, line = header.body, header.line
+    position, stop_at, line = part or Part(header.body, source.size, header.line)
 
     def read(start: int, stop: int) -> _Block[Kept]:
         records = read_block(source, start, stop, header, ahead, platforms)
         return _Block(records, prepare(records.kept))
 
-    if source.size - position <= block_bytes:
+    if stop_at - position <= block_bytes:
         # Starting a thread would take longer than many a small drop.
-        if source.size > position:
-            yield read(position, source.size).batch(line)
+        if stop_at > position:
+            yield read(position, stop_at).batch(line)
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="uda-read") as pool:
-        bounds = _bounds(source, header, block_bytes)
+        bounds = cut(source, position, stop_at, block_bytes)
         pending: deque[tuple[int, int, Future[_Block[Kept]]]] = deque()
 
         def submit() -> None:
@@ -117,9 +137,9 @@ def read_batches(
             position, line = block.records.end, line + block.records.lines
 
 
-def _bounds(source: Source, header: Header, block_bytes: int) -> Iterator[tuple[int, int]]:
-    start = header.body
-    while start < source.size:
-        stop = source.block_end(start, block_bytes)
+def cut(source: Source, start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
+    """Pieces of about ``length`` bytes from ``start`` to ``end``, cut after whole lines."""
+    while start < end:
+        stop = min(source.block_end(start, length), end)
         yield start, stop
         start = stop

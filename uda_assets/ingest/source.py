@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 import pyarrow as pa
 
 from uda_assets.errors import DropUnreadable, UdaError
+from uda_assets.storage import Location, filesystem_of, is_remote
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK = 1 << 20
@@ -38,16 +39,30 @@ class Source:
 
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._descriptor = file.fileno()
+    def __init__(self, size: int, read_at: Callable[[int, int], bytes]) -> None:
+        self._read_at = read_at
         self._counting = Lock()
-        self.size = os.fstat(self._descriptor).st_size
+        self.size = size
         self.bytes_read = 0
+
+    @classmethod
+    def of_file(cls, file: BinaryIO) -> Source:
+        """A plain file of this machine."""
+        descriptor = file.fileno()
+        return cls(os.fstat(descriptor).st_size, lambda length, offset: os.pread(descriptor, length, offset))
+
+    @classmethod
+    def of_object(cls, path: Location) -> Source:
+        """A plain object in a bucket, a request for each read."""
+        files = filesystem_of(path)
+        key = str(path)
+        return cls(files.size(key), lambda length, offset: files.cat_file(key, start=offset, end=offset + length))
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes from ``offset``; fewer only at the end of the drop."""
         parts: list[bytes] = []
-        while length > 0 and (part := os.pread(self._descriptor, length, offset)):
+        length = min(length, self.size - offset)
+        while length > 0 and (part := self._read_at(length, offset)):
             parts.append(part)
             offset, length = offset + len(part), length - len(part)
         with self._counting:
@@ -90,8 +105,13 @@ class Source:
             offset = end
 
 
+def is_plain(path: Location) -> bool:
+    """Whether a drop can be read from its middle: a compressed one cannot."""
+    return path.suffix.lower() not in _COMPRESSION
+
+
 @contextmanager
-def open_source(path: Path, spill: Path | None = None) -> Iterator[Source]:
+def open_source(path: Location, spill: Path | None = None) -> Iterator[Source]:
     """Open a drop for reading.
 
     Compressed drops are decompressed to a nameless temporary file, so that reading can go back to a line.
@@ -106,14 +126,17 @@ def open_source(path: Path, spill: Path | None = None) -> Iterator[Source]:
 
     """
     try:
+        compression = _COMPRESSION.get(path.suffix.lower())
+        if compression is None and is_remote(path):
+            yield Source.of_object(path)
+            return
         with path.open("rb") as file:
-            compression = _COMPRESSION.get(path.suffix.lower())
             if compression is None:
-                yield Source(file)
+                yield Source.of_file(file)
                 return
             with tempfile.TemporaryFile(dir=spill) as plain:
-                _decompress(path, compression, plain)
-                yield Source(plain)
+                _decompress(file, compression, plain)
+                yield Source.of_file(plain)
     except IsADirectoryError:
         raise UdaError(f"{path} is a directory; name a CSV file") from None
     except FileNotFoundError:
@@ -122,11 +145,11 @@ def open_source(path: Path, spill: Path | None = None) -> Iterator[Source]:
         raise UdaError(f"{path} cannot be read: permission denied") from None
 
 
-def _decompress(path: Path, compression: str, target: BinaryIO) -> None:
-    if not path.stat().st_size:
+def _decompress(file: BinaryIO, compression: str, target: BinaryIO) -> None:
+    if not file.seek(0, os.SEEK_END):
         return
-    archive = pa.input_stream(str(path), compression=compression)
-    with archive:
+    file.seek(0)
+    with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression) as archive:
         while True:
             try:
                 chunk = archive.read(_CHUNK)

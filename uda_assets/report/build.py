@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
-from uda_assets.lake import Lake, replacing
+from uda_assets.lake import Lake
 from uda_assets.report.content import Charted, read_content
 from uda_assets.report.page import render
 from uda_assets.report.vega import charting_script
 from uda_assets.settings import Settings
+from uda_assets.storage import Location
 
 REPORT_NAME = "report.html"
 
@@ -32,12 +32,12 @@ def build_report(lake: Lake, settings: Settings) -> Report:
     return Report(render(content, charting_script(lake)), content.charted)
 
 
-def report_path(lake: Lake) -> Path:
+def report_path(lake: Lake) -> Location:
     """Where the report of a data root is."""
     return lake.results / REPORT_NAME
 
 
-def write_report(lake: Lake, settings: Settings) -> Path:
+def write_report(lake: Lake, settings: Settings) -> Location:
     """Build the report and put it among the results; the caller holds the lake's lock.
 
     Raises:
@@ -45,6 +45,6 @@ def write_report(lake: Lake, settings: Settings) -> Path:
 
     """
     report, path = build_report(lake, settings), report_path(lake)
-    with replacing(path) as temporary:
+    with lake.replacing(path) as temporary:
         temporary.write_text(report.html, encoding="utf-8")
     return path

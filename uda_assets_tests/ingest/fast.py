@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
-from uda_assets.contract import Platforms
+from uda_assets.contract import COLUMNS, Platforms
 from uda_assets.errors import DropUnreadable
-from uda_assets.ingest import open_source, read_batches
+from uda_assets.ingest import open_source, parts, read_batches
+from uda_assets.ingest.convert import Conversion
+from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, convert_in_parts, convert_part
+from uda_assets.ingest.reader import Part
+from uda_assets.lake import Outputs
+from uda_assets.limits import Workplace
 
 from . import reference
 
@@ -47,6 +55,67 @@ def read_fast(
         except DropUnreadable as error:
             return REJECTIONS[error.reason], [], []
     assert read == len(kept) + len(quarantined), "records read = kept + quarantined"
+    return None, sorted(kept, key=repr), sorted(quarantined, key=repr)
+
+
+class Done:
+    """Work that was done at once."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def result(self) -> Attempt:
+        return self._attempt
+
+    def cancel(self) -> None:
+        """There is nothing to stop."""
+
+
+def convert_split(
+    data: bytes, *, part_bytes: int, block_bytes: int, keep_unknown: bool = False, fail_fast: bool = False
+) -> Answer:
+    """The same by way of parts that are converted apart, read back from their files."""
+
+    def convert(job: DropJob) -> Conversion:
+        def submit(job: DropJob, part: Part) -> Done:
+            return Done(convert_part(job, part, Workplace(1, "1GiB", job.staged)))
+
+        (job.staged / ATTEMPTS).mkdir()
+        return convert_in_parts(job, part_bytes, submit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "block_bytes", lambda _: block_bytes)
+        return convert_by(convert, data, keep_unknown=keep_unknown, fail_fast=fail_fast)
+
+
+def convert_by(
+    convert: Callable[[DropJob], Conversion], data: bytes, *, keep_unknown: bool = False, fail_fast: bool = False
+) -> Answer:
+    """What a conversion makes of a drop, read back from its files."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        (root / "drop.csv").write_bytes(data)
+        job = DropJob(
+            root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"), root, root,
+            Platforms(keep_unknown=keep_unknown), fail_fast,
+        )  # fmt: skip
+        try:
+            done = convert(job)
+        except DropUnreadable as error:
+            return REJECTIONS[error.reason], [], []
+        kept: list[tuple[object, ...]] = []
+        for file in done.files:
+            found = pl.read_parquet(root / "data" / file.path, hive_partitioning=False, glob=False)
+            assert found.height == file.rows
+            kept += _rows(found.with_columns(platform=pl.lit(file.platform)).select(COLUMNS).to_arrow())
+        summary = pq.read_metadata(root / "data/_metadata")
+        quarantine = pl.read_parquet(root / "quarantine.parquet")
+    assert summary.num_rows == done.kept == len(kept)
+    assert (quarantine.height, done.records) == (done.quarantined, done.kept + done.quarantined)
+    assert dict(quarantine["reason"].value_counts().iter_rows()) == done.reasons
+    assert set(quarantine["drop"]) <= {"drop.csv"}
+    quarantined = quarantine.select("line", "reason", "raw").rows()
+    assert quarantined == sorted(quarantined, key=lambda row: row[0]), "in the order of the file"
     return None, sorted(kept, key=repr), sorted(quarantined, key=repr)
 
 

@@ -17,29 +17,49 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+CHAIN = ["raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform"]
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}"""
 
 
 @contextmanager
 def dev_server(root: Path, **environment: str) -> Iterator[str]:
     """The address of a running `uda dev` for a data root; at the end nothing of its process group is left."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     with (root / "dev.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "uda_assets", "dev", "--port", str(port), "--data-root", str(root)],
-            stdout=log, stderr=log, start_new_session=True, env=os.environ | environment,
+            stdout=log, stderr=log, start_new_session=True, env=without_home() | environment,
         )  # fmt: skip
         try:
-            wait(lambda: server.poll() is not None or _answers(address), 90)
+            wait(lambda: server.poll() is not None or answers(address), 90)
             assert server.poll() is None, (root / "dev.log").read_text()
             yield address
         finally:
-            _end(server)
+            end(server)
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def without_home() -> dict[str, str]:
+    """The environment, less the Dagster instance of whoever runs the tests."""
+    return {name: text for name, text in os.environ.items() if name != "DAGSTER_HOME"}
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a group of its own, and all that is left of the group."""
     group = server.pid
     for how, seconds in ((signal.SIGTERM, 30), (signal.SIGKILL, 10)):
         deadline = time.monotonic() + seconds
@@ -54,7 +74,8 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     raise AssertionError("processes of the server are left")
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether a webserver is up."""
     try:
         with urllib.request.urlopen(f"{address}/server_info", timeout=5) as answer:
             return bool(answer.status == 200)

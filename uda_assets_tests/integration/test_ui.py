@@ -2,100 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+from uda_assets_tests.integration.dev_server import CHAIN, LAUNCH, ask, dev_server, wait
+
 SAMPLE = Path(__file__).parents[2] / "data/datasets/sample.csv"
-CHAIN = ["raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform"]
-LAUNCH = """
-mutation Launch($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}"""
 
 
 @pytest.fixture
 def page_root(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a running `uda dev` and its data root; ended by its own process group."""
+    """The address of a running `uda dev` and its data root."""
     (tmp_path / "datasets").mkdir()
     shutil.copy(SAMPLE, tmp_path / "datasets")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (tmp_path / "dev.log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "uda_assets", "dev", "--port", str(port), "--data-root", str(tmp_path)],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait(lambda: _answers(address), 90)
-            yield address, tmp_path
-        finally:
-            os.killpg(server.pid, 15)
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, 9)
-                server.wait(10)
-
-
-def _wait(condition: Any, seconds: float) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "nothing happened in time"
-        time.sleep(0.5)
-    return found
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/server_info", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
-
-
-def _ask(address: str, query: str, **variables: Any) -> Any:
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)["data"]
+    with dev_server(tmp_path) as address:
+        yield address, tmp_path
 
 
 def test_materialize_from_the_ui_and_see_the_chain(page_root: tuple[str, Path]) -> None:
     address, root = page_root
     repositories = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
-    (repository,) = _ask(address, repositories)["repositoriesOrError"]["nodes"]
+    (repository,) = ask(address, repositories)["repositoriesOrError"]["nodes"]
     selector = {
         "repositoryName": repository["name"],
         "repositoryLocationName": repository["location"]["name"],
         "jobName": "leaderboard_job",
     }
-    launched = _ask(address, LAUNCH, params={"selector": selector, "runConfigData": {}, "mode": "default"})["launchRun"]
+    launched = ask(address, LAUNCH, params={"selector": selector, "runConfigData": {}, "mode": "default"})["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     status = "query S($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-    ended = _wait(
+    ended = wait(
         lambda: (
-            state := _ask(address, status, id=launched["run"]["runId"])["runOrError"]["status"]
+            state := ask(address, status, id=launched["run"]["runId"])["runOrError"]["status"]
         ) in {"SUCCESS", "FAILURE"} and state,
         120,
     )  # fmt: skip

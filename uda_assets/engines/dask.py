@@ -1,0 +1,385 @@
+"""A Dask cluster: an existing one by its scheduler's address, or one that is started on this machine.
+
+Scheduling, and running again what a dead worker left undone, are Dask's. A task writes files of its own and gives a
+small result; what counts is committed by this process alone, so that a task may run twice. Errors that a user can mend
+come back as values: Dask would log them as failures of a worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import math
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, Generic, NamedTuple, cast
+
+import pyarrow as pa
+from distributed import Client, Future, KilledWorker, LocalCluster, Security, get_worker
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
+from distributed.system import MEMORY_LIMIT
+
+from uda_assets.engines import Account, Job, OnProgress, Result
+from uda_assets.errors import ClusterFault, UdaError, UsageError
+from uda_assets.faults import Killed
+from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
+from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, adopt, convert_alone, convert_in_parts, convert_part
+from uda_assets.ingest.reader import Part
+from uda_assets.ingest.source import is_plain
+from uda_assets.limits import Workplace, memory_bytes
+from uda_assets.relations import LAYOUT
+from uda_assets.settings import Settings
+from uda_assets.storage import make_dir_alone
+
+LEAST_RANGE = 8 << 20
+"""Parts of a drop are not made smaller than this only to give every worker one."""
+
+_DROPS_AT_ONCE = 64
+_LOOK_EVERY = 2.0
+# What a worker's process takes before it does anything: Python and the libraries.
+_BASE_MEMORY = 240 << 20
+_SHARE_OF_THE_REST = 0.5
+_LEAST_MEMORY = 64 << 20
+# Of GNU's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+class _Outcome(NamedTuple, Generic[Result]):
+    """What a task came to: a result, or an error that a user can mend; and what it read and wrote."""
+
+    result: Result | None
+    error: BaseException | None
+    bytes_read: int
+    bytes_written: int
+
+
+class Versions(NamedTuple):
+    """What must be the same in all processes for their files to fit together."""
+
+    layout: str
+    converter: str
+
+
+def _versions() -> Versions:
+    return Versions(LAYOUT, CONVERTER_VERSION)
+
+
+def _serves_page(dask_scheduler: Any) -> bool:
+    return bool(dask_scheduler.http_application.applications)
+
+
+@contextmanager
+def open_dask(settings: Settings) -> Iterator[DaskEngine]:
+    """The engine of the cluster that the settings name, or of one that is started for as long as this lasts.
+
+    Raises:
+        ClusterFault: It cannot be reached.
+        UsageError: A setting is not what it should be.
+
+    """
+    range_bytes = max(LEAST_RANGE, memory_bytes(settings.dask_range_bytes, "dask_range_bytes"))
+    with _connected(settings) as client:
+        yield DaskEngine(client, settings, range_bytes)
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Client]:
+    if settings.dask_scheduler:
+        with _client(settings.dask_scheduler, settings, _security(settings)) as client:
+            yield client
+        return
+    with _local_cluster(settings) as cluster, _client(cluster, settings) as client:
+        yield client
+
+
+def _local_cluster(settings: Settings) -> LocalCluster:
+    memory = memory_bytes(settings.dask_memory_limit, "dask_memory_limit")
+    try:
+        return LocalCluster(
+            n_workers=settings.dask_workers or settings.threads,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            memory_limit=memory,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+            env={"POLARS_MAX_THREADS": "1"},
+        )
+    except (RuntimeError, OSError) as error:
+        raise ClusterFault(f"no Dask cluster can be started on this machine ({_one_line(error)})") from None
+
+
+def _security(settings: Settings) -> Security | None:
+    if not settings.dask_scheduler.startswith("tls://"):
+        return None
+    return Security(
+        require_encryption=True,
+        tls_ca_file=settings.dask_tls_ca_file or None,
+        tls_client_cert=settings.dask_tls_cert or None,
+        tls_client_key=settings.dask_tls_key or None,
+    )
+
+
+@contextmanager
+def _client(where: str | LocalCluster, settings: Settings, security: Security | None = None) -> Iterator[Client]:
+    advice = "start it, or name another one by UDA_DASK_SCHEDULER, or take UDA_ENGINE=polars"
+    try:
+        client = Client(where, timeout=settings.dask_timeout, set_as_default=False, security=security)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"dask_scheduler cannot be {where!r}: {_one_line(error)}") from None
+    except OSError as error:
+        reason = _one_line(error) if "imed out" not in str(error) else f"no answer in {settings.dask_timeout:g} s"
+        raise ClusterFault(f"the Dask scheduler at {where} cannot be reached ({reason}); {advice}") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=settings.dask_timeout)
+        except TimeoutError:
+            raise ClusterFault(
+                f"the Dask scheduler at {where} has had no worker for {settings.dask_timeout:g} s; start "
+                f"`dask worker {where}`"
+            ) from None
+        _require_same_versions(client)
+        yield client
+
+
+def _require_same_versions(client: Client) -> None:
+    try:
+        found: dict[str, Versions] = client.run(_versions)
+    except Exception as error:
+        raise ClusterFault(
+            f"a Dask worker cannot run uda_assets ({_one_line(error)}); install the same version on all workers"
+        ) from None
+    for worker, versions in found.items():
+        if versions != _versions():
+            raise ClusterFault(
+                f"the Dask worker {worker} has {tuple(versions)}, this process {tuple(_versions())}; install the same "
+                "versions everywhere"
+            )
+
+
+class DaskEngine:
+    """Runs tasks on the workers of a cluster.
+
+    Args:
+        client: Connected to the cluster; closed by whoever opened it.
+        settings: The timeout.
+        range_bytes: About how much of a large drop one task reads.
+
+    """
+
+    elsewhere = True
+    bucket_records = 32_000_000
+
+    def __init__(self, client: Client, settings: Settings, range_bytes: int) -> None:
+        self.on_progress: OnProgress | None = None
+        self._client = client
+        self._timeout = settings.dask_timeout
+        self._range_bytes = range_bytes
+        self._counting = Lock()
+        self._started = self._done = self._bytes_read = self._bytes_written = 0
+
+    @property
+    def workers(self) -> int:
+        """Threads of all workers."""
+        threads: dict[str, int] = self._ask(self._client.nthreads)
+        return max(1, sum(threads.values()))
+
+    def drops_at_once(self, drops: int) -> int:
+        """More than there are workers, so that none waits for this process."""
+        return max(1, min(drops, max(_DROPS_AT_ONCE, 2 * self.workers)))
+
+    def convert(self, job: DropJob) -> Conversion:
+        """Convert a drop as one task, or a large one in parts."""
+        make_dir_alone(job.staged / ATTEMPTS)
+        pieces = self._pieces(job)
+        if pieces > 1:
+            size = job.source.stat().st_size
+            return convert_in_parts(job, math.ceil(size / pieces), self._submit_part)
+        return adopt(job, self._submit(convert_alone, job).result())
+
+    def run(self, task: Callable[[Job, Workplace], Result], jobs: Sequence[Job], staged: Path) -> list[Result]:
+        """Run all tasks on the cluster; they spill to their workers' own directories."""
+        del staged
+        pending = [self._submit(task, job) for job in jobs]
+        try:
+            return [one.result() for one in pending]
+        finally:
+            for one in pending:
+                one.cancel()
+
+    def account(self) -> Account:
+        """What was done so far."""
+        return Account("dask", self.workers, self._done, self._bytes_read, self._bytes_written, self._dashboard())
+
+    def _dashboard(self) -> str | None:
+        """Link to the scheduler's page, if it serves one: without bokeh the client names one that is not there."""
+        try:
+            served = self._client.run_on_scheduler(_serves_page)
+        except Exception:
+            return None  # the scheduler's machine need not have this package
+        return str(self._client.dashboard_link) if served else None
+
+    def _pieces(self, job: DropJob) -> int:
+        """How many parts a drop is converted in: where drops are fewer than workers, enough to keep these busy."""
+        try:
+            size = job.source.stat().st_size if is_plain(job.source) else 0
+        except OSError:
+            return 1  # reading it says what is wrong
+        pieces = math.ceil(size / self._range_bytes)
+        workers = self.workers
+        if job.beside < workers:
+            evenly = math.ceil(max(pieces, 2) / workers) * workers
+            pieces = max(pieces, min(evenly, size // LEAST_RANGE))
+        return pieces
+
+    def _submit_part(self, job: DropJob, part: Part) -> _Pending[Attempt]:
+        return self._submit(_convert_part, (job, part))
+
+    def _submit(self, task: Callable[[Job, Workplace], Result], job: Job) -> _Pending[Result]:
+        with self._counting:
+            self._started += 1
+        key = f"{getattr(task, '__name__', 'task').strip('_')}-{uuid.uuid4().hex}"
+        future = self._ask(lambda: self._client.submit(_run, task, job, key=key, pure=False))
+        return _Pending(self, future)
+
+    def result_of(self, future: Future[Any]) -> _Outcome[Any]:
+        """Wait for a task as long as there are workers.
+
+        Raises:
+            ClusterFault: The cluster gave up on it, or was lost.
+
+        """
+        deserted = 0.0
+        while True:
+            try:
+                outcome: _Outcome[Any] = future.result(timeout=_LOOK_EVERY)
+            except TimeoutError:
+                deserted = 0.0 if self._ask(self._client.nthreads) else deserted + _LOOK_EVERY
+                if deserted > self._timeout:
+                    raise ClusterFault("all Dask workers are gone; start some and run again") from None
+            except KilledWorker as error:
+                raise ClusterFault(
+                    f"{error.allowed_failures + 1} Dask workers died at the same task, most likely for want of memory; "
+                    "give them more, or set a smaller UDA_DASK_RANGE_BYTES or more UDA_BUCKETS"
+                ) from None
+            except (FutureCancelledError, CommClosedError) as error:
+                raise self._lost(error) from None
+            else:
+                self._count(outcome)
+                return outcome
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except (OSError, FutureCancelledError, CommClosedError, RuntimeError) as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: BaseException) -> ClusterFault:
+        where = self._client.scheduler.address if self._client.scheduler else "its address"
+        return ClusterFault(
+            f"the Dask scheduler at {where} was lost ({_one_line(error)}); nothing is half-committed: start it and run "
+            "again"
+        )
+
+    def _count(self, outcome: _Outcome[Any]) -> None:
+        with self._counting:
+            self._done += 1
+            self._bytes_read += outcome.bytes_read
+            self._bytes_written += outcome.bytes_written
+            done, started = self._done, self._started
+        if self.on_progress:
+            self.on_progress(done, started)
+
+
+class _Pending(Generic[Result]):
+    """A task that was given to the cluster."""
+
+    def __init__(self, engine: DaskEngine, future: Future[Any]) -> None:
+        self._engine = engine
+        self._future: Future[Any] | None = future
+
+    def result(self) -> Result:
+        """What the task gave; raises what it raised."""
+        assert self._future is not None, "asked for once, and not given up"
+        outcome = self._engine.result_of(self._future)
+        self._future = None
+        if outcome.error is not None:
+            raise outcome.error
+        return cast(Result, outcome.result)
+
+    def cancel(self) -> None:
+        """Give the task up, if it is not done."""
+        if self._future is not None:
+            # The cluster forgets what nobody holds a future of; this also works when it is lost.
+            self._future.release()
+            self._future = None
+
+
+# -- on the workers --------------------------------------------------------------------------------------------------
+
+
+def _convert_part(job: tuple[DropJob, Part], place: Workplace) -> Attempt:
+    return convert_part(*job, place)
+
+
+def _run(task: Callable[[Job, Workplace], Result], job: Job) -> _Outcome[Result]:
+    """Run a task within the limits of the worker that this is."""
+    _keep_memory()
+    worker = get_worker()
+    with tempfile.TemporaryDirectory(prefix="uda-", dir=worker.local_directory) as spill:
+        place = Workplace(1, f"{_memory_of_a_task(worker)}B", Path(spill))
+        try:
+            return _Outcome(task(job, place), None, place.bytes_read, place.bytes_written)
+        except (UdaError, Killed) as error:
+            return _Outcome(None, error, place.bytes_read, place.bytes_written)
+        finally:
+            _give_memory_back()
+
+
+def _memory_of_a_task(worker: Any) -> int:
+    """Its share of what the worker may take, beside what the process takes anyway."""
+    limit = worker.memory_manager.memory_limit or MEMORY_LIMIT
+    share = (limit - _BASE_MEMORY) * _SHARE_OF_THE_REST / max(1, worker.state.nthreads)
+    return max(_LEAST_MEMORY, int(share))
+
+
+@cache
+def _c_library() -> Any:
+    """GNU's, or None."""
+    if sys.platform != "linux":
+        return None
+    try:
+        library = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
+
+
+@cache
+def _keep_memory() -> None:
+    """Keep freed memory while a task runs.
+
+    Dask's nanny sets MALLOC_TRIM_THRESHOLD_ so that each freed block of a drop is given back to the system and taken
+    anew: that doubled the time of a conversion.
+    """
+    if library := _c_library():
+        library.mallopt(_TRIM_THRESHOLD, 64 << 20)
+        library.mallopt(_MMAP_THRESHOLD, 32 << 20)
+
+
+def _give_memory_back() -> None:
+    """Return freed memory to the system: a worker that seems full is given no more tasks."""
+    pa.default_memory_pool().release_unused()
+    if library := _c_library():
+        library.malloc_trim(0)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

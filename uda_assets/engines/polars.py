@@ -1,0 +1,79 @@
+"""This machine: Polars and Arrow read drops, DuckDB merges and ranks; both use all threads, so tasks come in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from uda_assets.engines import Account, Job, OnProgress, Result
+from uda_assets.ingest.convert import Conversion, convert
+from uda_assets.ingest.parts import DropJob
+from uda_assets.limits import Workplace, block_bytes
+from uda_assets.settings import Settings
+
+
+@contextmanager
+def open_polars(settings: Settings) -> Iterator[PolarsEngine]:
+    """The engine of this machine."""
+    yield PolarsEngine(settings)
+
+
+class PolarsEngine:
+    """Runs everything in this process."""
+
+    workers = 1
+    elsewhere = False
+    # DuckDB spills by itself: buckets only cost an exchange here.
+    bucket_records = 256_000_000
+
+    def __init__(self, settings: Settings) -> None:
+        self.on_progress: OnProgress | None = None
+        self._settings = settings
+        self._started = self._done = 0
+        self._bytes_read = self._bytes_written = 0
+        self._counting = Lock()
+
+    def drops_at_once(self, drops: int) -> int:
+        """One large drop is read by several threads, many small ones by one thread each."""
+        return min(self._settings.threads, drops) or 1
+
+    def convert(self, job: DropJob) -> Conversion:
+        """Convert a drop by as many threads as are left to it."""
+        self._start(1)
+        done = convert(
+            job.source, job.drop, job.outputs, job.platforms,
+            threads=max(1, self._settings.threads // job.beside), fail_fast=job.fail_fast, spill=job.scratch,
+            block_bytes=block_bytes(self._settings),
+        )  # fmt: skip
+        written = sum((job.outputs.parts / file.path).stat().st_size for file in done.files)
+        self._finish(done.bytes_read, written + job.outputs.quarantine.stat().st_size)
+        return done
+
+    def run(self, task: Callable[[Job, Workplace], Result], jobs: Sequence[Job], staged: Path) -> list[Result]:
+        """Run tasks one after another; each uses all threads."""
+        self._start(len(jobs))
+        results = []
+        for job in jobs:
+            place = Workplace(self._settings.threads, self._settings.memory_limit, staged / "spill")
+            results.append(task(job, place))
+            self._finish(place.bytes_read, place.bytes_written)
+        return results
+
+    def account(self) -> Account:
+        """What was done so far."""
+        return Account("polars", self.workers, self._done, self._bytes_read, self._bytes_written)
+
+    def _start(self, tasks: int) -> None:
+        with self._counting:
+            self._started += tasks
+
+    def _finish(self, bytes_read: int, bytes_written: int) -> None:
+        with self._counting:
+            self._done += 1
+            self._bytes_read += bytes_read
+            self._bytes_written += bytes_written
+            done, started = self._done, self._started
+        if self.on_progress:
+            self.on_progress(done, started)

@@ -1,0 +1,242 @@
+"""Converting a drop in parts: byte ranges that are read apart, on several machines if need be, and joined in order.
+
+Each part but the first is read on the assumption that it starts with a record, as the blocks of
+:mod:`uda_assets.ingest.reader` are. Where the record before it turns out to reach into a part, that part is read again
+from the record's end. Only who joins the parts decides which files count: each attempt at a part writes to a directory
+of its own, so that one that runs twice, or dies midway, leaves nothing in what is committed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from uda_assets.contract import Platforms
+from uda_assets.errors import MalformedRecord
+from uda_assets.ingest.convert import (
+    Conversion,
+    PlatformRecords,
+    by_platform,
+    convert,
+    part_path,
+    quarantine_writer,
+    write_batches,
+    write_summaries,
+)
+from uda_assets.ingest.header import read_header
+from uda_assets.ingest.reader import Batch, Part, cut, read_batches
+from uda_assets.ingest.source import open_source
+from uda_assets.lake import Outputs, PartFile
+from uda_assets.limits import Workplace, block_bytes
+from uda_assets.storage import Location, make_dir_alone, storage_of
+
+Result_co = TypeVar("Result_co", covariant=True)
+_ROWS_AT_ONCE = 16_384
+
+ATTEMPTS = "attempts"
+"""Directory below the staged one in which attempts write; whoever starts them makes it."""
+
+
+class DropJob(NamedTuple):
+    """A drop to convert.
+
+    Attributes:
+        source: The CSV file.
+        drop: Its name.
+        outputs: Where its converted form is to be written.
+        staged: Directory of the same storage, for what attempts write.
+        scratch: Directory of this machine.
+        platforms: The platform table of the contract.
+        fail_fast: Stop at the first malformed record.
+        beside: How many drops are converted at once, this one included.
+
+    """
+
+    source: Location
+    drop: str
+    outputs: Outputs
+    staged: Location
+    scratch: Path
+    platforms: Platforms
+    fail_fast: bool = False
+    beside: int = 1
+
+
+class Attempt(NamedTuple):
+    """What an attempt at a drop, or a part of one, wrote.
+
+    Attributes:
+        directory: Where it is: ``data/`` and ``quarantine.parquet``.
+        done: What it read; the paths of its files are those below ``data/``.
+        end: Where the record behind its last one starts, which may lie beyond the part.
+        lines: Physical lines up to there.
+        fault: The first malformed record of a part that stopped there: line, reason and raw text.
+
+    """
+
+    directory: Location
+    done: Conversion
+    end: int = 0
+    lines: int = 0
+    fault: tuple[int, str, str] | None = None
+
+
+class Pending(Protocol[Result_co]):
+    """A result that is being worked on."""
+
+    def result(self) -> Result_co:
+        """The result, when it is there; raises what the work raised."""
+        ...
+
+    def cancel(self) -> object:
+        """The result is not needed any more."""
+        ...
+
+
+Submit = Callable[[DropJob, Part], Pending[Attempt]]
+"""Starts :func:`convert_part` somewhere."""
+
+
+def convert_alone(job: DropJob, place: Workplace) -> Attempt:
+    """Convert a whole drop as one task.
+
+    Raises:
+        DropUnreadable: The drop cannot be read as a whole.
+        MalformedRecord: A record is malformed, and ``fail_fast`` is set.
+
+    """
+    attempt = _new_attempt(job)
+    done = convert(
+        job.source, job.drop, _outputs_of(attempt), job.platforms, threads=place.threads, fail_fast=job.fail_fast,
+        spill=place.spill, block_bytes=block_bytes(place),
+    )  # fmt: skip
+    _account(place, attempt, done)
+    return Attempt(attempt, done)
+
+
+def adopt(job: DropJob, attempt: Attempt) -> Conversion:
+    """Make what an attempt at a whole drop wrote the drop's."""
+    files = storage_of(job.outputs.parts)
+    done = attempt.done
+    _move_parts(job, attempt, 0)
+    for name in ("_metadata", "_common_metadata"):
+        files.move(attempt.directory / "data" / name, job.outputs.parts / name)
+    files.move(attempt.directory / "quarantine.parquet", job.outputs.quarantine)
+    done.files = _named(job, done.files, 0)
+    return done
+
+
+def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
+    """Convert the records of a plain drop that start in a part; lines are counted from 0 at its start."""
+    attempt = _new_attempt(job)
+    reached = [(part.start, part.line)]
+
+    def followed(batches: Iterator[Batch[PlatformRecords]]) -> Iterator[Batch[PlatformRecords]]:
+        for batch in batches:
+            reached[0] = batch.position, batch.line
+            yield batch
+
+    fault = None
+    with open_source(job.source) as plain:
+        batches = read_batches(
+            plain, job.platforms, by_platform, threads=place.threads, block_bytes=block_bytes(place), part=part
+        )
+        try:
+            done = write_batches(
+                followed(batches), job.drop, _outputs_of(attempt), threads=place.threads, fail_fast=job.fail_fast
+            )
+        except MalformedRecord as malformed:
+            # Only who knows where the part really starts can say whether this is a record, and on which line.
+            done, fault = Conversion(), (malformed.line, malformed.reason, malformed.raw)
+        done.bytes_read = plain.bytes_read
+    if fault is None:
+        _account(place, attempt, done)
+    return Attempt(attempt, done, *reached[0], fault)
+
+
+def _new_attempt(job: DropJob) -> Location:
+    directory = job.staged / ATTEMPTS / uuid.uuid4().hex
+    # Not its parents: where these are gone, so is who would have joined the attempt.
+    make_dir_alone(directory)
+    return directory
+
+
+def _outputs_of(attempt: Location) -> Outputs:
+    return Outputs(attempt / "data", "", attempt / "quarantine.parquet")
+
+
+def _account(place: Workplace, attempt: Location, done: Conversion) -> None:
+    place.bytes_read += done.bytes_read
+    place.bytes_written += (attempt / "quarantine.parquet").stat().st_size
+    place.bytes_written += sum((attempt / "data" / file.path).stat().st_size for file in done.files)
+
+
+def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversion:
+    """Convert a plain drop in parts of about ``part_bytes`` bytes.
+
+    Raises:
+        DropUnreadable: The drop has no usable header.
+        MalformedRecord: A record is malformed, and ``fail_fast`` is set: the first one of the drop.
+
+    """
+    whole = Conversion()
+    with open_source(job.source) as plain:
+        header = read_header(plain)
+        parts = [Part(*bounds, 0) for bounds in cut(plain, header.body, plain.size, part_bytes)]
+        whole.size, whole.bytes_read = plain.size, plain.bytes_read
+    pending = [submit(job, part) for part in parts]
+    try:
+        with quarantine_writer(job.outputs.quarantine) as malformed:
+            position, line = header.body, header.line
+            for number, (part, found) in enumerate(zip(parts, pending, strict=True)):
+                if part.stop <= position:
+                    found.cancel()
+                    continue
+                if part.start != position:
+                    found.cancel()
+                    pending[number] = submit(job, part._replace(start=position))
+                attempt = pending[number].result()
+                if attempt.fault:
+                    at, reason, raw = attempt.fault
+                    raise MalformedRecord(job.drop, line + at, reason, raw)
+                _join(job, whole, attempt, number)
+                _join_quarantine(malformed, attempt, line)
+                position, line = attempt.end, line + attempt.lines
+    finally:
+        for found in pending:
+            found.cancel()
+    whole.files.sort(key=lambda file: file.platform)
+    write_summaries(job.outputs.parts, whole.files)
+    return whole
+
+
+def _join(job: DropJob, whole: Conversion, attempt: Attempt, number: int) -> None:
+    whole.join(attempt.done)
+    _move_parts(job, attempt, number)
+    whole.files += _named(job, attempt.done.files, number)
+
+
+def _move_parts(job: DropJob, attempt: Attempt, number: int) -> None:
+    files = storage_of(job.outputs.parts)
+    for file, named in zip(attempt.done.files, _named(job, attempt.done.files, number), strict=True):
+        files.move(attempt.directory / "data" / file.path, job.outputs.parts / named.path)
+
+
+def _named(job: DropJob, files: list[PartFile], number: int) -> list[PartFile]:
+    """The part files of an attempt, as they are called in the drop's converted form."""
+    return [PartFile(part_path(file.platform, number, job.outputs.suffix), file.platform, file.rows) for file in files]
+
+
+def _join_quarantine(malformed: pq.ParquetWriter, attempt: Attempt, line: int) -> None:
+    """Add a part's malformed records, with their lines counted from the drop's first."""
+    if not attempt.done.quarantined:
+        return
+    with (attempt.directory / "quarantine.parquet").open("rb") as file, pq.ParquetFile(file) as piece:
+        for batch in piece.iter_batches(_ROWS_AT_ONCE):
+            place = batch.schema.get_field_index("line")
+            malformed.write_batch(batch.set_column(place, "line", pc.add(batch.column(place), line)))

@@ -1,0 +1,264 @@
+"""How a drop's converted form becomes visible, both its records and its quarantine, or neither.
+
+In a directory outputs are staged, then moved into place by a commit whose first step is an intent file: a crash before
+it leaves debris, which the next writer removes; a crash after it is completed by the next writer. The idea is that of a
+write-ahead log (ARIES, Mohan et al. 1992), with one entry.
+
+In a bucket nothing can be moved. Outputs are put under names that no other writer uses, and the manifest, which names
+them, by a conditional put: that is the commit. What no manifest names is debris. The idea is that of table formats such
+as Delta Lake (Armbrust et al. 2020).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from uda_assets.faults import Killed, passed
+from uda_assets.lake.manifests import MANIFEST, DropManifest, as_json, read_json, undamaged
+from uda_assets.lake.places import Places
+from uda_assets.storage import Guard, Location, Storage, make_dir
+
+
+class Outputs(NamedTuple):
+    """Where a conversion writes.
+
+    Attributes:
+        parts: Directory of the part files.
+        suffix: Goes into their names.
+        quarantine: The file of the malformed records.
+
+    """
+
+    parts: Location
+    suffix: str
+    quarantine: Location
+
+
+class Stage(Protocol):
+    """Work of a writer that is not committed yet."""
+
+    @property
+    def scratch(self) -> Path:
+        """A directory of this machine, removed at the end."""
+
+    @property
+    def shared(self) -> Location:
+        """A directory where the data root is, which other machines see too; removed at the end."""
+
+    def outputs(self, drop: str) -> Outputs:
+        """Where to convert a drop to; what an earlier attempt wrote is void."""
+
+    def commit(self, manifest: DropManifest) -> None:
+        """Make what was written, as the manifest names it, the drop's converted form."""
+
+
+class Commits(Protocol):
+    """What a commit is, where the data root is."""
+
+    def stage(self) -> AbstractContextManager[Stage]:
+        """A new stage."""
+
+    def recover(self, manifests: Iterable[DropManifest] | None) -> None:
+        """Complete or remove what a writer that died left behind."""
+
+    def remove(self, drop: str) -> None:
+        """Remove a drop's records."""
+
+    def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:
+        """Remove the quarantine of drops, and whatever nothing published refers to any more."""
+
+
+class Renames:
+    """Commits in a directory."""
+
+    def __init__(self, files: Storage, places: Places) -> None:
+        self._files, self._places = files, places
+        self._staging = places.internal / "staging"
+
+    @contextmanager
+    def stage(self) -> Iterator[Stage]:
+        """A new staging directory, removed at the end with whatever was not committed."""
+        path = self._staging / uuid.uuid4().hex
+        make_dir(path)
+        try:
+            yield _StagedFiles(self, path)
+        except Killed:
+            raise
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        shutil.rmtree(path, ignore_errors=True)
+
+    def commit(self, staged: Path, manifest: DropManifest) -> None:
+        """Write the intent, then carry it out."""
+        self._files.commit(staged / "data" / MANIFEST, as_json(manifest))
+        passed("drop: staged")
+        self._files.commit(staged / "intent.json", as_json({"drop": manifest.drop}))
+        passed("drop: intent written")
+        self._complete(staged)
+
+    def _complete(self, staged: Path) -> None:
+        """Carry out a commit whose intent is written; every step may already have been done."""
+        intent = read_json(self._files, staged / "intent.json", dict[str, str])
+        if intent:
+            target, data = self._places.parquet_dir(intent["drop"]), staged / "data"
+            if data.exists():
+                if target.exists():
+                    target.replace(staged / "superseded")
+                    passed("drop: old version moved away")
+                make_dir(target.parent)
+                data.replace(target)
+                passed("drop: new version in place")
+            malformed = staged / "quarantine.parquet"
+            place = self._places.quarantine_file(intent["drop"])
+            if malformed.exists():
+                make_dir(place.parent)
+                malformed.replace(place)
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def recover(self, manifests: Iterable[DropManifest] | None) -> None:
+        """Complete intents, remove temporary files."""
+        del manifests
+        for staged in sorted(self._staging.iterdir()) if self._staging.is_dir() else []:
+            self._complete(staged)
+        for directory in self._written_in():
+            for path in directory.glob(".*.tmp*"):
+                path.unlink(missing_ok=True)
+
+    def _written_in(self) -> list[Location]:
+        """Directories in which files are replaced."""
+        places = self._places
+        return [
+            places.root, places.internal, places.sessions, places.results, places.results / "daily", places.history,
+        ]  # fmt: skip
+
+    def remove(self, drop: str) -> None:
+        """By moving it away in one step."""
+        with self.stage() as bin_:
+            target = self._places.parquet_dir(drop)
+            if target.exists():
+                target.replace(bin_.scratch / "data")
+        passed("forget: records removed")
+
+    def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:
+        """Those of the drops."""
+        committed = {manifest.drop for manifest in manifests}
+        self._files.remove(self._places.quarantine_file(drop) for drop in drops if drop not in committed)
+
+
+class _StagedFiles(NamedTuple):
+    commits: Renames
+    scratch: Path
+
+    @property
+    def shared(self) -> Path:
+        return self.scratch
+
+    def outputs(self, drop: str) -> Outputs:
+        del drop
+        shutil.rmtree(self.scratch / "data", ignore_errors=True)
+        return Outputs(self.scratch / "data", "", self.scratch / "quarantine.parquet")
+
+    def commit(self, manifest: DropManifest) -> None:
+        self.commits.commit(self.scratch, manifest)
+
+
+class Puts:
+    """Commits in a bucket, by the holder of the lock."""
+
+    def __init__(self, files: Storage, places: Places, guard: Guard) -> None:
+        self._files, self._places, self._guard = files, places, guard
+
+    @contextmanager
+    def stage(self) -> Iterator[Stage]:
+        """A directory of this machine, and names that nobody else uses."""
+        with tempfile.TemporaryDirectory(prefix="uda-") as scratch:
+            shared = self._places.internal / "staging" / self._new_name()
+            yield _StagedObjects(self, Path(scratch), shared)
+            # On an error the next writer does it: the error may be that the bucket cannot be reached.
+            self._remove_below(shared)
+
+    def outputs(self, drop: str) -> Outputs:
+        """Names of this attempt."""
+        name = self._new_name()
+        quarantine = self._places.quarantine / f"{self._places.name_of(drop)}/{name}.parquet"
+        return Outputs(self._places.parquet_dir(drop), f".{name}", quarantine)
+
+    def _new_name(self) -> str:
+        return f"{self._guard.stamp}-{uuid.uuid4().hex[:8]}"
+
+    def commit(self, outputs: Outputs, manifest: DropManifest) -> None:
+        """Put the manifest, then remove what it replaces."""
+        place, quarantine = self._places.parquet_dir(manifest.drop), self._places.quarantine
+        relative = str(outputs.quarantine).removeprefix(f"{quarantine}/")
+        manifest = msgspec.structs.replace(manifest, quarantine=relative)
+        before = undamaged(self._files, place / MANIFEST, DropManifest)
+        passed("drop: staged")
+        self._guard.require()
+        self._files.commit(place / MANIFEST, as_json(manifest))
+        passed("drop: manifest put")
+        kept = {file.path for file in manifest.files}
+        self._files.remove(place / file.path for file in (before.files if before else []) if file.path not in kept)
+
+    def recover(self, manifests: Iterable[DropManifest] | None) -> None:
+        """Remove part files that no manifest names, and what was exchanged; a later writer's are left alone."""
+        places = self._places
+        named = set()
+        for manifest in manifests or ():
+            directory = places.name_of(manifest.drop)
+            named |= {f"{directory}/{file.path}" for file in manifest.files}
+            named |= {f"{directory}/{name}" for name in (MANIFEST, "_metadata", "_common_metadata")}
+        self._remove_unnamed(places.parquets, named)
+        self._remove_unnamed(places.internal / "staging", set())
+
+    def remove(self, drop: str) -> None:
+        """The manifest first, so that nothing names what is then removed."""
+        place = self._places.parquet_dir(drop)
+        self._guard.require()
+        self._files.remove([place / MANIFEST])
+        passed("forget: records removed")
+        self._files.remove(place / name for name in self._files.files_below(place))
+
+    def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:
+        """All that no manifest names."""
+        del drops
+        self._guard.require()
+        self._remove_unnamed(self._places.quarantine, {manifest.quarantine for manifest in manifests})
+
+    def _remove_unnamed(self, directory: Location, named: set[str]) -> None:
+        debris = [name for name in self._files.files_below(directory) if name not in named and self._is_older(name)]
+        self._files.remove(directory / name for name in debris)
+
+    def _is_older(self, name: str) -> bool:
+        """Whether a file is not of a writer who came later; those that only a manifest makes sense of are nobody's."""
+        stamped = _STAMP.search(name)
+        return stamped is None or stamped[1] <= self._guard.stamp.partition("-")[0]
+
+    def _remove_below(self, directory: Location) -> None:
+        self._files.remove(directory / name for name in self._files.files_below(directory))
+
+
+_STAMP = re.compile(r"(?:^|[./])(\d{10})-[0-9a-f]{8}-[0-9a-f]{8}(?:\.parquet$|/)")
+
+
+class _StagedObjects:
+    def __init__(self, commits: Puts, scratch: Path, shared: Location) -> None:
+        self._commits, self.scratch, self.shared = commits, scratch, shared
+        self._outputs: Outputs | None = None
+
+    def outputs(self, drop: str) -> Outputs:
+        self._outputs = self._commits.outputs(drop)
+        return self._outputs
+
+    def commit(self, manifest: DropManifest) -> None:
+        assert self._outputs is not None
+        self._commits.commit(self._outputs, manifest)

@@ -1,0 +1,478 @@
+"""The data root: where things are, what counts, and how a change becomes visible. Its files are the truth."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from uda_assets.errors import DropBusy, UdaError
+from uda_assets.faults import passed
+from uda_assets.lake.commits import Commits, Puts, Renames, Stage
+from uda_assets.lake.listing import EVERYTHING, Listing, Selection, list_drops
+from uda_assets.lake.manifests import (
+    MANIFEST,
+    SESSIONS_VERSION,
+    DropManifest,
+    Examined,
+    Ledger,
+    PublicationManifest,
+    SessionsManifest,
+    Version,
+    as_json,
+    read_json,
+    read_versioned,
+    undamaged,
+)
+from uda_assets.lake.places import Places
+from uda_assets.limits import limit_pools
+from uda_assets.settings import Settings
+from uda_assets.storage import Guard, Location, Signature, storage_of
+
+_SPILL = "spill-"
+_A_DAY = 86_400
+_READ_AT_ONCE = 16
+"""Requests to a bucket under way at a time."""
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class Contents(NamedTuple):
+    """What is in files: BLAKE3 by drop, and why it could not be told for the others."""
+
+    hashes: dict[str, str]
+    unreadable: dict[str, str]
+
+
+# Manifests that were read, by path, with the file's signature: reading thousands of them anew each time is slow.
+_MANIFESTS: dict[str, tuple[Signature, DropManifest]] = {}
+# Likewise what was last hashed, by the file that it is noted in.
+_VERSIONS: dict[str, tuple[Signature, dict[str, Version]]] = {}
+# Data roots whose noted manifests were taken over.
+_RECALLED: set[str] = set()
+
+
+class Lake(Places):
+    """Listings, commits and the writer's lock of one data root."""
+
+    def __init__(self, root: Location, selection: Selection = EVERYTHING) -> None:
+        super().__init__(root.absolute() if isinstance(root, Path) else root)
+        self.files = storage_of(self.root)
+        self._selection = selection
+        self._versions: dict[str, Version] = {}
+        # Who holds the lock is the only one to change manifests, and need not look for them again.
+        self._guard: Guard | None = None
+        self._held: dict[str, DropManifest] | None = None
+
+    # -- drops ---------------------------------------------------------------------------------------------------
+
+    def drops(self) -> dict[str, Signature]:
+        """The drops that are there, by name in ascending order, with their signatures; costs no reading."""
+        return self.listing().drops
+
+    def inaccessible(self) -> dict[str, tuple[str, str]]:
+        """Files that cannot be drops under their names, and directories that cannot be listed; see :class:`Listing`."""
+        return self.listing().inaccessible
+
+    def listing(self) -> Listing:
+        """What is below ``datasets``, as of now."""
+        return list_drops(self.files, self.datasets, self._selection)
+
+    def quarantine_of(self, manifest: DropManifest) -> str:
+        """The full path of a committed drop's quarantine."""
+        return f"{self.quarantine}/{manifest.quarantine or self.name_of(manifest.drop)}"
+
+    def files_of(self, manifest: DropManifest) -> list[str]:
+        """The part files of a committed drop and its quarantine; making a Path for each of thousands takes too long."""
+        name = self.name_of(manifest.drop)
+        parts = [f"{self.parquets}/{name}/{file.path}" for file in manifest.files]
+        return [*parts, self.quarantine_of(manifest)]
+
+    def looking(self) -> Callable[[str], Signature | None]:
+        """A function from a path that :meth:`files_of` gives to its signature; None where the file is missing."""
+        return self.files.looking(self.parquets, self.quarantine)
+
+    def contents(self, drops: Mapping[str, Signature]) -> Contents:
+        """BLAKE3 of each drop; a file whose signature is as it was when last hashed is not read again.
+
+        A drop that vanished since it was listed is in neither part of the answer.
+        """
+        known = self._known_versions()
+        versions: dict[str, Version] = {}
+        unreadable: dict[str, str] = {}
+
+        def one(item: tuple[str, Signature]) -> Version | OSError:
+            drop, mark = item
+            try:
+                return self._version(drop, mark, known.get(drop))
+            except OSError as error:
+                return error
+
+        for (drop, _), found in self.side_by_side(one, list(drops.items())):
+            if isinstance(found, Version):
+                versions[drop] = found
+            elif not isinstance(found, FileNotFoundError):
+                unreadable[drop] = found.strerror or str(found)
+        trusted = {drop: version for drop, version in versions.items() if not version.racy}
+        if trusted != known:
+            # Only to save work the next time; a reader of a data root may be allowed to read alone.
+            with suppress(UdaError, OSError):
+                self.files.note(self.internal / "catalogue.json", as_json(trusted))
+        self._versions = trusted
+        return Contents({drop: version.content for drop, version in versions.items()}, unreadable)
+
+    def side_by_side(self, function: Callable[[K], T], items: list[K]) -> Iterator[tuple[K, T]]:
+        """What a function gives for each item; in a bucket side by side, since each has to wait for answers."""
+        if not self.files.remote or len(items) < 2:
+            yield from ((item, function(item)) for item in items)
+            return
+        with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="uda-read") as pool:
+            yield from zip(items, pool.map(function, items), strict=True)
+
+    def version(self, drop: str) -> Version:
+        """What is in a drop now.
+
+        Raises:
+            DropBusy: It is gone, or cannot be read.
+
+        """
+        try:
+            return self._version(drop, self.files.signature(self.source(drop)), self._versions.get(drop))
+        except OSError as error:
+            raise DropBusy(f"drop {drop!r} cannot be read: {error.strerror or error}; deliver it again") from None
+
+    def is_still(self, drop: str, version: Version) -> bool:
+        """Whether nothing has changed a drop since; where its signature alone cannot tell, it is hashed again."""
+        now = self.version(drop)
+        if now.signature != version.signature:
+            return False
+        return not version.racy or self.files.hash(self.source(drop)) == version.content
+
+    def _known_versions(self) -> dict[str, Version]:
+        path = self.internal / "catalogue.json"
+        try:
+            mark = self.files.signature(path)
+        except OSError:
+            return {}
+        if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
+            _VERSIONS[str(path)] = mark, undamaged(self.files, path, dict[str, Version]) or {}
+        return _VERSIONS[str(path)][1]
+
+    def _version(self, drop: str, mark: Signature, known: Version | None) -> Version:
+        if known and known.signature == mark:
+            return known
+        racy = self.files.is_racy(mark)
+        return Version(mark, self.files.hash(self.source(drop)), racy)
+
+    def examined(self) -> Examined | None:
+        """What was last found to need nothing; None where that is not known."""
+        return undamaged(self.files, self.internal / "examined.json", Examined)
+
+    def write_examined(self, examined: Examined) -> None:
+        """Note what needs nothing."""
+        self._commit(self.internal / "examined.json", examined)
+
+    def noted(self, name: str, kind: type[T]) -> T | None:
+        """What was noted under a name; None where nothing was, or where it is of no use."""
+        try:
+            return msgspec.msgpack.decode(self.files.read(self.internal / f"{name}.msgpack"), type=kind)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def note(self, name: str, value: object) -> None:
+        """Note what saves work later and can be lost without harm; the lock is not needed."""
+        with suppress(OSError):
+            self.files.note(self.internal / f"{name}.msgpack", msgspec.msgpack.encode(value))
+
+    def archive_drop(self, drop: str, expected: Signature, content: str) -> bool:
+        """Move a raw file below ``archive``, unless it is another one by now; an older archived version stays too.
+
+        Where a directory of this name was archived, or a file that is called like a directory of this drop, it stays.
+        """
+        source, target = self.source(drop), self.archive / drop
+        if target.is_dir() or (not self.files.remote and any(parent.is_file() for parent in target.parents)):
+            return False
+        if target.exists() and (older := self.files.hash(target)) != content:
+            self.files.move(target, target.with_name(f"{target.name}.{older[:12]}"))
+        try:
+            if self.files.signature(source) != expected:
+                return False
+            self.files.move(source, target)
+        except FileNotFoundError:
+            return False
+        if not self._is_same_but_for_moving(target, expected, content) and not source.exists():
+            self.files.move(target, source)
+            return False
+        return True
+
+    def _is_same_but_for_moving(self, target: Location, expected: Signature, content: str) -> bool:
+        if self.files.remote:
+            # Between looking and moving it may have changed; a copy has times of its own.
+            return self.files.hash(target) == content
+        found = self.files.signature(target)
+        return (found.size, found.modified, found.identity) == (expected.size, expected.modified, expected.identity)
+
+    # -- manifests -----------------------------------------------------------------------------------------------
+
+    def manifests(self) -> dict[str, DropManifest]:
+        """The committed drops, by name.
+
+        A drop whose manifest is damaged is as good as not committed, and converted again.
+
+        Raises:
+            UdaError: Its raw file is not there any more.
+
+        """
+        if self._held is not None:
+            return self._held
+        self._recall_manifests()
+        found: list[DropManifest] = []
+        damaged: list[str] = []
+        listed = list(self.files.manifests_below(self.parquets, MANIFEST))
+        for (path, _), manifest in self.side_by_side(self._listed_manifest, listed):
+            if isinstance(manifest, DropManifest):
+                found.append(manifest)
+            elif manifest is not None:
+                damaged.append(path.removesuffix(f"/{MANIFEST}"))
+        self._require_sources(damaged)
+        manifests = {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
+        if self._guard is not None:
+            self._held = manifests
+        return manifests
+
+    def _listed_manifest(self, listed: tuple[str, Signature]) -> DropManifest | UdaError | None:
+        """A manifest; the error where it is damaged, None where it is gone."""
+        path, mark = listed
+        known = _MANIFESTS.get(path)
+        if known and known[0] == mark:
+            return known[1]
+        try:
+            manifest = read_json(self.files, self.located(path), DropManifest)
+        except UdaError as error:
+            return error
+        if manifest:
+            _MANIFESTS[path] = (mark, manifest)
+        return manifest
+
+    def located(self, path: str) -> Location:
+        """A full path as a location."""
+        return self.root / path.removeprefix(f"{self.root}/")
+
+    def _require_sources(self, damaged: list[str]) -> None:
+        sources = {str(self.parquet_dir(drop)) for drop in self.drops()} if damaged else set()
+        for directory in damaged:
+            if directory not in sources:
+                raise UdaError(
+                    f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
+                    f"drop again below {self.datasets}, or remove {directory} to go on without it"
+                )
+
+    def note_manifests(self) -> None:
+        """Note all manifests in one file, so that the next process need not open each; their stat is looked at then."""
+        base = len(str(self.parquets)) + 1
+        paths = (f"{self.parquets}/{self.name_of(drop)}/{MANIFEST}" for drop in self.manifests())
+        self.note("manifests", {path[base:]: _MANIFESTS[path] for path in paths if path in _MANIFESTS})
+
+    def _recall_manifests(self) -> None:
+        base = str(self.parquets)
+        if base not in _RECALLED:
+            _RECALLED.add(base)
+            noted = self.noted("manifests", dict[str, tuple[Signature, DropManifest]]) or {}
+            _MANIFESTS.update({f"{base}/{path}": pair for path, pair in noted.items()})
+
+    def manifest(self, drop: str) -> DropManifest | None:
+        """The manifest of one drop, if it is committed."""
+        try:
+            manifest = read_json(self.files, self.parquet_dir(drop) / MANIFEST, DropManifest)
+        except UdaError:
+            return self.manifests().get(drop)
+        # Names such as ./a.csv lead to another drop's files.
+        return manifest if manifest and manifest.drop == drop else None
+
+    def incomplete(self, manifests: Iterable[DropManifest]) -> set[str]:
+        """The committed drops of which a file is missing."""
+        look = self.looking()
+        return {made.drop for made in manifests if not all(map(look, self.files_of(made)))}
+
+    def sessions_manifest(self) -> SessionsManifest | None:
+        """Which sessions files count; None where they are to be built anew.
+
+        So it is at first, after an older version of this program, and where the manifest is damaged.
+
+        Raises:
+            UdaError: A newer version of this program built them.
+
+        """
+        return read_versioned(self.files, self.sessions / MANIFEST, SessionsManifest, SESSIONS_VERSION)
+
+    def write_sessions_manifest(self, manifest: SessionsManifest) -> None:
+        """Say which sessions files count."""
+        self._commit(self.sessions / MANIFEST, manifest)
+
+    def missing_sessions(self, manifest: SessionsManifest) -> list[str]:
+        """The files that a manifest names and that are not there, by their paths below the sessions' directory."""
+        look = self.files.looking(self.sessions)
+        return [path for path in manifest.paths() if look(f"{self.sessions}/{path}") is None]
+
+    def remove_sessions_but(self, manifest: SessionsManifest) -> None:
+        """Remove the files of sessions that a manifest does not name."""
+        named = {*manifest.paths(), *manifest.superseded}
+        below = self.files.files_below(self.sessions)
+        self._require_lock()
+        debris = [path for path in below if path.endswith((".parquet", ".tmp")) and path not in named]
+        self.files.remove(self.sessions / path for path in debris)
+
+    def published_generation(self) -> int | None:
+        """The generation of the sessions that the published warehouse refers to, if any was published."""
+        published = self.publication()
+        return published.generation if published else None
+
+    def publication(self) -> PublicationManifest | None:
+        """What was last published, if anything was."""
+        return undamaged(self.files, self.results / MANIFEST, PublicationManifest)
+
+    def write_publication(self, publication: PublicationManifest) -> None:
+        """Say what is published."""
+        self._commit(self.results / MANIFEST, publication)
+
+    def ledger(self) -> Ledger:
+        """Rejections and forgotten drops.
+
+        Raises:
+            UdaError: The file is damaged, which only a person can mend: nothing else tells what was forgotten.
+
+        """
+        path = self.internal / "ledger.json"
+        try:
+            return read_json(self.files, path, Ledger) or Ledger()
+        except UdaError:
+            raise UdaError(
+                f"{path} is damaged; remove it, then `uda forget` again the drops that were forgotten and whose raw "
+                "files are still there"
+            ) from None
+
+    def write_ledger(self, ledger: Ledger) -> None:
+        """Replace the ledger."""
+        self._commit(self.internal / "ledger.json", ledger)
+
+    # -- commit --------------------------------------------------------------------------------------------------
+
+    def replacing(self, path: Location) -> AbstractContextManager[Path]:
+        """A path of this machine to write to; at the end it becomes the file in one step, on any error nothing."""
+        self._require_lock()
+        return self.files.replacing(path)
+
+    def _commit(self, path: Location, value: object) -> None:
+        self._require_lock()
+        self.files.commit(path, as_json(value))
+
+    def _require_lock(self) -> None:
+        if self._guard is not None:
+            self._guard.require()
+
+    @property
+    def _commits(self) -> Commits:
+        if not self.files.remote:
+            return Renames(self.files, self)
+        if self._guard is None:
+            raise UdaError(f"{self.root} is not locked for writing")
+        return Puts(self.files, self, self._guard)
+
+    def stage(self) -> AbstractContextManager[Stage]:
+        """A new stage for outputs, removed at the end with whatever was not committed."""
+        return self._commits.stage()
+
+    def commit_drop(self, staged: Stage, manifest: DropManifest) -> None:
+        """Make what was staged the drop's converted form: its records and its quarantine, both or neither."""
+        staged.commit(manifest)
+        self._held = None
+
+    def forget_drop(self, drop: str, content: str) -> None:
+        """Remove a drop's converted form for good: while its source has this content, it is not converted again."""
+        ledger = self.ledger()
+        ledger.forgotten[drop] = content
+        ledger.rejections.pop(drop, None)
+        ledger.removing.append(drop)
+        self.write_ledger(ledger)
+        passed("forget: noted")
+        self._complete_removals()
+
+    def _complete_removals(self) -> None:
+        ledger = self.ledger()
+        if not ledger.removing:
+            return
+        self._held = None
+        for drop in ledger.removing:
+            self._commits.remove(drop)
+        ledger.removed = sorted({*ledger.removed, *ledger.removing})
+        ledger.removing.clear()
+        self.write_ledger(ledger)
+
+    def finish_removals(self) -> None:
+        """Remove the quarantine of what was forgotten, now that nothing published refers to it any more."""
+        ledger = self.ledger()
+        if not ledger.removed and not self.files.remote:
+            return
+        self._commits.remove_quarantines(ledger.removed, self.manifests().values())
+        passed("forget: quarantine removed")
+        if ledger.removed:
+            ledger.removed.clear()
+            self.write_ledger(ledger)
+
+    # -- lock ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, timeout: float) -> Iterator[None]:
+        """Be the only writer of the data root; first complete or remove what an earlier one left behind.
+
+        Raises:
+            UdaError: Another writer held the lock for ``timeout`` seconds, or the data root cannot be written.
+
+        """
+        with self.files.locked(self.internal / "lock", timeout) as guard:
+            self._guard = guard
+            try:
+                self._recover()
+                yield
+            finally:
+                self._guard, self._held = None, None
+
+    def _recover(self) -> None:
+        """Complete or remove what a writer that died left behind."""
+        self._commits.recover(self.manifests().values() if self.files.remote else None)
+        self._remove_old_spills()
+        self._complete_removals()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A directory for a reader to spill to, removed at the end; the system's own where none can be made here."""
+        usable = isinstance(self.internal, Path) and os.access(self.internal, os.W_OK)
+        with tempfile.TemporaryDirectory(prefix=_SPILL, dir=self.internal if usable else None) as path:
+            yield Path(path)
+
+    def _remove_old_spills(self) -> None:
+        """Of readers that died; a younger one may be in use."""
+        for path in self.internal.glob(f"{_SPILL}*") if isinstance(self.internal, Path) else ():
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _A_DAY:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake at the data root, with the drops that the settings select."""
+    limit_pools(settings)
+    selection = Selection(_patterns(settings.include), _patterns(settings.exclude), settings.modified_after)
+    return Lake(settings.root, selection)
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    return tuple(pattern for part in text.split(",") if (pattern := part.strip()))
