@@ -25,7 +25,6 @@ from benchmarks.contest import Contender, Contest, Run, Verdict, compare, in_tur
 from benchmarks.datasets import Dataset, dataset, read_board, wrong_rows
 from benchmarks.processes import measure, module
 from benchmarks.report import Report, markdown, this_machine
-from uda_assets_tests.cluster import cluster_of_processes
 
 OURS, ALONE = "our chain, engine dask", "our chain, engine polars"
 PLAIN, FAST = "dask.dataframe, leaderboard alone", "the same by pyarrow's read_csv"
@@ -119,6 +118,8 @@ def main() -> int:
     if options.build:
         print(json.dumps(build(options.build, options.engine, options.scheduler)))
         return 0
+    from uda_assets_tests.cluster import cluster_of_processes
+
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.work or Path(temporary)).absolute()
         work.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import math
+import os
 import sys
 import tempfile
 import uuid
@@ -47,8 +48,9 @@ _LOOK_EVERY = 2.0
 _BASE_MEMORY = 240 << 20
 _SHARE_OF_THE_REST = 0.5
 _LEAST_MEMORY = 64 << 20
-# Of GNU's malloc.h.
+# Of GNU's malloc.h; without a setting both thresholds start there.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_USUAL_THRESHOLD = 128 << 10
 
 
 class _Outcome(NamedTuple, Generic[Result]):
@@ -331,16 +333,13 @@ def _convert_part(job: tuple[DropJob, Part], place: Workplace) -> Attempt:
 
 def _run(task: Callable[[Job, Workplace], Result], job: Job) -> _Outcome[Result]:
     """Run a task within the limits of the worker that this is."""
-    _keep_memory()
     worker = get_worker()
-    with tempfile.TemporaryDirectory(prefix="uda-", dir=worker.local_directory) as spill:
+    with _freed_memory.kept(), tempfile.TemporaryDirectory(prefix="uda-", dir=worker.local_directory) as spill:
         place = Workplace(1, f"{_memory_of_a_task(worker)}B", Path(spill))
         try:
             return _Outcome(task(job, place), None, place.bytes_read, place.bytes_written)
         except (UdaError, Killed) as error:
             return _Outcome(None, error, place.bytes_read, place.bytes_written)
-        finally:
-            _give_memory_back()
 
 
 def _memory_of_a_task(worker: Any) -> int:
@@ -362,16 +361,44 @@ def _c_library() -> Any:
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
 
 
-@cache
-def _keep_memory() -> None:
-    """Keep freed memory while a task runs.
+class _FreedMemory:
+    """Keeps freed memory while tasks run.
 
-    Dask's nanny sets MALLOC_TRIM_THRESHOLD_ so that each freed block of a drop is given back to the system and taken
-    anew: that doubled the time of a conversion.
+    Dask's nanny sets MALLOC_TRIM_THRESHOLD_, so that each freed block of a drop is given back to the system and taken
+    anew: that doubled the time of a conversion. What others run on the same worker is left as it was.
     """
-    if library := _c_library():
-        library.mallopt(_TRIM_THRESHOLD, 64 << 20)
-        library.mallopt(_MMAP_THRESHOLD, 32 << 20)
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._tasks = 0
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        with self._lock:
+            self._tasks += 1
+            self._set(64 << 20, 32 << 20)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tasks -= 1
+                if not self._tasks:
+                    self._set(_environment("MALLOC_TRIM_THRESHOLD_"), _environment("MALLOC_MMAP_THRESHOLD_"))
+            _give_memory_back()
+
+    def _set(self, trim: int, mmap: int) -> None:
+        # Without the variable GNU's library finds fitting values by itself, and no more once one was set.
+        if "MALLOC_TRIM_THRESHOLD_" in os.environ and (library := _c_library()):
+            library.mallopt(_TRIM_THRESHOLD, trim)
+            library.mallopt(_MMAP_THRESHOLD, mmap)
+
+
+def _environment(name: str) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else _USUAL_THRESHOLD
+
+
+_freed_memory = _FreedMemory()
 
 
 def _give_memory_back() -> None:
