@@ -41,7 +41,7 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
             "report_shows_leaderboard": shows_leaderboard(path, result),
             "report_self_contained": is_self_contained(path),
         }
-        picture = published_picture(root, pl.read_parquet(root.results / f"{RESULT_NAME}.parquet", glob=False))
+        picture = published_picture(root, pl.read_parquet(root.files.read(root.results / f"{RESULT_NAME}.parquet")))
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(str(path)),

@@ -15,6 +15,7 @@ import s3fs
 from uda_assets.build import arrivals, convert_pending, forget, platform_table, publish_committed
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import open_lake
+from uda_assets.lookup import published_movement
 from uda_assets_tests import kernel
 from uda_assets_tests.bucket.root import DROPS, RESULT, Root, environment, in_a_directory, uda
 from uda_assets_tests.cluster import in_process_client
@@ -42,8 +43,13 @@ def test_build_increment_and_correction_give_the_bytes_of_a_directory(root: Root
         ]
         assert warehouse.execute("SELECT sum(events) FROM sessions").fetchall() == [(7,)]
 
+    directory = kernel.settings_of(tmp_path / "3")
+    moved = published_movement(root.lake(), root.settings()).rows
+    assert moved
+    assert moved == published_movement(open_lake(directory), directory).rows
+
     forget(root.lake(), root.settings(), "later/e.csv")
-    forget(open_lake(kernel.settings_of(tmp_path / "3")), kernel.settings_of(tmp_path / "3"), "later/e.csv")
+    forget(open_lake(directory), directory, "later/e.csv")
     assert root.read(RESULT) == (tmp_path / "3" / RESULT).read_bytes()
     assert not any("later/e.csv" in name for name in root.names() if not name.startswith("datasets/"))
 
@@ -154,6 +160,8 @@ def test_the_command_line_works_on_a_bucket(root: Root) -> None:
     assert [(found["drop"], found["line"], found["raw"]) for found in malformed] == [("a.csv", 4, "broken")]
     board = uda(root, "leaderboard", "--format", "csv").stdout
     assert board.encode() == root.read(RESULT)
+    assert uda(root, "report").returncode == 0
+    assert b"<title>" in root.read("results/report.html")
     assert uda(root, "converter").returncode == 0
     assert uda(root, "forget", "b.csv").returncode == 0
     assert uda(root, "leaderboard", "--format", "csv").stdout == board
