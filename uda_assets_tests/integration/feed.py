@@ -66,6 +66,9 @@ def recompute(files: dict[str, bytes]) -> list[list[str]]:
     ]
 
 
+_FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
 def idle_since(address: str, selector: dict[str, str], moment: float) -> bool:
     """Whether a tick of the sensor that began after ``moment`` found nothing to do."""
     sensor = ask(address, SENSOR, selector=selector)["sensorOrError"]
@@ -75,6 +78,12 @@ def idle_since(address: str, selector: dict[str, str], moment: float) -> bool:
         tick["timestamp"] > moment and tick["status"] == "SKIPPED" and tick["skipReason"] == "no drops are pending"
         for tick in sensor["sensorState"]["ticks"]
     )
+
+
+def runs_of(address: str) -> list[dict[str, Any]]:
+    """All runs, with their status and tags."""
+    runs: list[dict[str, Any]] = ask(address, RUNS)["runsOrError"]["results"]
+    return runs
 
 
 def conversions(address: str) -> Counter[str]:
@@ -112,7 +121,8 @@ def feed_becomes_leaderboard(root: Path, **environment: str) -> set[str]:
         assert max(delivered.values()) > 1, "the feed has corrections"
         ended = time.time()
         wait(lambda: idle_since(address, selector, ended), 150)
-        runs = ask(address, RUNS)["runsOrError"]["results"]
+        wait(lambda: all(run["status"] in _FINISHED for run in runs_of(address)), 60)
+        runs = runs_of(address)
         converted = conversions(address)
 
     files = {str(path.relative_to(root / "datasets")): path.read_bytes() for path in root.rglob("feed/*/*.csv")}
