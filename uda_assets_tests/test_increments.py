@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import duckdb
 import pytest
+from distributed import Client
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -29,7 +30,7 @@ from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import Lake
 from uda_assets.settings import load_settings
 
-from .cluster import in_process_client, settle
+from .cluster import cluster_of_processes, in_process_client, settle
 from .kernel import dying
 
 # UDA_TEST_SEQUENCES=150 is the recorded run: 300 sequences, half of them with files merged early.
@@ -265,15 +266,27 @@ def test_any_sequence_equals_a_recomputation(segments: int, buckets: int, monkey
 @pytest.mark.timeout(300 + 20 * SEQUENCES)
 def test_any_sequence_equals_a_recomputation_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     with in_process_client() as client:
+        _run_on(client, monkeypatch)
 
-        class OnACluster(Deliveries):
-            def _settle(self) -> None:
-                settle(client)
 
-        OnACluster.buckets = 2
-        # Drops of these sizes are converted in several parts.
-        OnACluster.engine = DaskEngine(client, load_settings({}), range_bytes=150)
-        _run(OnACluster, 2, max(1, SEQUENCES // 3), monkeypatch)
+@pytest.mark.heavy
+@pytest.mark.timeout(300 + 40 * SEQUENCES)
+def test_any_sequence_equals_a_recomputation_on_two_worker_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster_of_processes(tmp_path) as cluster, Client(cluster.address, set_as_default=False) as client:
+        _run_on(client, monkeypatch)
+
+
+def _run_on(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnACluster(Deliveries):
+        def _settle(self) -> None:
+            settle(client)
+
+    OnACluster.buckets = 2
+    # Drops of these sizes are converted in several parts.
+    OnACluster.engine = DaskEngine(client, load_settings({}), range_bytes=150)
+    _run(OnACluster, 2, max(1, SEQUENCES // 3), monkeypatch)
 
 
 def _run(machine: type[Deliveries], segments: int, sequences: int, monkeypatch: pytest.MonkeyPatch) -> None:
