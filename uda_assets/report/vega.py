@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from functools import cache
 
 import vl_convert
 
@@ -15,6 +16,12 @@ def charting_script(lake: Lake) -> str:
     noted = lake.noted("charting", tuple[str, str])
     if noted and noted[0] == version:
         return noted[1]
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    script = _bundled()
     lake.note("charting", (version, script))
+    return script
+
+
+@cache
+def _bundled() -> str:
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script
