@@ -12,22 +12,13 @@ import msgspec
 from uda_assets.database import configure, empty_relation, parquet_files, working_database
 from uda_assets.errors import UdaError
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
+from uda_assets.movement import MOVEMENT_COLUMNS
 from uda_assets.output import Table
 from uda_assets.ranking import Window, count_sessions, rank_alone
 from uda_assets.sessions import counts_relation, sessions_relation
 from uda_assets.settings import Settings
 
 LEADERBOARD_COLUMNS: dict[str, type] = {"platform": str, "user_id": str, "session_count": int}
-MOVEMENT_COLUMNS: dict[str, type] = {
-    "against": str,
-    "platform": str,
-    "user_id": str,
-    "rank": int,
-    "previous_rank": int,
-    "session_count": int,
-    "previous_count": int,
-    "movement": str,
-}
 QUARANTINE_COLUMNS: dict[str, type] = {"drop": str, "line": int, "reason": str, "raw": str}
 BUILD_FIRST = (
     "nothing is built yet; run `uv run dagster asset materialize -m uda_assets.definitions "

@@ -14,10 +14,19 @@ from typing import NamedTuple
 
 from uda_assets.ranking import Window
 
-MOVEMENT_COLUMNS = (
-    "against VARCHAR, platform VARCHAR, user_id VARCHAR, rank BIGINT, previous_rank BIGINT, session_count BIGINT, "
-    "previous_count BIGINT, movement VARCHAR"
-)
+MOVEMENT_COLUMNS: dict[str, type] = {
+    "against": str,
+    "platform": str,
+    "user_id": str,
+    "rank": int,
+    "previous_rank": int,
+    "session_count": int,
+    "previous_count": int,
+    "movement": str,
+}
+_SQL = {str: "VARCHAR", int: "BIGINT"}
+MOVEMENT_TABLE = ", ".join(f"{name} {_SQL[kind]}" for name, kind in MOVEMENT_COLUMNS.items())
+"""The same, as SQL declares them."""
 
 
 class Against(StrEnum):

@@ -20,7 +20,7 @@ from uda_assets.faults import passed
 from uda_assets.history import board_of, keep_board, load_board, previous_board, remove_boards_but
 from uda_assets.lake import Lake, PublicationManifest, PublishedBoard, SessionsManifest
 from uda_assets.lookup import counts_within, quarantine_relation
-from uda_assets.movement import MOVEMENT_COLUMNS, Against, Ranking, movement, period_before
+from uda_assets.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
 from uda_assets.ranking import Window, rank, rank_days
 from uda_assets.relations import SESSIONS
 from uda_assets.sessions import sessions_relation, units_of
@@ -184,7 +184,7 @@ class _Filler(NamedTuple):
     def fill_movement(self, board: PublishedBoard, previous: PublishedBoard | None) -> None:
         """The table ``rank_movement``; a comparison for which there is nothing to compare with has no rows."""
         connection = self.connection
-        connection.execute(f"CREATE TABLE rank_movement ({MOVEMENT_COLUMNS})")
+        connection.execute(f"CREATE TABLE rank_movement ({MOVEMENT_TABLE})")
         now = Ranking("top_n_by_platform", board.n, "session_counts")
         if previous and load_board(connection, self.lake, previous, "previous_board"):
             before = Ranking("previous_board", previous.n)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uda_assets.lake import open_lake
-from uda_assets.movement import MOVEMENT_COLUMNS, Against, Ranking, movement, period_before
+from uda_assets.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
 from uda_assets.ranking import Window, rank
 from uda_assets_tests.kernel import HEADER, deliver, published, record, run, settings_of
 from uda_assets_tests.test_cli import uda
@@ -195,7 +195,7 @@ def test_movement_on_the_command_line(tmp_path: Path) -> None:
     run(tmp_path)
     printed = uda("leaderboard", "--movement", "--platform", "IOS", "--format", "csv", root=tmp_path).stdout
     rows = list(csv.DictReader(io.StringIO(printed)))
-    assert list(rows[0]) == [column.split()[0] for column in MOVEMENT_COLUMNS.split(", ")]
+    assert list(rows[0]) == [column.split()[0] for column in MOVEMENT_TABLE.split(", ")]
     assert [(row["user_id"], row["rank"], row["previous_rank"], row["movement"]) for row in rows] == [
         ("u2", "1", "", "new"),
         ("=cmd|' /C'!A0", "2", "1", "down"),

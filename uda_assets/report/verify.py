@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import json
 from html.parser import HTMLParser
 from itertools import groupby
@@ -13,6 +11,7 @@ from typing import Any
 
 from uda_assets.quality import Finding
 from uda_assets.report.content import MOST_PLATFORMS, MOST_USERS
+from uda_assets.report.page import policy_hash
 from uda_assets.report.text import shown
 
 LARGEST_REPORT = 24 << 20
@@ -48,7 +47,7 @@ def is_self_contained(report: Path) -> Finding:
     """A report names no other file or page, runs no script but its own, and is small enough to be mailed."""
     page = _Page(report)
     faults = [f"it refers to {target[:100]!r}" for target in page.references]
-    hashes = [_hash(script) for script in [*page.scripts, *page.styles]]
+    hashes = [policy_hash(script) for script in [*page.scripts, *page.styles]]
     faults += [f"{mark} is not allowed by the policy" for mark in hashes if mark not in page.policy]
     if not page.policy.startswith("default-src 'none';") or "unsafe" in page.policy:
         faults.append(f"the policy is {page.policy[:200]!r}")
@@ -98,7 +97,3 @@ class _Page(HTMLParser):
             if self._into is not self.scripts and self._into is not self.styles:
                 self.data = text
             self._into = None
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
