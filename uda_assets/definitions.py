@@ -11,6 +11,7 @@ from uda_assets.defs import (
     leaderboard_report,
     platform_parquet,
     raw_csv,
+    retention,
     top_n_by_platform,
 )
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource
@@ -22,7 +23,7 @@ defs = dg.Definitions(
     asset_checks=dg.load_asset_checks_from_modules(_MODULES),
     jobs=[automation.leaderboard_job, automation.daily_leaderboard_job],
     schedules=[automation.leaderboard_schedule, automation.daily_leaderboard_schedule],
-    sensors=[automation.drop_sensor],
+    sensors=[automation.drop_sensor, retention.retention_sensor],
     resources={"lake": LakeResource(), "warehouse": WarehouseResource(), "engine": EngineResource()},
     executor=dg.in_process_executor,
 )

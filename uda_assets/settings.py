@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         clean_source: ``keep`` raw files, or ``archive`` them below ``archive/`` once their records are published.
         schedule: When ``leaderboard_schedule`` looks for drops, as a cron expression in UTC.
         daily_start: First partition of the daily leaderboards.
+        keep_runs_days: Dagster's finished runs are removed after so many days, except those that the state of assets is
+            told by; 0: all are kept.
 
     """
 
@@ -103,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     clean_source: CleanSource = CleanSource.KEEP
     schedule: str = "0 * * * *"
     daily_start: str = "2020-01-01"
+    keep_runs_days: float = 30.0
 
     @property
     def root(self) -> Location:
@@ -180,6 +183,7 @@ _RANGES = {
     "dask_timeout": (0.1, math.inf),
     "max_drops_per_run": (0, 2**63 - 1),
     "settle_seconds": (0, math.inf),
+    "keep_runs_days": (0, math.inf),
 }
 
 

@@ -78,7 +78,10 @@ JOBS = {
     },
 }
 
-SENSORS = {"drop_sensor": {"jobs": ["leaderboard_job"], "default": "RUNNING", "seconds": 5}}
+SENSORS = {
+    "drop_sensor": {"jobs": ["leaderboard_job"], "default": "RUNNING", "seconds": 5},
+    "retention_sensor": {"jobs": [], "default": "RUNNING", "seconds": 60},
+}
 
 SCHEDULES = {
     "leaderboard_schedule": {"job": "leaderboard_job", "cron": "0 * * * *", "zone": "UTC", "default": "RUNNING"},
@@ -133,7 +136,7 @@ def jobs() -> dict[str, Any]:
 def sensors() -> dict[str, Any]:
     return {
         sensor.name: {
-            "jobs": [job.name for job in sensor.jobs],
+            "jobs": [target.job_name for target in sensor.targets],
             "default": sensor.default_status.name,
             "seconds": sensor.minimum_interval_seconds,
         }

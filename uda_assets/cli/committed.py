@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uda_assets.lake import Lake
     from uda_assets.settings import Settings
 
-_INSTANCE = """\
+_FIRST_INSTANCE = """\
 telemetry:
   enabled: false
 nux:
@@ -24,6 +24,17 @@ nux:
 run_monitoring:
   enabled: true
   poll_interval_seconds: 10
+"""
+"""What was written into an instance's `dagster.yaml` before ticks were bounded."""
+
+_INSTANCE = f"""\
+{_FIRST_INSTANCE}\
+# Days that ticks are kept; the sensor ticks every five seconds. Runs are kept for UDA_KEEP_RUNS_DAYS.
+retention:
+  sensor:
+    purge_after_days: {{skipped: 1, started: 7, success: 30, failure: 30}}
+  schedule:
+    purge_after_days: {{skipped: 7, started: 7, success: 30, failure: 30}}
 """
 
 
@@ -229,7 +240,7 @@ def _own_dagster_home(settings: Settings) -> Path:
     )  # fmt: skip
     make_dir(home)
     config = home / "dagster.yaml"
-    if not config.exists():
+    if not config.exists() or config.read_text(encoding="utf-8") == _FIRST_INSTANCE:
         config.write_text(_INSTANCE, encoding="utf-8")
     return home
 
