@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -15,7 +16,8 @@ from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.movement import MOVEMENT_COLUMNS
 from uda_assets.output import Table
 from uda_assets.ranking import Window, count_sessions, rank_alone
-from uda_assets.sessions import counts_relation, sessions_relation
+from uda_assets.relations import SESSIONS
+from uda_assets.sessions import contributions_relation, counts_relation, sessions_relation
 from uda_assets.settings import Settings
 
 LEADERBOARD_COLUMNS: dict[str, type] = {"platform": str, "user_id": str, "session_count": int}
@@ -24,6 +26,9 @@ BUILD_FIRST = (
     "nothing is built yet; run `uv run dagster asset materialize -m uda_assets.definitions "
     "--select '+top_n_by_platform'` first"
 )
+Session = tuple[str, str, str, datetime, datetime, int]
+"""A row of ``SESSIONS``."""
+_PLATFORMS_SHOWN, _SESSIONS_SHOWN = 3, 4
 _QUARANTINED = "drop VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR"
 
 
@@ -89,6 +94,37 @@ def published_movement(lake: Lake, settings: Settings, platform: str | None = No
             {"platform": platform},
         ).fetchall()
     return Table(MOVEMENT_COLUMNS, found)
+
+
+def some_sessions(lake: Lake, connection: duckdb.DuckDBPyConnection, manifest: SessionsManifest) -> list[Session]:
+    """A few sessions of a few platforms, whole; they are noted, since most runs change none.
+
+    Args:
+        lake: The data root.
+        connection: A database that can read its files.
+        manifest: The sessions that count.
+
+    """
+    noted = lake.noted("some_sessions", tuple[int, list[Session]])
+    if noted and noted[0] == manifest.generation:
+        return noted[1]
+    found = [
+        tuple(row)
+        for name in sorted(manifest.platforms)[:_PLATFORMS_SHOWN]
+        for row in connection.execute(_first_sessions(lake, _of_platform(manifest, name))).fetchall()
+    ]
+    lake.note("some_sessions", (manifest.generation, found))
+    return found
+
+
+def _first_sessions(lake: Lake, manifest: SessionsManifest) -> str:
+    """The sessions of which contributions stand first, by their hash: the rest is not read in full."""
+    first = contributions_relation(lake, manifest.segments[:1])
+    hashes = f"SELECT key_hash FROM {first} ORDER BY key_hash LIMIT {_SESSIONS_SHOWN}"
+    sessions = sessions_relation(lake, manifest, f"{SESSIONS}, key_hash")
+    return (
+        f"SELECT {SESSIONS} FROM {sessions} SEMI JOIN ({hashes}) USING (key_hash) ORDER BY ALL LIMIT {_SESSIONS_SHOWN}"
+    )
 
 
 def _of_platform(manifest: SessionsManifest, platform: str) -> SessionsManifest:

@@ -1,13 +1,15 @@
 """What the assets share: who owns them, how a table and a finding look in the UI."""
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
-import polars as pl
 
+from uda_assets.dictionary import Table
+from uda_assets.presentation import cases_table
 from uda_assets.quality import Finding
 from uda_assets.settings import load_settings
+from uda_assets.storage import Location
 
 GROUP = "leaderboards"
 OWNERS = ["team:user-activity"]
@@ -15,22 +17,40 @@ ENGINE = "What does the heavy work: polars (this machine) or dask (a cluster)."
 DEFAULTS = load_settings()
 """The settings at the time the code is loaded: what the launchpad shows as defaults."""
 
-_TYPES = {pl.String: "string", pl.Int64: "int64", pl.Datetime: "timestamp[us, UTC]"}
+
+def table_metadata(table: Table) -> dict[str, Any]:
+    """A table's columns and what they are made from, for the UI."""
+    return {"dagster/column_schema": table_schema(table), "dagster/column_lineage": _lineage(table)}
 
 
-def column_schema(schema: Mapping[str, pl.DataType], descriptions: Mapping[str, str]) -> dg.TableSchema:
-    """A table's columns for the UI."""
+def table_schema(table: Table) -> dg.TableSchema:
+    """A table's columns as Dagster describes them."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                name,
-                _TYPES[kind.base_type()],
-                description=descriptions[name],
-                constraints=dg.TableColumnConstraints(nullable=False),
+                column.name,
+                column.kind,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
             )
-            for name, kind in schema.items()
+            for column in table.columns
         ]
     )
+
+
+def _lineage(table: Table) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(dg.AssetKey(origin.table), origin.column) for origin in origins]
+            for column, origins in table.origins().items()
+            if origins
+        }
+    )
+
+
+def file_at(path: Location) -> dg.PathMetadataValue:
+    """Where a result is, for the UI, which offers to copy it."""
+    return dg.MetadataValue.path(str(path.absolute()))
 
 
 def moment_text(moment: datetime | None) -> str | None:
@@ -38,34 +58,13 @@ def moment_text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def markdown(frame: pl.DataFrame, rows: int = 50) -> dg.MarkdownMetadataValue:
-    """A table for the UI: at most ``rows`` rows; text from data cannot break out of its cell."""
-    lines = [_line(frame.columns), _line("---" for _ in frame.columns)]
-    lines += [
-        _line("" if value is None else _cell(str(value)) for value in row) for row in frame.head(rows).iter_rows()
-    ]
-    if frame.height > rows:
-        lines.append(f"\n… and {frame.height - rows} more")
-    return dg.MetadataValue.md("\n".join(lines))
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    shown = "".join(character if character.isprintable() else "\ufffd" for character in text[:200])
-    return "".join(f"\\{character}" if character in r"\`*_{}[]()#+!|<>~$&" else character for character in shown)
-
-
 def check_result(
     finding: Finding, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 ) -> dg.AssetCheckResult:
     """A finding as Dagster shows it."""
-    cases = pl.DataFrame({"case": list(finding.cases)}, schema={"case": pl.String})
     return dg.AssetCheckResult(
         passed=finding.passed,
         severity=severity,
         description=finding.summary,
-        metadata={"cases": markdown(cases)} if finding.cases else {},
+        metadata={"cases": dg.MetadataValue.md(cases_table(finding.cases))} if finding.cases else {},
     )

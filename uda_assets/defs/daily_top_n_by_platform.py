@@ -1,17 +1,17 @@
 """The leaderboards of single days."""
 
+import time
 import warnings
 from datetime import date
 
 import dagster as dg
-import polars as pl
 from pydantic import Field
 
-from uda_assets.contract import LEADERBOARD_SCHEMA
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata
 from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.resources import LakeResource, WarehouseResource
-from uda_assets.defs.top_n_by_platform import LEADERBOARD_COLUMNS
+from uda_assets.dictionary import DAILY_LEADERBOARD
+from uda_assets.presentation import leaderboard_table
 from uda_assets.quality import days_well_formed
 from uda_assets.warehouse import publish_days
 
@@ -40,6 +40,7 @@ class DailyConfig(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"duckdb", "csv"},
+    metadata=table_metadata(DAILY_LEADERBOARD),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
     check_specs=_CHECKS,
@@ -52,6 +53,7 @@ def daily_top_n_by_platform(
     A session belongs to the day it started, so that a user's days add up to the all-time count. Results are in
     `results/daily/`, and in the warehouse as `daily_top_n_by_platform`.
     """
+    started = time.perf_counter()
     days = [date.fromisoformat(key) for key in context.partition_keys]
     settings = lake.settings(n=config.n)
     with lake.writing(settings) as root:
@@ -59,13 +61,15 @@ def daily_top_n_by_platform(
     last = max(boards)
     return dg.MaterializeResult(
         metadata={
-            "dagster/column_schema": column_schema(LEADERBOARD_SCHEMA, LEADERBOARD_COLUMNS),
+            **table_metadata(DAILY_LEADERBOARD),
             "dagster/row_count": sum(board.height for board in boards.values()),
             "n": settings.n,
             "days": len(boards),
             "sessions_of_the_listed": int(sum(board["session_count"].sum() for board in boards.values())),
-            "leaderboard": markdown(boards[last].select(pl.lit(last).alias("day"), pl.all()), rows=100),
-            "path": dg.MetadataValue.path(str(root.results / "daily")),
+            "last_day": last.isoformat(),
+            "leaderboard_of_last_day": dg.MetadataValue.md(leaderboard_table(boards[last])),
+            "seconds": round(time.perf_counter() - started, 3),
+            "path": file_at(root.results / "daily"),
         },
         check_results=[
             check_result(days_well_formed(boards, settings.n))._replace(check_name="daily_leaderboards_well_formed")

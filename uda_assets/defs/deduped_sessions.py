@@ -1,23 +1,18 @@
 """One row a session."""
 
+import time
+
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.contract import SESSION_SCHEMA
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
+from uda_assets.dictionary import SESSIONS
+from uda_assets.lookup import some_sessions
+from uda_assets.presentation import sessions_table
 from uda_assets.quality import events_accounted, session_key_unique
 from uda_assets.sessions import merge_sessions
-
-_COLUMNS = {
-    "platform": "Canonical platform",
-    "user_id": "Opaque user id",
-    "session_id": "Opaque session id",
-    "started_at": "Time of the first record, UTC; the session belongs to this moment",
-    "ended_at": "Time of the last record, UTC",
-    "events": "Number of records",
-}
 
 
 class SessionsConfig(dg.Config):
@@ -31,18 +26,30 @@ class SessionsConfig(dg.Config):
     memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Memory before the merge spills to disk.")
 
 
-@dg.asset(deps=[platform_parquet], group_name=GROUP, owners=OWNERS, kinds={"duckdb", "parquet"})
-def deduped_sessions(config: SessionsConfig, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+@dg.asset(
+    deps=[platform_parquet],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"duckdb", "parquet"},
+    metadata=table_metadata(SESSIONS),
+)
+def deduped_sessions(
+    config: SessionsConfig, lake: LakeResource, warehouse: WarehouseResource, engine: EngineResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row a (platform, user_id, session_id), with when it started and ended and how many records it has."""
+    started = time.perf_counter()
     settings = lake.settings(engine=config.engine, threads=config.threads, memory_limit=config.memory_limit)
     opened = engine.of(settings)
     before = opened.account()
     with lake.writing(settings) as root:
         merged = merge_sessions(root, settings, opened)
+        with warehouse.scratch(root, settings) as connection:
+            preview = some_sessions(root, connection, merged.manifest)
     return dg.MaterializeResult(
         metadata={
-            "dagster/column_schema": column_schema(SESSION_SCHEMA, _COLUMNS),
+            **table_metadata(SESSIONS),
             "dagster/row_count": merged.manifest.sessions,
+            "preview": dg.MetadataValue.md(sessions_table(preview)),
             "records": merged.manifest.records,
             "drops": len(merged.manifest.drops),
             "drops_added": len(merged.added),
@@ -50,7 +57,8 @@ def deduped_sessions(config: SessionsConfig, lake: LakeResource, engine: EngineR
             "rebuilt": merged.rebuilt,
             "generation": merged.manifest.generation,
             "files": len(merged.manifest.paths()),
-            "path": dg.MetadataValue.path(str(root.sessions)),
+            "path": file_at(root.sessions),
+            "seconds": round(time.perf_counter() - started, 3),
             "rows_read": merged.rows_read,
             "rows_compared": merged.rows_compared,
             "rows_written": merged.rows_written,

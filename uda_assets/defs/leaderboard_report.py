@@ -1,13 +1,14 @@
 """The report."""
 
-import base64
+import time
 
 import dagster as dg
 import polars as pl
 
-from uda_assets.defs.common import GROUP, OWNERS, check_result
+from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at
 from uda_assets.defs.resources import LakeResource
 from uda_assets.defs.top_n_by_platform import top_n_by_platform
+from uda_assets.presentation import picture
 from uda_assets.report import published_picture, write_report
 from uda_assets.report.verify import is_self_contained, shows_leaderboard
 from uda_assets.warehouse import RESULT_NAME
@@ -33,7 +34,7 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
     Leaderboards, sessions over time and per user, rank movement, data quality and provenance. It needs no network, and
     is as safe to open as its data are hostile.
     """
-    settings = lake.settings()
+    started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:
         path = write_report(root, settings)
         result = root.results / f"{RESULT_NAME}.csv"
@@ -41,16 +42,13 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
             "report_shows_leaderboard": shows_leaderboard(path, result),
             "report_self_contained": is_self_contained(path),
         }
-        picture = published_picture(root, pl.read_parquet(root.files.read(root.results / f"{RESULT_NAME}.parquet")))
+        chart = published_picture(root, pl.read_parquet(root.files.read(root.results / f"{RESULT_NAME}.parquet")))
     return dg.MaterializeResult(
         metadata={
-            "path": dg.MetadataValue.path(str(path)),
+            "chart": dg.MetadataValue.md(picture(chart, "Sessions of the leading users of each platform")),
             "bytes": path.stat().st_size,
-            "chart": dg.MetadataValue.md(f"![Sessions of the leading users]({_data_url(picture)})"),
+            "seconds": round(time.perf_counter() - started, 3),
+            "path": file_at(path),
         },
         check_results=[check_result(finding)._replace(check_name=name) for name, finding in findings.items()],
     )
-
-
-def _data_url(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,20 +1,19 @@
 """The drops as Parquet by platform, and the quarantine."""
 
-from collections import Counter
+import time
 from collections.abc import Iterator
 
 import dagster as dg
-import polars as pl
 from pydantic import Field
 
 from uda_assets.build import convert_pending
 from uda_assets.catalogue import read_catalogue
-from uda_assets.contract import RECORD_SCHEMA, Reason
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, table_schema
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
+from uda_assets.dictionary import QUARANTINE, RECORDS
 from uda_assets.footers import read_footers
-from uda_assets.lake import DropManifest
+from uda_assets.presentation import conversions_table, quarantine_table, worst_drops_table
 from uda_assets.quality import (
     no_rejected_drops,
     parquet_schema_matches,
@@ -22,14 +21,6 @@ from uda_assets.quality import (
     records_accounted,
     reject_ratio_low,
 )
-
-_COLUMNS = {
-    "user_id": "Opaque user id",
-    "session_id": "Opaque session id, unique with platform and user",
-    "platform": "Canonical platform; in the files' paths",
-    "activity_time": "When it happened, UTC",
-    "activity_type": "What the user did",
-}
 
 
 class ConversionConfig(dg.Config):
@@ -62,12 +53,15 @@ class ConversionConfig(dg.Config):
     memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Bounds how much of a drop is read at once.")
 
 
-@dg.asset(deps=[raw_csv], group_name=GROUP, owners=OWNERS, kinds={"polars", "parquet"})
+@dg.asset(
+    deps=[raw_csv], group_name=GROUP, owners=OWNERS, kinds={"polars", "parquet"}, metadata=table_metadata(RECORDS)
+)
 def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The accepted records of every drop as Parquet by platform, and its malformed ones as quarantine.
 
     Only drops whose fingerprint is not committed are converted. Every record is kept or quarantined with a reason.
     """
+    started = time.perf_counter()
     settings = lake.settings(
         error_mode=config.error_mode,
         max_reject_ratio=config.max_reject_ratio,
@@ -83,19 +77,25 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
         platforms = lake.platforms(settings, config.platforms)
         report = convert_pending(root, settings, platforms, settle_seconds=config.settle_seconds, engine=opened)
         manifests = root.manifests()
+    converted, seconds = sum(one.records for one in report.converted), time.perf_counter() - started
     return dg.MaterializeResult(
         metadata={
-            "dagster/column_schema": column_schema(RECORD_SCHEMA, _COLUMNS),
+            **table_metadata(RECORDS),
             "dagster/row_count": sum(manifest.kept for manifest in manifests.values()),
             "drops": len(manifests),
             "converted_now": len(report.converted),
             "rejected_now": len(report.rejected),
             "put_off": len(report.put_off),
-            "converted_drops": markdown(_converted(report.converted)),
+            "converted_drops": dg.MetadataValue.md(conversions_table(report.converted)),
             "records": sum(manifest.records for manifest in manifests.values()),
             "quarantined": sum(manifest.quarantined for manifest in manifests.values()),
-            "quarantine_by_reason": markdown(_by_reason(manifests)),
-            "path": dg.MetadataValue.path(str(root.parquets)),
+            "quarantine_by_reason": dg.MetadataValue.md(quarantine_table(manifests)),
+            "quarantine_by_drop": dg.MetadataValue.md(worst_drops_table(manifests)),
+            "quarantine_columns": table_schema(QUARANTINE),
+            "seconds": round(seconds, 3),
+            "records_per_second": round(converted / seconds),
+            "path": file_at(root.parquets),
+            "quarantine_path": file_at(root.quarantine),
             "files_read": report.work.drops,
             "bytes_read": report.work.bytes_read,
             "passes_over_input": round(report.work.passes, 3),
@@ -103,20 +103,6 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
             **engine_metadata(before, opened.account()),
         }
     )
-
-
-def _converted(manifests: list[DropManifest]) -> pl.DataFrame:
-    rows = [(manifest.drop, manifest.records, manifest.kept, manifest.quarantined) for manifest in manifests]
-    return pl.DataFrame(rows, schema=["drop", "records", "kept", "quarantined"], orient="row")
-
-
-def _by_reason(manifests: dict[str, DropManifest]) -> pl.DataFrame:
-    reasons: Counter[str] = Counter()
-    for manifest in manifests.values():
-        reasons.update(manifest.reasons)
-    explanations = {reason.value: reason.explanation for reason in Reason}
-    rows = [(reason, count, explanations[reason]) for reason, count in reasons.most_common()]
-    return pl.DataFrame(rows, schema=["reason", "records", "what to do"], orient="row")
 
 
 _ON_DISK = [

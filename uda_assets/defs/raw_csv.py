@@ -1,14 +1,16 @@
 """The catalogue of drops."""
 
+import time
 from collections import Counter
 
 import dagster as dg
 
 from uda_assets.catalogue import pending, read_catalogue
-from uda_assets.defs.common import GROUP, OWNERS, check_result, markdown
+from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, table_metadata, table_schema
 from uda_assets.defs.resources import LakeResource
+from uda_assets.dictionary import DROPS, RAW
+from uda_assets.presentation import ledger_table
 from uda_assets.quality import drops_present, headers_readable
-from uda_assets.warehouse import drops_frame
 
 # Part of the asset's own step: afterwards, nothing is pending any more.
 _CHECKS = [
@@ -21,14 +23,14 @@ _CHECKS = [
 ]
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"csv"}, check_specs=_CHECKS)
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"csv"}, metadata=table_metadata(RAW), check_specs=_CHECKS)
 def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The drops below `datasets/`: which are there, what is in them (by fingerprint), and where each one stands.
 
     Reads no record. A drop is a `.csv`, `.csv.gz` or `.csv.zst` file; names that start with `.` or end in `.part` or
     `.tmp` are not drops yet.
     """
-    settings = lake.settings()
+    started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:
         listing = root.listing()
         # Converted files are looked for by the conversion, and by its checks.
@@ -36,14 +38,17 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
         readable = headers_readable(root, pending(entries))
         sizes = sum(mark.size for mark in listing.drops.values())
     counts = Counter(entry.status.value for entry in entries)
-    ledger = drops_frame(entries).drop("fingerprint")
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": len(entries),
+            **table_metadata(RAW),
+            "ledger": dg.MetadataValue.md(ledger_table(entries)),
+            "drops": len(entries),
             "pending": counts["pending"],
             "rejected": counts["rejected"],
             "bytes": sizes,
-            "drops": markdown(ledger),
+            "seconds": round(time.perf_counter() - started, 3),
+            "path": file_at(root.datasets),
+            "ledger_columns": table_schema(DROPS),
         },
         check_results=[
             check_result(drops_present(entries), dg.AssetCheckSeverity.WARN)._replace(check_name="drops_present"),

@@ -1,23 +1,21 @@
 """The leaderboard."""
 
+import time
+
 import dagster as dg
 from pydantic import Field
 
 from uda_assets.build import publish_merged
-from uda_assets.contract import LEADERBOARD_SCHEMA
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, column_schema, markdown, moment_text
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, moment_text, table_metadata
 from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
+from uda_assets.dictionary import LEADERBOARD
+from uda_assets.presentation import leaderboard_table, picture
 from uda_assets.quality import leaderboard_recounted, leaderboard_well_formed
 from uda_assets.ranking import Window
-
-LEADERBOARD_COLUMNS = {
-    "platform": "Canonical platform",
-    "user_id": "Opaque user id",
-    "session_count": "Unique sessions of the user on the platform",
-}
+from uda_assets.report import published_picture
 
 
 class LeaderboardConfig(dg.Config):
@@ -52,6 +50,7 @@ _CHECKS = [
     group_name=GROUP,
     owners=OWNERS,
     kinds={"duckdb", "csv"},
+    metadata=table_metadata(LEADERBOARD),
     check_specs=_CHECKS,
 )
 def top_n_by_platform(
@@ -61,6 +60,7 @@ def top_n_by_platform(
 
     Ties go to the smaller user id. Same inputs, same bytes.
     """
+    started = time.perf_counter()
     settings = lake.settings(n=config.n, since=config.since, until=config.until, engine=config.engine)
     opened = engine.of(settings)
     before = opened.account()
@@ -69,15 +69,21 @@ def top_n_by_platform(
         board = published.leaderboard
         with warehouse.scratch(root, settings) as connection:
             recounted = leaderboard_recounted(root, connection, board, Window(settings.since, settings.until))
+        chart = published_picture(root, board)
     return dg.MaterializeResult(
         metadata={
-            "dagster/column_schema": column_schema(LEADERBOARD_SCHEMA, LEADERBOARD_COLUMNS),
+            **table_metadata(LEADERBOARD),
             "dagster/row_count": board.height,
+            "chart": dg.MetadataValue.md(picture(chart, "Sessions of the leading users of each platform")),
+            "leaders": dg.MetadataValue.md(leaderboard_table(board, places=3)),
+            "leaderboard": dg.MetadataValue.md(leaderboard_table(board)),
             "n": settings.n,
-            "leaderboard": markdown(board, rows=100),
-            "result_csv": dg.MetadataValue.path(str(published.csv)),
-            "result_parquet": dg.MetadataValue.path(str(published.parquet)),
-            "warehouse": dg.MetadataValue.path(str(root.warehouse)),
+            "platforms": board["platform"].n_unique(),
+            "sessions_of_the_listed": int(board["session_count"].sum()),
+            "seconds": round(time.perf_counter() - started, 3),
+            "result_csv": file_at(published.csv),
+            "result_parquet": file_at(published.parquet),
+            "warehouse": file_at(root.warehouse),
             **engine_metadata(before, opened.account()),
         },
         check_results=[

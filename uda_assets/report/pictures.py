@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _MOST_PLATFORMS = 6
+_COLOURS = 32
 _LONGEST_NAME = 24
 _HUES = ("#4457d6", "#0b7a75", "#b4530a", "#a3246f", "#6d3fc0", "#33658a")
 _INK, _FAINT = "#1f2430", "#666c7a"
@@ -29,12 +31,12 @@ def published_picture(lake: Lake, board: pl.DataFrame) -> bytes:
     """
     publication = lake.publication()
     name = publication.board.name if publication and publication.board else None
-    noted = lake.noted("picture", tuple[str, bytes])
+    noted = lake.noted("chart", tuple[str, bytes])
     if noted and noted[0] == name:
         return noted[1]
     png = leaderboard_chart_png(board)
     if name:
-        lake.note("picture", (name, png))
+        lake.note("chart", (name, png))
     return png
 
 
@@ -52,8 +54,14 @@ def leaderboard_chart_svg(board: pl.DataFrame, users: int = 10) -> str:
 
 def leaderboard_chart_png(board: pl.DataFrame, users: int = 10) -> bytes:
     """The same picture as PNG, in the size in which Dagster's UI has room for it."""
-    png: bytes = vl_convert.svg_to_png(leaderboard_chart_svg(board, users))
-    return png
+    from PIL import Image  # noqa: PLC0415 - takes a while, and is seldom needed
+
+    png = vl_convert.svg_to_png(leaderboard_chart_svg(board, users))
+    small = io.BytesIO()
+    # A few flat colours: with a palette it is a seventh, small enough to be part of an event.
+    flat = Image.open(io.BytesIO(png)).convert("RGB")
+    flat.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(small, "PNG")
+    return small.getvalue()
 
 
 def _spec(board: pl.DataFrame, users: int) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def converted(done: dg.ExecuteInProcessResult) -> list[str]:
     (event,) = done.asset_materializations_for_node("platform_parquet")
     table = event.metadata["converted_drops"].value
     assert isinstance(table, str)
-    names = [row.split("|")[1].strip().replace("\\", "") for row in table.splitlines()[2:]]
+    names = [row.split("|")[1].strip(" `") for row in table.splitlines()[2:]]
     assert len(names) == event.metadata["converted_now"].value
     return names
 

@@ -184,7 +184,9 @@ def test_a_picture_of_hostile_names_is_a_picture(tmp_path: Path) -> None:
         assert "<script" not in svg
         assert "<img" not in svg
         assert svg.count("<svg") == 1
-    assert leaderboard_chart_png(board).startswith(b"\x89PNG")
+    png = leaderboard_chart_png(board)
+    assert png.startswith(b"\x89PNG")
+    assert len(png) < 45_000, "with the rest of an event it stays below 60 kB"
     many = pl.DataFrame({"platform": list("abcdefgh"), "user_id": ["u"] * 8, "session_count": [1] * 8})
     assert "2 further platforms" in leaderboard_chart_svg(many)
     assert "No sessions yet" in leaderboard_chart_svg(many.clear())
