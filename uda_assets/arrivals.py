@@ -9,8 +9,10 @@ from typing import NamedTuple
 import msgspec
 
 from uda_assets.contract import Platforms
+from uda_assets.ingest import bounds_of
 from uda_assets.ingest.convert import CONVERTER_VERSION
 from uda_assets.lake import Examined, Lake
+from uda_assets.settings import Settings
 from uda_assets.storage import Signature
 
 
@@ -32,9 +34,11 @@ class Arrivals(NamedTuple):
     unpublished: bool
 
 
-def rules_mark(platforms: Platforms, max_reject_ratio: float) -> str:
+def rules_mark(platforms: Platforms, settings: Settings) -> str:
     """Hash of all that decides what becomes of a record, its content apart."""
-    rules = "\n".join([CONVERTER_VERSION, platforms.fingerprint, repr(max_reject_ratio)])
+    rules = "\n".join(
+        [CONVERTER_VERSION, platforms.fingerprint, repr(settings.max_reject_ratio), repr(bounds_of(settings))]
+    )
     return hashlib.sha256(rules.encode()).hexdigest()
 
 

@@ -27,7 +27,7 @@ def platform_table(settings: Settings, further: object = None) -> Platforms:
 
 def arrivals(settings: Settings) -> Arrivals:
     """What a run would have to look at, by directory listings alone."""
-    rules = rules_mark(platform_table(settings), settings.max_reject_ratio)
+    rules = rules_mark(platform_table(settings), settings)
     return look_for_arrivals(open_lake(settings), rules, settings.settle_seconds)
 
 
@@ -45,12 +45,12 @@ def convert_pending(
     """
     listing, now = lake.listing(), time.time()
     listed = listing.drops
-    waiting = pending(read_catalogue(lake, platforms, settings.max_reject_ratio, listing))
+    waiting = pending(read_catalogue(lake, platforms, settings, listing))
     ready = [drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)]
     ready.sort(key=lambda drop: (listed[drop].modified, drop))
     chosen = ready[: settings.max_drops_per_run or None]
     report = convert_drops(lake, chosen, platforms, settings, engine=engine)
-    rules = rules_mark(platforms, settings.max_reject_ratio)
+    rules = rules_mark(platforms, settings)
     left = set(waiting).difference(chosen).union(report.put_off)
     note_examined(lake, rules, listed, left, converted=bool(report.converted))
     if report.converted:
@@ -77,7 +77,7 @@ def publish_merged(
     """Publish the merged sessions, then archive the raw files if so configured; the caller holds the lake's lock."""
     archiving = settings.clean_source is CleanSource.ARCHIVE
     # No raw file is moved away while a file of its converted form is missing.
-    entries = read_catalogue(lake, platforms, settings.max_reject_ratio, whole=archiving)
+    entries = read_catalogue(lake, platforms, settings, whole=archiving)
     published = publish(lake, settings, entries, connect, engine)
     if archiving:
         archive_sources(lake, entries)

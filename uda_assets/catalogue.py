@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from uda_assets.contract import Platforms
+from uda_assets.ingest import Bounds, bounds_of
 from uda_assets.ingest.convert import CONVERTER_VERSION
 from uda_assets.lake import DropManifest, Lake, Ledger, Listing, Rejection
+from uda_assets.settings import Settings
 
 
 class Status(StrEnum):
@@ -37,6 +40,20 @@ class DropEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     converted_at: datetime | None = None
 
 
+class Tolerance(NamedTuple):
+    """How much is put up with: share of malformed records, and bounds."""
+
+    max_reject_ratio: float
+    bounds: Bounds
+
+    def upholds(self, rejection: Rejection) -> bool:
+        """Whether the drop would be rejected again, as far as this decides it."""
+        if rejection.bound is not None:
+            bound = self.bounds.of_reason(rejection.reason)
+            return bound is not None and bound <= rejection.bound
+        return not rejection.records or rejection.quarantined / rejection.records > self.max_reject_ratio
+
+
 def fingerprint(content: str, platforms: Platforms) -> str:
     """Hash of a drop's content and of the rules that would be applied to it."""
     return hashlib.sha256("\n".join([content, CONVERTER_VERSION, platforms.fingerprint]).encode()).hexdigest()
@@ -57,7 +74,7 @@ def is_current(manifest: DropManifest, content: str, platforms: Platforms) -> bo
 def read_catalogue(
     lake: Lake,
     platforms: Platforms,
-    max_reject_ratio: float,
+    settings: Settings,
     listing: Listing | None = None,
     manifests: dict[str, DropManifest] | None = None,
     *,
@@ -68,14 +85,14 @@ def read_catalogue(
     Args:
         lake: The data root.
         platforms: The platform table in force.
-        max_reject_ratio: A rejection for more malformed records than that holds.
+        settings: A rejection for more than ``max_reject_ratio`` and the bounds in it allow holds.
         listing: What is there, where it has been listed already.
         manifests: The committed drops, where they are known already.
         whole: Whether to look for every converted file, so that a drop of which one is missing counts as pending.
 
     """
     listing = listing or lake.listing()
-    contents = lake.contents(listing.drops)
+    contents, tolerance = lake.contents(listing.drops), Tolerance(settings.max_reject_ratio, bounds_of(settings))
     manifests, ledger = lake.manifests() if manifests is None else manifests, lake.ledger()
     entries = {name: _faulty(name, *fault) for name, fault in listing.inaccessible.items()}
     entries |= {
@@ -84,7 +101,7 @@ def read_catalogue(
     }
     incomplete = lake.incomplete(manifests[name] for name in contents.hashes if name in manifests) if whole else set()
     for name, content in contents.hashes.items():
-        entry = _entry(name, content, manifests.get(name), ledger, platforms, max_reject_ratio)
+        entry = _entry(name, content, manifests.get(name), ledger, platforms, tolerance)
         if entry.status is Status.COMMITTED and name in incomplete:
             entry = _committed(manifests[name], Status.PENDING, fingerprint=fingerprint(content, platforms))
         entries[name] = entry
@@ -106,7 +123,7 @@ def _absent(lake: Lake, drop: str, manifest: DropManifest | None) -> DropEntry:
 
 
 def _entry(
-    drop: str, content: str, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, ratio: float
+    drop: str, content: str, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, tolerance: Tolerance
 ) -> DropEntry:
     rejection = ledger.rejections.get(drop)
     current = manifest is not None and is_current(manifest, content, platforms)
@@ -116,17 +133,13 @@ def _entry(
     mark = fingerprint(content, platforms)
     if ledger.forgotten.get(drop) == content and (manifest is None or drop in ledger.removing):
         return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=mark)
-    if rejection and rejection.fingerprint == mark and _still_holds(rejection, ratio):
+    if rejection and rejection.fingerprint == mark and tolerance.upholds(rejection):
         return _rejected(drop, rejection)
     if manifest is None:
         return DropEntry(drop=drop, status=Status.PENDING, fingerprint=mark)
     if not current:
         return _committed(manifest, Status.PENDING, fingerprint=mark)
     return _committed(manifest, Status.COMMITTED)
-
-
-def _still_holds(rejection: Rejection, ratio: float) -> bool:
-    return not rejection.records or rejection.quarantined / rejection.records > ratio
 
 
 def _committed(manifest: DropManifest, status: Status, fingerprint: str | None = None) -> DropEntry:

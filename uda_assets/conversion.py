@@ -14,6 +14,7 @@ from uda_assets.catalogue import fingerprint
 from uda_assets.contract import Platforms
 from uda_assets.engines import Engine, running
 from uda_assets.errors import DropBusy, DropRejected, DropUnreadable
+from uda_assets.ingest import bounds_of
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
 from uda_assets.ingest.parts import DropJob
 from uda_assets.lake import DropManifest, Lake, Rejection, Stage
@@ -188,6 +189,7 @@ def _stage_version(task: _Task, drop: str, content: str, staged: Stage) -> DropM
             DropJob(
                 task.lake.source(drop), drop, staged.outputs(drop), staged.shared, staged.scratch, task.platforms,
                 fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, beside=task.at_once,
+                bounds=bounds_of(settings),
             )
         )  # fmt: skip
     except DropUnreadable as error:
@@ -223,6 +225,7 @@ def _rejection(content: str, mark: str, settings: Settings, reason: str, advice:
         advice=advice,
         rejected_at=datetime.now(UTC),
         max_reject_ratio=settings.max_reject_ratio,
+        bound=bounds_of(settings).of_reason(reason),
     )
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from uda_assets.contract import COLUMNS, LEADERBOARD_SCHEMA, Platforms
 from uda_assets.database import RECORD_COLUMNS, parquet_files, parquet_relation, working_database
 from uda_assets.errors import DropRejected, MalformedRecord, UdaError
-from uda_assets.ingest import Batch, open_source, read_batches
+from uda_assets.ingest import Batch, bounds_of, open_source, read_batches
 from uda_assets.lake import PartFile
 from uda_assets.limits import block_bytes
 from uda_assets.ranking import Window, leaderboard
@@ -52,7 +52,7 @@ def inspect_csv(
     """
     account = _Account(path, settings, on_progress)
     with (
-        open_source(path) as source,
+        open_source(path, bounds=bounds_of(settings)) as source,
         tempfile.TemporaryDirectory() as spill,
         working_database(settings, Path(spill)) as connection,
     ):

@@ -14,11 +14,15 @@ from uda_assets.catalogue import DropEntry, Status
 from uda_assets.contract import LEADERBOARD_SCHEMA, Platforms, Reason, normalise_platform
 from uda_assets.errors import UdaError
 from uda_assets.footers import Footers, read_footers
-from uda_assets.ingest import open_source
+from uda_assets.ingest import bounds_of, open_source
 from uda_assets.ingest.header import read_header
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.ranking import Window
 from uda_assets.sessions import contributions_relation, sessions_relation
+from uda_assets.settings import Settings
+
+_HEAD = 1 << 20
+"""Bytes of blank lines before a header that are looked through, in an archive, beside the header's own."""
 
 
 class Finding(NamedTuple):
@@ -33,12 +37,12 @@ def _finding(faults: list[str], sound: str, broken: str) -> Finding:
     return Finding(not faults, broken if faults else sound, faults)
 
 
-def headers_readable(lake: Lake, drops: list[str]) -> Finding:
+def headers_readable(lake: Lake, drops: list[str], settings: Settings) -> Finding:
     """The headers of these drops name every required column once."""
-    faults = []
+    faults, bounds = [], bounds_of(settings)
     for drop in drops:
         try:
-            with open_source(lake.source(drop)) as source:
+            with open_source(lake.source(drop), bounds=bounds, most=_HEAD + bounds.record) as source:
                 read_header(source)
         except UdaError as error:
             faults.append(f"{drop}: {error}")

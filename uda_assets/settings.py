@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         n: Users a platform on a leaderboard, at least 1.
         error_mode: ``lenient`` or ``fail_fast``.
         max_reject_ratio: A drop with a larger share of malformed records than this (0 to 1) is rejected whole.
+        max_decompressed_bytes: A compressed drop that holds more than this, such as ``64GiB``, is rejected whole.
+        max_compression_ratio: So is one that holds more than so many times its size; small ones are not judged.
+        max_record_bytes: So is a drop with a record, or a line, that is longer than this.
         engine: What does the heavy work: ``polars`` (this machine) or ``dask`` (a cluster).
         buckets: Into how many buckets of users each platform's sessions are divided when they are built anew; 0: as
             many as their number asks for.
@@ -81,6 +84,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     n: int = 50
     error_mode: ErrorMode = ErrorMode.LENIENT
     max_reject_ratio: float = 0.5
+    max_decompressed_bytes: str = "64GiB"
+    max_compression_ratio: float = 1000.0
+    max_record_bytes: str = "64MiB"
     engine: Engine = Engine.POLARS
     buckets: int = 0
     dask_scheduler: str = ""
@@ -176,6 +182,7 @@ def parse_moment(name: str, value: object) -> datetime | None:
 _RANGES = {
     "n": (1, 2**63 - 1),
     "max_reject_ratio": (0, 1),
+    "max_compression_ratio": (1, math.inf),
     "threads": (1, 1024),
     "lock_timeout": (0, math.inf),
     "buckets": (0, 4096),

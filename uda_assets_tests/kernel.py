@@ -76,9 +76,9 @@ def verify(lake: Lake) -> None:
         assert finding.passed, finding
 
 
-def ledger(root: Path) -> dict[str, DropEntry]:
-    settings = settings_of(root)
-    entries = read_catalogue(open_lake(settings), platform_table(settings), settings.max_reject_ratio)
+def ledger(root: Path, **overrides: Any) -> dict[str, DropEntry]:
+    settings = settings_of(root, **overrides)
+    entries = read_catalogue(open_lake(settings), platform_table(settings), settings)
     return {entry.drop: entry for entry in entries}
 
 

@@ -216,7 +216,7 @@ class Deliveries(RuleBasedStateMachine):
         assert found == self._true_sessions()
         assert len(rows) == len(found), "a session has one row"
         assert {(platform, user): count for platform, user, count in counts} == self._true_counts()
-        ledger = read_catalogue(self.lake, platform_table(self.settings), self.settings.max_reject_ratio)
+        ledger = read_catalogue(self.lake, platform_table(self.settings), self.settings)
         accounts = {entry.drop: (entry.records, entry.kept) for entry in ledger if entry.drop in self.committed
                     and entry.status in {Status.COMMITTED, Status.VANISHED}}  # fmt: skip
         assert accounts.items() <= {drop: (made.total, len(made.kept)) for drop, made in self.committed.items()}.items()

@@ -53,7 +53,7 @@ def drops(context: click.Context, form: str | None, data_root: str | None) -> No
     from uda_assets.output import Format, print_table, table_of
     from uda_assets.warehouse import drops_frame
 
-    entries = read_catalogue(_lake(settings), platform_table(settings), settings.max_reject_ratio)
+    entries = read_catalogue(_lake(settings), platform_table(settings), settings)
     print_table(table_of(drops_frame(entries)), Format(form or "table"))
 
 

@@ -81,6 +81,7 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     import tempfile
 
     from uda_assets.errors import DropRejected
+    from uda_assets.ingest import bounds_of
     from uda_assets.ingest.convert import convert
     from uda_assets.lake import Outputs
     from uda_assets.output import say
@@ -97,6 +98,7 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
         done = convert(
             source, source.name, Outputs(staged / "data", "", staged / "quarantine"), platforms,
             threads=settings.threads, fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, spill=staged,
+            bounds=bounds_of(settings),
         )  # fmt: skip
         if done.reject_ratio > settings.max_reject_ratio:
             raise DropRejected(f"{source}: {done.quarantined} of {done.records} records are malformed")

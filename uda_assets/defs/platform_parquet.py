@@ -155,7 +155,7 @@ def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetC
     settings, root = lake.settings(), lake.open()
     platforms, limit = lake.platforms(settings), settings.max_reject_ratio
     manifests = root.manifests()
-    rejected = no_rejected_drops(read_catalogue(root, platforms, limit, manifests=manifests, whole=False))
+    rejected = no_rejected_drops(read_catalogue(root, platforms, settings, manifests=manifests, whole=False))
     yield _of(check_result(rejected), "no_rejected_drops")
     warning = dg.AssetCheckSeverity.WARN
     yield _of(check_result(reject_ratio_low(manifests, limit), warning), "reject_ratio_low")

@@ -34,8 +34,8 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
     with lake.writing(settings) as root:
         listing = root.listing()
         # Converted files are looked for by the conversion, and by its checks.
-        entries = read_catalogue(root, lake.platforms(settings), settings.max_reject_ratio, listing, whole=False)
-        readable = headers_readable(root, pending(entries))
+        entries = read_catalogue(root, lake.platforms(settings), settings, listing, whole=False)
+        readable = headers_readable(root, pending(entries), settings)
         sizes = sum(mark.size for mark in listing.drops.values())
     counts = Counter(entry.status.value for entry in entries)
     return dg.MaterializeResult(

@@ -45,7 +45,7 @@ class PolarsEngine:
         done = convert(
             job.source, job.drop, job.outputs, job.platforms,
             threads=max(1, self._settings.threads // job.beside), fail_fast=job.fail_fast, spill=job.scratch,
-            block_bytes=block_bytes(self._settings),
+            block_bytes=block_bytes(self._settings), bounds=job.bounds,
         )  # fmt: skip
         written = sum((job.outputs.parts / file.path).stat().st_size for file in done.files)
         self._finish(done.bytes_read, written + job.outputs.quarantine.stat().st_size)

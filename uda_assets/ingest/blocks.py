@@ -33,7 +33,8 @@ from uda_assets.ingest.lines import (
     odd_lines,
     quotes_in_order,
 )
-from uda_assets.ingest.records import LookAhead, Scan, decode, is_blank, is_utf8, printable_raw, scan
+from uda_assets.ingest.overlong import structure_fault
+from uda_assets.ingest.records import Extent, LookAhead, Scan, decode, is_blank, is_utf8, printable_raw, scan
 from uda_assets.ingest.source import Source
 
 LINE_REASON_RAW = pl.Schema({"line": pl.Int64, "reason": pl.String, "raw": pl.String})
@@ -102,13 +103,24 @@ def read_block(
         ahead: Finds the end of records that leave the block.
         platforms: The platform table of the contract.
 
+    Raises:
+        DropUnreadable: A record, or a line, is longer than one may be.
+
     """
     block = source.read(start, stop - start)
+    if len(block) > source.bounds.record:
+        _require_short_lines(source, start, block)
     reading = _Reading(stop, header, platforms)
     exotic = exotic_bytes(block)
     in_order = not len(exotic) and is_text(block) and quotes_in_order(block)
     found = _read_at_once(block, reading) if in_order else None
     return found or _read_apart(source, start, block, exotic, ahead, reading)
+
+
+def _require_short_lines(source: Source, start: int, block: bytes) -> None:
+    lines = find_lines(block)
+    longest = np.argmax(lines.ends - lines.starts)
+    source.require_short(start + int(lines.starts[longest]), start + int(lines.ends[longest]))
 
 
 def _read_at_once(block: bytes, reading: _Reading) -> BlockRecords | None:
@@ -292,7 +304,7 @@ class _OddReader:
         """Read one record and return the line after it."""
         raw = self._block[self._lines.starts[line] : self._lines.ends[line]]
         following = self._start + int(self._lines.followings[line])
-        record = scan(decode(raw))
+        record = scan(decode(raw), most=self._header.width + 1)
         fault = self._quote_fault(raw, record, following)
         if fault is None and record.open:
             return self._read_long_record(line, raw, following)
@@ -307,8 +319,11 @@ class _OddReader:
         """Read a record of several lines whose quotes are in order."""
         extent = self._ahead.extent(following)
         start = self._start + int(self._lines.starts[line])
+        if extent.end - start > self._source.bounds.record:
+            self._reject_overlong(line, start, extent, first)
+            return line + 1
         raw = _without_line_end(self._source.read(start, extent.end - start)).decode()
-        record = scan(raw)
+        record = scan(raw, most=self._header.width + 1)
         fault = self._width_fault(record)
         if fault is None and _has_control(self._five(record)):
             fault = Reason.CONTROL_CHARACTER
@@ -321,6 +336,14 @@ class _OddReader:
         if extent.end > self.end:
             self.end, self.lines = extent.end, after
         return after
+
+    def _reject_overlong(self, line: int, start: int, extent: Extent, first: bytes) -> None:
+        """Quarantine a record for its first line, as any other with a fault in its structure; there must be one."""
+        fault = structure_fault(self._source, start, extent.end, self._header)
+        if fault is None:
+            self._source.require_short(start, extent.end)
+        else:
+            self._reject(line, fault, first)
 
     def _quote_fault(self, raw: bytes, record: Scan, following: int) -> Reason | None:
         """The first of encoding, unterminated_quote and bad_quote that holds, over all lines of the record."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from uda_assets.arrow import numbers_of, rows_of
 from uda_assets.contract import QUARANTINE_SCHEMA, RECORD_SCHEMA, Platforms
 from uda_assets.errors import MalformedRecord
+from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import Outputs, PartFile, platform_dir
@@ -121,6 +122,7 @@ def convert(
     fail_fast: bool = False,
     spill: Path | None = None,
     block_bytes: int = BLOCK_BYTES,
+    bounds: Bounds = DEFAULT_BOUNDS,
     on_progress: Callable[[int], None] | None = None,
 ) -> Conversion:
     """Convert a drop; memory does not grow with it.
@@ -135,6 +137,7 @@ def convert(
         fail_fast: Stop at the first malformed record.
         spill: Directory for temporary files.
         block_bytes: About how much is read at once by a thread.
+        bounds: How much may be decompressed, and how long a record may be.
         on_progress: Told the bytes of the plain drop read so far.
 
     Raises:
@@ -142,7 +145,7 @@ def convert(
         MalformedRecord: A record is malformed, and ``fail_fast`` is set.
 
     """
-    with open_source(source, spill) as plain:
+    with open_source(source, spill, bounds) as plain:
         read = read_batches(plain, platforms, by_platform, threads=threads, block_bytes=block_bytes)
         done = write_batches(read, drop, outputs, threads=threads, fail_fast=fail_fast, on_progress=on_progress)
         done.size, done.bytes_read = plain.size, plain.bytes_read

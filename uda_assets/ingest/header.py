@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from uda_assets.contract import COLUMNS
 from uda_assets.errors import DropUnreadable
-from uda_assets.ingest.records import is_blank, is_utf8, scan
+from uda_assets.ingest.records import SPACES, is_blank, is_utf8, scan
 from uda_assets.ingest.source import Source
 
-_TRIMMED = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+MOST_COLUMNS = 1 << 20
+"""Beyond it the names of the columns alone would take gigabytes."""
 
 
 class Header(NamedTuple):
@@ -51,10 +52,16 @@ def read_header(source: Source) -> Header:
 
 
 def _parse(text: str, body: int, number: int) -> Header:
-    parsed = scan(text)
+    parsed = scan(text, most=MOST_COLUMNS + 1)
     if parsed.open or parsed.bad_quote:
         raise DropUnreadable("bad_header", f"the header, line {number}, has a stray quote; mend its quotes")
-    names = [name.strip(_TRIMMED).casefold() for name in parsed.fields]
+    if len(parsed.fields) > MOST_COLUMNS:
+        raise DropUnreadable(
+            "too_many_columns",
+            f"the header, line {number}, names more than {MOST_COLUMNS} columns; deliver the {len(COLUMNS)} that "
+            f"count: {', '.join(COLUMNS)}",
+        )
+    names = [name.strip(SPACES).casefold() for name in parsed.fields]
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise DropUnreadable(

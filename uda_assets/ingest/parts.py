@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from uda_assets.contract import Platforms
 from uda_assets.errors import MalformedRecord
+from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.convert import (
     Conversion,
     PlatformRecords,
@@ -54,6 +55,7 @@ class DropJob(NamedTuple):
         platforms: The platform table of the contract.
         fail_fast: Stop at the first malformed record.
         beside: How many drops are converted at once, this one included.
+        bounds: How much may be decompressed, and how long a record may be.
 
     """
 
@@ -65,6 +67,7 @@ class DropJob(NamedTuple):
     platforms: Platforms
     fail_fast: bool = False
     beside: int = 1
+    bounds: Bounds = DEFAULT_BOUNDS
 
 
 class Attempt(NamedTuple):
@@ -113,7 +116,7 @@ def convert_alone(job: DropJob, place: Workplace) -> Attempt:
     attempt = _new_attempt(job)
     done = convert(
         job.source, job.drop, _outputs_of(attempt), job.platforms, threads=place.threads, fail_fast=job.fail_fast,
-        spill=place.spill, block_bytes=block_bytes(place),
+        spill=place.spill, block_bytes=block_bytes(place), bounds=job.bounds,
     )  # fmt: skip
     _account(place, attempt, done)
     return Attempt(attempt, done)
@@ -142,7 +145,7 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
             yield batch
 
     fault = None
-    with open_source(job.source) as plain:
+    with open_source(job.source, bounds=job.bounds) as plain:
         batches = read_batches(
             plain, job.platforms, by_platform, threads=place.threads, block_bytes=block_bytes(place), part=part
         )
@@ -185,7 +188,7 @@ def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversio
 
     """
     whole = Conversion()
-    with open_source(job.source) as plain:
+    with open_source(job.source, bounds=job.bounds) as plain:
         header = read_header(plain)
         parts = [Part(*bounds, 0) for bounds in cut(plain, header.body, plain.size, part_bytes)]
         whole.size, whole.bytes_read = plain.size, plain.bytes_read

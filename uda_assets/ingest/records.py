@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from threading import Lock
 from typing import NamedTuple
 
 from uda_assets.contract import WHITE_SPACE, Reason
 from uda_assets.ingest.source import Source
 
+SPACES = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""The characters of ``WHITE_SPACE``, for :meth:`str.strip`."""
+
 _BLANK = f"[{WHITE_SPACE}]*"
-_QUOTED = re.compile(rf'{_BLANK}"([^"]*(?:""[^"]*)*)("?)([^,\r\n]*)')
-_INSIDE = re.compile(r'([^"]*(?:""[^"]*)*)("?)([^,\r\n]*)')
+# Possessive, since nothing behind can fail: to go back to each of millions of quotes would take gigabytes.
+_CONTENT = r'([^"]*+(?:""[^"]*+)*+)("?)([^,\r\n]*)'
+_QUOTED = re.compile(rf'{_BLANK}"{_CONTENT}')
+_INSIDE = re.compile(_CONTENT)
 _BARE = re.compile(r"[^,\r\n]*")
 _ONLY_BLANK = re.compile(_BLANK)
 
@@ -30,12 +36,13 @@ class Scan(NamedTuple):
     bad_quote: bool
 
 
-def scan(text: str, *, inside: bool = False) -> Scan:
+def scan(text: str, *, inside: bool = False, most: int = sys.maxsize) -> Scan:
     """Take one record's text apart.
 
     Args:
         text: A physical line, or several where line ends stand inside quotes; without the final line end.
         inside: The text starts inside a quoted field, as a record's further lines do.
+        most: How many fields are given, of more that there may be.
 
     """
     fields: list[str] = []
@@ -46,16 +53,18 @@ def scan(text: str, *, inside: bool = False) -> Scan:
         if quoted:
             content, closing, beside = quoted.groups()
             if not closing:
-                return Scan([*fields, content], True, bad)
+                return Scan([*fields, content][:most], True, bad)
             bad = bad or not is_blank(beside)
-            fields.append(content.replace('""', '"'))
+            value = content.replace('""', '"')
             position = quoted.end()
         else:
             bare = _BARE.match(text, position)
             assert bare is not None  # it matches the empty text too
             bad = bad or '"' in bare.group()
-            fields.append(bare.group())
+            value = bare.group()
             position = bare.end()
+        if len(fields) < most:
+            fields.append(value)
         if text[position : position + 1] != ",":
             return Scan(fields, False, bad)
         position += 1
@@ -158,7 +167,7 @@ def _measure(source: Source, offset: int) -> Extent:
             undecodable = end
         if b'"' not in line.content:
             continue
-        rest = scan(decode(line.content), inside=True)
+        rest = scan(decode(line.content), inside=True, most=0)
         if rest.bad_quote:
             bad_quote = end
         if not rest.open:

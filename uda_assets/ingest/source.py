@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 import pyarrow as pa
 
 from uda_assets.errors import DropUnreadable, UdaError
+from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.storage import Location, filesystem_of, is_remote
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -35,28 +36,32 @@ class Source:
 
     Attributes:
         size: Bytes of the plain drop.
+        bounds: How long a record may be.
         bytes_read: Bytes asked of it so far.
 
     """
 
-    def __init__(self, size: int, read_at: Callable[[int, int], bytes]) -> None:
+    def __init__(self, size: int, read_at: Callable[[int, int], bytes], bounds: Bounds) -> None:
         self._read_at = read_at
         self._counting = Lock()
         self.size = size
+        self.bounds = bounds
         self.bytes_read = 0
 
     @classmethod
-    def of_file(cls, file: BinaryIO) -> Source:
+    def of_file(cls, file: BinaryIO, bounds: Bounds) -> Source:
         """A plain file of this machine."""
         descriptor = file.fileno()
-        return cls(os.fstat(descriptor).st_size, lambda length, offset: os.pread(descriptor, length, offset))
+        return cls(os.fstat(descriptor).st_size, lambda length, offset: os.pread(descriptor, length, offset), bounds)
 
     @classmethod
-    def of_object(cls, path: Location) -> Source:
+    def of_object(cls, path: Location, bounds: Bounds) -> Source:
         """A plain object in a bucket, a request for each read."""
         files = filesystem_of(path)
         key = str(path)
-        return cls(files.size(key), lambda length, offset: files.cat_file(key, start=offset, end=offset + length))
+        return cls(
+            files.size(key), lambda length, offset: files.cat_file(key, start=offset, end=offset + length), bounds
+        )
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes from ``offset``; fewer only at the end of the drop."""
@@ -72,11 +77,17 @@ class Source:
     def block_end(self, offset: int, length: int) -> int:
         """Where a block that starts at ``offset`` and has about ``length`` bytes ends: after a whole line.
 
-        Only the block's last bytes are read for that.
+        Only the block's last bytes are read for that; a block in which no line ends is that line, read to its end.
+
+        Raises:
+            DropUnreadable: That line is longer than a record may be.
+
         """
-        look = _TAIL
-        while offset + length < self.size:
-            look = min(look, length)
+        if offset + length >= self.size:
+            return self.size
+        look = 0
+        while look < length:
+            look = min(8 * look or _TAIL, length)
             start = offset + length - look
             tail = self.read(start, look + 1)
             cut = max(tail.rfind(b"\n", 0, look), tail.rfind(b"\r", 0, look)) + 1
@@ -84,13 +95,47 @@ class Source:
                 cut += 1
             if cut:
                 return start + cut
-            if look == length:
-                length *= 2
-            look *= 8
+        return self._line_end(offset, offset + length)
+
+    def _line_end(self, start: int, position: int) -> int:
+        """Where the line ends that starts at ``start`` and has no end before ``position``."""
+        while position < self.size:
+            chunk = self.read(position, _CHUNK + 1)
+            found = _LINE_END.search(chunk)
+            # The last byte is there to tell CRLF from CR alone.
+            if found and found.start() < _CHUNK:
+                self.require_short(start, position + found.start())
+                return position + found.end()
+            position = min(position + _CHUNK, self.size)
+            self.require_short(start, position)
         return self.size
 
+    def require_short(self, start: int, end: int) -> None:
+        """See that a record, or line, is not longer than one may be.
+
+        Raises:
+            DropUnreadable: It is; the file is read again up to it, to tell its line.
+
+        """
+        if end - start > self.bounds.record:
+            raise self.bounds.too_long(1 + self._line_ends_before(start))
+
+    def _line_ends_before(self, end: int) -> int:
+        ended = 0
+        for offset in range(0, end, _CHUNK):
+            # One more byte, so that a line feed knows the carriage return that it belongs to.
+            chunk = self.read(max(0, offset - 1), min(_CHUNK, end - offset) + (offset > 0))
+            first = int(offset > 0)
+            ended += chunk.count(b"\n", first) + chunk.count(b"\r", first) - chunk.count(b"\r\n")
+        return ended
+
     def lines(self, offset: int) -> Iterator[Line]:
-        """The physical lines from ``offset`` on; LF, CRLF and CR end one."""
+        """The physical lines from ``offset`` on; LF, CRLF and CR end one.
+
+        Raises:
+            DropUnreadable: A line is longer than a record may be.
+
+        """
         chunk = _FIRST_LINES
         while offset < self.size:
             end = self.block_end(offset, chunk)
@@ -98,9 +143,11 @@ class Source:
             block = self.read(offset, end - offset)
             start = 0
             for match in _LINE_END.finditer(block):
+                self.require_short(offset + start, offset + match.start())
                 yield Line(block[start : match.start()], offset + match.end())
                 start = match.end()
             if start < len(block):
+                self.require_short(offset + start, end)
                 yield Line(block[start:], end)
             offset = end
 
@@ -111,7 +158,9 @@ def is_plain(path: Location) -> bool:
 
 
 @contextmanager
-def open_source(path: Location, spill: Path | None = None) -> Iterator[Source]:
+def open_source(
+    path: Location, spill: Path | None = None, bounds: Bounds = DEFAULT_BOUNDS, *, most: int | None = None
+) -> Iterator[Source]:
     """Open a drop for reading.
 
     Compressed drops are decompressed to a nameless temporary file, so that reading can go back to a line.
@@ -119,24 +168,26 @@ def open_source(path: Location, spill: Path | None = None) -> Iterator[Source]:
     Args:
         path: A ``.csv``, ``.csv.gz`` or ``.csv.zst`` file.
         spill: Directory for the temporary file; the system's own by default.
+        bounds: How much may be decompressed, and how long a record may be.
+        most: Leave what is behind about so many bytes of an archive.
 
     Raises:
-        DropUnreadable: The archive is broken.
+        DropUnreadable: The archive is broken, or holds more than it may.
         UdaError: The file is missing, a directory or not readable.
 
     """
     try:
         compression = _COMPRESSION.get(path.suffix.lower())
         if compression is None and is_remote(path):
-            yield Source.of_object(path)
+            yield Source.of_object(path, bounds)
             return
         with path.open("rb") as file:
             if compression is None:
-                yield Source.of_file(file)
+                yield Source.of_file(file, bounds)
                 return
             with tempfile.TemporaryFile(dir=spill) as plain:
-                _decompress(file, compression, plain)
-                yield Source.of_file(plain)
+                _decompress(file, compression, plain, bounds, most)
+                yield Source.of_file(plain, bounds)
     except IsADirectoryError:
         raise UdaError(f"{path} is a directory; name a CSV file") from None
     except FileNotFoundError:
@@ -145,12 +196,13 @@ def open_source(path: Location, spill: Path | None = None) -> Iterator[Source]:
         raise UdaError(f"{path} cannot be read: permission denied") from None
 
 
-def _decompress(file: BinaryIO, compression: str, target: BinaryIO) -> None:
+def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Bounds, most: int | None) -> None:
     if not file.seek(0, os.SEEK_END):
         return
     file.seek(0)
+    written = 0
     with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression) as archive:
-        while True:
+        while most is None or written < most:
             try:
                 chunk = archive.read(_CHUNK)
             except OSError as error:
@@ -159,6 +211,8 @@ def _decompress(file: BinaryIO, compression: str, target: BinaryIO) -> None:
                 ) from error
             if not chunk:
                 break
+            written += len(chunk)
+            bounds.require_within(written, file.tell())
             target.write(chunk)
     target.flush()
 

@@ -59,7 +59,10 @@ class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a drop was rejected whole, and under which circumstances."""
+    """Why a drop was rejected whole, and under which circumstances.
+
+    ``bound`` is the one that it passed, where that is why.
+    """
 
     content: str
     fingerprint: str
@@ -69,6 +72,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     max_reject_ratio: float
     records: int = 0
     quarantined: int = 0
+    bound: float | None = None
 
 
 class Ledger(msgspec.Struct, kw_only=True):

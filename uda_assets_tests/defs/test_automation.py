@@ -128,7 +128,7 @@ def result(root: Path) -> dict[tuple[str, str], int]:
 
 def statuses(root: Path) -> dict[str, str]:
     settings = load_settings()
-    entries = read_catalogue(open_lake(settings), platform_table(settings), settings.max_reject_ratio)
+    entries = read_catalogue(open_lake(settings), platform_table(settings), settings)
     return {entry.drop: entry.status.value for entry in entries}
 
 

@@ -15,6 +15,7 @@ import pytest
 from uda_assets.contract import COLUMNS, Platforms
 from uda_assets.errors import DropUnreadable
 from uda_assets.ingest import open_source, parts, read_batches
+from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.convert import Conversion
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
@@ -29,13 +30,20 @@ REJECTIONS = {
     "bad_header": "header_unreadable",
     "missing_column": "missing_column",
     "duplicate_column": "duplicate_column",
+    "record_too_long": "record_too_long",
 }
 
 Answer = tuple[str | None, list[tuple[object, ...]], list[tuple[object, ...]]]
 
 
 def read_fast(
-    data: bytes, *, block_bytes: int, threads: int = 1, keep_unknown: bool = False, suffix: str = ""
+    data: bytes,
+    *,
+    block_bytes: int,
+    threads: int = 1,
+    keep_unknown: bool = False,
+    suffix: str = "",
+    bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Answer:
     """Rejection, kept records and quarantined records, both sorted."""
     kept: list[tuple[object, ...]] = []
@@ -45,7 +53,7 @@ def read_fast(
         path = Path(directory) / f"drop.csv{suffix}"
         path.write_bytes(data)
         try:
-            with open_source(path) as source:
+            with open_source(path, bounds=bounds) as source:
                 platforms = Platforms(keep_unknown=keep_unknown)
                 for batch in read_batches(source, platforms, _rows, threads=threads, block_bytes=block_bytes):
                     assert len(batch.kept) == batch.rows
@@ -72,7 +80,13 @@ class Done:
 
 
 def convert_split(
-    data: bytes, *, part_bytes: int, block_bytes: int, keep_unknown: bool = False, fail_fast: bool = False
+    data: bytes,
+    *,
+    part_bytes: int,
+    block_bytes: int,
+    keep_unknown: bool = False,
+    fail_fast: bool = False,
+    bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Answer:
     """The same by way of parts that are converted apart, read back from their files."""
 
@@ -85,11 +99,16 @@ def convert_split(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "block_bytes", lambda _: block_bytes)
-        return convert_by(convert, data, keep_unknown=keep_unknown, fail_fast=fail_fast)
+        return convert_by(convert, data, keep_unknown=keep_unknown, fail_fast=fail_fast, bounds=bounds)
 
 
 def convert_by(
-    convert: Callable[[DropJob], Conversion], data: bytes, *, keep_unknown: bool = False, fail_fast: bool = False
+    convert: Callable[[DropJob], Conversion],
+    data: bytes,
+    *,
+    keep_unknown: bool = False,
+    fail_fast: bool = False,
+    bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Answer:
     """What a conversion makes of a drop, read back from its files."""
     with tempfile.TemporaryDirectory() as directory:
@@ -97,7 +116,7 @@ def convert_by(
         (root / "drop.csv").write_bytes(data)
         job = DropJob(
             root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"), root, root,
-            Platforms(keep_unknown=keep_unknown), fail_fast,
+            Platforms(keep_unknown=keep_unknown), fail_fast, bounds=bounds,
         )  # fmt: skip
         try:
             done = convert(job)

@@ -96,7 +96,7 @@ def run_chain(settings: Settings, tell: Callable[[str], None]) -> None:
     lake, platforms = open_lake(settings), platform_table(settings)
     with lake.writing(settings.lock_timeout):
         tell("phase catalogue")
-        headers_readable(lake, pending(read_catalogue(lake, platforms, settings.max_reject_ratio)))
+        headers_readable(lake, pending(read_catalogue(lake, platforms, settings)), settings)
     with lake.writing(settings.lock_timeout):
         tell("phase conversion")
         convert_pending(lake, settings, platforms)
