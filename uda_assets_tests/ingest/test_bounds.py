@@ -120,7 +120,7 @@ def test_bombs_are_found_while_they_are_decompressed(tmp_path: Path, suffix: str
     path = tmp_path / f"drop.csv{suffix}"
     bomb(path, 70 * MIB, members=10)
     refused = [
-        (Bounds(ratio=150), r"compression_too_high: .* more than 150 times .* UDA_MAX_COMPRESSION_RATIO"),
+        (Bounds(ratio=50), r"compression_too_high: .* more than 50 times .* UDA_MAX_COMPRESSION_RATIO"),
         (Bounds(decompressed=20 * MIB, ratio=1e9), r"decompressed_too_large: .* 20 MiB; .* UDA_MAX_DECOMPRESSED_BYTES"),
     ]
     for bounds, message in refused:
