@@ -14,12 +14,15 @@ from uda_assets.defs import (
     retention,
     top_n_by_platform,
 )
+from uda_assets.defs.common import DEFAULTS
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource
+from uda_assets.defs.source_code import with_source_code
 
 _MODULES = [raw_csv, platform_parquet, deduped_sessions, top_n_by_platform, leaderboard_report, daily_top_n_by_platform]
+_ASSETS = [one for one in dg.load_assets_from_modules(_MODULES) if isinstance(one, dg.AssetsDefinition)]
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules(_MODULES),
+    assets=with_source_code(_ASSETS, DEFAULTS),
     asset_checks=dg.load_asset_checks_from_modules(_MODULES),
     jobs=[automation.leaderboard_job, automation.daily_leaderboard_job],
     schedules=[automation.leaderboard_schedule, automation.daily_leaderboard_schedule],

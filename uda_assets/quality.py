@@ -20,6 +20,7 @@ from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.ranking import Window
 from uda_assets.sessions import contributions_relation, sessions_relation
 from uda_assets.settings import Settings
+from uda_assets.volume import unusual_drops
 
 _HEAD = 1 << 20
 """Bytes of blank lines before a header that are looked through, in an archive, beside the header's own."""
@@ -87,6 +88,16 @@ def reject_ratio_low(manifests: Mapping[str, DropManifest], limit: float) -> Fin
     ]
     return _finding(
         faults, f"all drops have under {limit / 2:.0%} malformed", f"{len(faults)} drops have more than that"
+    )
+
+
+def drop_volume_usual(manifests: Mapping[str, DropManifest]) -> Finding:
+    """None of the latest drops is unusually small or large; see :mod:`uda_assets.volume`."""
+    faults = [str(fault) for fault in reversed(unusual_drops(manifests))]
+    return _finding(
+        faults,
+        "the latest drops are as large as such drops usually are, as far as enough came before to tell",
+        f"{len(faults)} drops are unusually small or large; is the delivery whole, and only once in there?",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -74,6 +75,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         clean_source: ``keep`` raw files, or ``archive`` them below ``archive/`` once their records are published.
         schedule: When ``leaderboard_schedule`` looks for drops, as a cron expression in UTC.
         daily_start: First partition of the daily leaderboards.
+        overdue_hours: The UI shows the leaderboard as overdue when it was not made for so long, and warns after half of
+            it; 0: never.
+        git_url: Address of this code at GitHub or GitLab, such as ``https://github.com/you/uda_assets``, so that the UI
+            links each asset to its source there; without one it names the file on this machine.
+        git_branch: Branch, tag or commit of it.
         keep_runs_days: Dagster's finished runs are removed after so many days, except those that the state of assets is
             told by; 0: all are kept.
 
@@ -111,6 +117,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     clean_source: CleanSource = CleanSource.KEEP
     schedule: str = "0 * * * *"
     daily_start: str = "2020-01-01"
+    overdue_hours: float = 24.0
+    git_url: str = ""
+    git_branch: str = "main"
     keep_runs_days: float = 30.0
 
     @property
@@ -190,6 +199,7 @@ _RANGES = {
     "dask_timeout": (0.1, math.inf),
     "max_drops_per_run": (0, 2**63 - 1),
     "settle_seconds": (0, math.inf),
+    "overdue_hours": (0, 24 * 3660),
     "keep_runs_days": (0, math.inf),
 }
 
@@ -210,6 +220,11 @@ def _check_ranges(settings: Settings, spelled: Mapping[str, str]) -> None:
     if not is_day:
         name, value = spelled["daily_start"], settings.daily_start
         raise UsageError(f"{name} must be a date like 2026-01-31, not {value!r}")
+    if settings.git_url and not re.match("https?://[^/]*(github|gitlab)[^/]*/.", settings.git_url):
+        raise UsageError(
+            f"{spelled['git_url']} must be a repository's address at GitHub or GitLab, such as "
+            f"https://github.com/you/uda_assets, not {settings.git_url!r}"
+        )
     if settings.since and settings.until and settings.since >= settings.until:
         since, until = (f"{spelled[name]} ({getattr(settings, name)})" for name in ("since", "until"))
         raise UsageError(f"{since} must be before {until}")

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from uda_assets.definitions import defs
+from uda_assets.defs.common import overdue_after
+from uda_assets.defs.source_code import with_source_code
+from uda_assets.defs.top_n_by_platform import top_n_by_platform
+from uda_assets.errors import UsageError
+from uda_assets.settings import load_settings
 
 PROJECT = Path(__file__).parents[1]
-COMMON = {"group": "leaderboards", "owners": ["team:user-activity"]}
+COMMON = {"group": "leaderboards", "owners": ["team:user-activity"], "overdue": None}
+TABLE = ["dagster/column_lineage", "dagster/column_schema"]
 CHAIN = ["deduped_sessions", "leaderboard_report", "platform_parquet", "raw_csv", "top_n_by_platform"]
 
 ASSETS: dict[str, dict[str, Any]] = {
@@ -22,6 +32,8 @@ ASSETS: dict[str, dict[str, Any]] = {
     | {
         "deps": [],
         "kinds": ["csv"],
+        "layer": "raw",
+        "metadata": TABLE,
         "partitions": None,
         "checks": {"drops_present": "warns", "headers_readable": "warns"},
     },
@@ -29,8 +41,11 @@ ASSETS: dict[str, dict[str, Any]] = {
     | {
         "deps": ["raw_csv"],
         "kinds": ["parquet", "polars"],
+        "layer": "clean",
+        "metadata": TABLE,
         "partitions": None,
         "checks": {
+            "drop_volume_usual": "warns",
             "no_rejected_drops": "warns",
             "platforms_known": "warns",
             "records_accounted": "blocks",
@@ -42,6 +57,8 @@ ASSETS: dict[str, dict[str, Any]] = {
     | {
         "deps": ["platform_parquet"],
         "kinds": ["duckdb", "parquet"],
+        "layer": "core",
+        "metadata": TABLE,
         "partitions": None,
         "checks": {"events_accounted": "blocks", "session_key_unique": "blocks"},
     },
@@ -49,6 +66,9 @@ ASSETS: dict[str, dict[str, Any]] = {
     | {
         "deps": ["deduped_sessions", "platform_parquet", "raw_csv"],
         "kinds": ["csv", "duckdb"],
+        "layer": "published",
+        "metadata": TABLE,
+        "overdue": "warns after 12 hours, fails after 24 hours",
         "partitions": None,
         "checks": {"leaderboard_recounted": "warns", "leaderboard_well_formed": "warns"},
     },
@@ -56,6 +76,8 @@ ASSETS: dict[str, dict[str, Any]] = {
     | {
         "deps": ["top_n_by_platform"],
         "kinds": ["html"],
+        "layer": "published",
+        "metadata": [],
         "partitions": None,
         "checks": {"report_self_contained": "warns", "report_shows_leaderboard": "warns"},
     },
@@ -63,13 +85,15 @@ ASSETS: dict[str, dict[str, Any]] = {
     | {
         "deps": ["deduped_sessions"],
         "kinds": ["csv", "duckdb"],
+        "layer": "published",
+        "metadata": TABLE,
         "partitions": "Daily, starting 2020-01-01 UTC. In a single run.",
         "checks": {"daily_leaderboards_well_formed": "warns"},
     },
 }
 
 JOBS = {
-    "leaderboard_job": {"assets": CHAIN, "checks": 13, "executor": "in_process", "partitioned": False},
+    "leaderboard_job": {"assets": CHAIN, "checks": 14, "executor": "in_process", "partitioned": False},
     "daily_leaderboard_job": {
         "assets": ["daily_top_n_by_platform"],
         "checks": 1,
@@ -102,6 +126,9 @@ def assets() -> dict[str, Any]:
             "owners": list(node.owners),
             "deps": sorted(parent.to_user_string() for parent in node.parent_keys),
             "kinds": sorted(node.kinds),
+            "layer": node.tags.get("layer"),
+            "metadata": sorted(name for name in node.metadata if name.startswith("dagster/column")),
+            "overdue": _overdue(node.freshness_policy),
             "partitions": _partitions(node.partitions_def, node.backfill_policy),
             "checks": {
                 check.name: "blocks" if graph.get_check_spec(check).blocking else "warns"
@@ -118,6 +145,15 @@ def _partitions(days: object, policy: dg.BackfillPolicy | None) -> str | None:
         return None
     single = policy is not None and policy.policy_type.name == "SINGLE_RUN"
     return f"{days} In {'a single run' if single else 'many runs'}."
+
+
+def _overdue(policy: object) -> str | None:
+    if policy is None:
+        return None
+    assert isinstance(policy, TimeWindowFreshnessPolicy)
+    assert policy.warn_window is not None
+    warn, fail = (window.to_timedelta() / timedelta(hours=1) for window in (policy.warn_window, policy.fail_window))
+    return f"warns after {warn:g} hours, fails after {fail:g} hours"
 
 
 def jobs() -> dict[str, Any]:
@@ -171,6 +207,58 @@ def test_everything_is_described() -> None:
     described |= {sensor.name: sensor.description for sensor in repository.sensor_defs}
     described |= {schedule.name: schedule.description for schedule in repository.schedule_defs}
     assert {name for name, text in described.items() if not text} == set()
+
+
+def test_what_a_newcomer_reads_says_what_to_do() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        assert "**What it is.**" in (graph.get(key).description or ""), key
+        assert "**What to do.**" in (graph.get(key).description or ""), key
+    for check in graph.asset_check_keys:
+        assert re.search(r"If (not|one|some|the)\b", graph.get_check_spec(check).description or ""), check
+
+
+def _references(asset: dg.AssetsDefinition) -> list[str]:
+    (metadata,) = asset.metadata_by_key.values()
+    return [one.source for one in metadata["dagster/code_references"].code_references]
+
+
+def test_each_asset_names_its_source() -> None:
+    made = [asset for asset in defs.resolve_asset_graph().assets_defs if asset.keys]
+    assert {asset.key.to_user_string() for asset in made} == set(ASSETS)
+    for asset in made:
+        (reference,) = _references(asset)
+        path, line = reference.rsplit(":", 1)
+        following = Path(path).read_text(encoding="utf-8").splitlines()[int(line) - 1 :]
+        assert any(text.startswith(f"def {asset.key.to_user_string()}(") for text in following[:20]), reference
+
+
+@pytest.mark.parametrize(
+    ("url", "before"),
+    [
+        ("https://github.com/a/b", "https://github.com/a/b/tree/v1/"),
+        ("https://gitlab.example.org/a/b.git/", "https://gitlab.example.org/a/b/-/tree/v1/"),
+    ],
+)
+def test_the_source_is_a_link_where_the_repository_is_known(url: str, before: str) -> None:
+    (asset,) = with_source_code([top_n_by_platform], load_settings({"UDA_GIT_URL": url, "UDA_GIT_BRANCH": "v1"}))
+    (reference,) = _references(asset)
+    assert re.fullmatch(re.escape(f"{before}uda_assets/defs/top_n_by_platform.py#L") + r"\d+", reference)
+
+
+@pytest.mark.parametrize(
+    "url", ["github.com/a/b", "https://example.org/a", "file:///etc/github/x", "https://github.com/"]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="UDA_GIT_URL must be a repository's address at GitHub or GitLab"):
+        load_settings({"UDA_GIT_URL": url})
+
+
+def test_overdue_is_a_setting() -> None:
+    assert overdue_after(load_settings({"UDA_OVERDUE_HOURS": "0"}).overdue_hours) is None
+    policy = overdue_after(load_settings({"UDA_OVERDUE_HOURS": "6"}).overdue_hours)
+    assert _overdue(policy) == "warns after 3 hours, fails after 6 hours"
+    assert overdue_after(1e-6) is not None, "Dagster takes no less than a minute"
 
 
 def test_dg_lists_the_definitions_without_flags() -> None:

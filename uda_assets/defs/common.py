@@ -1,6 +1,6 @@
 """What the assets share: who owns them, how a table and a finding look in the UI."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,6 +13,13 @@ from uda_assets.storage import Location
 
 GROUP = "leaderboards"
 OWNERS = ["team:user-activity"]
+
+
+def tags(layer: str) -> dict[str, str]:
+    """An asset's tags: the domain, and which layer of it the asset is: raw, clean, core or published."""
+    return {"domain": "user_activity", "layer": layer}
+
+
 ENGINE = "What does the heavy work: polars (this machine) or dask (a cluster)."
 DEFAULTS = load_settings()
 """The settings at the time the code is loaded: what the launchpad shows as defaults."""
@@ -46,6 +53,14 @@ def _lineage(table: Table) -> dg.TableColumnLineage:
             if origins
         }
     )
+
+
+def overdue_after(hours: float) -> dg.FreshnessPolicy | None:
+    """When the UI shows an asset as overdue, after a warning at half of the time; never for 0 hours."""
+    if not hours:
+        return None
+    fail = max(timedelta(hours=hours), timedelta(minutes=2))
+    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=fail / 2)
 
 
 def file_at(path: Location) -> dg.PathMetadataValue:

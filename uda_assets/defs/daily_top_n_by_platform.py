@@ -7,7 +7,7 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, tags
 from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.resources import LakeResource, WarehouseResource
 from uda_assets.dictionary import DAILY_LEADERBOARD
@@ -24,7 +24,8 @@ _CHECKS = [
     dg.AssetCheckSpec(
         "daily_leaderboards_well_formed",
         asset="daily_top_n_by_platform",
-        description="Columns, types, order and bound by N, for each day.",
+        description="Each day's leaderboard has its columns and types, is in order, and has at most N users a "
+        "platform. If not, that is a fault of this program: please report it, with the run's log.",
     )
 ]
 
@@ -40,6 +41,7 @@ class DailyConfig(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"duckdb", "csv"},
+    tags=tags("published"),
     metadata=table_metadata(DAILY_LEADERBOARD),
     partitions_def=daily_partitions,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -50,8 +52,11 @@ def daily_top_n_by_platform(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The top N users of each platform by the unique sessions that started on a day (UTC).
 
-    A session belongs to the day it started, so that a user's days add up to the all-time count. Results are in
-    `results/daily/`, and in the warehouse as `daily_top_n_by_platform`.
+    **What it is.** A session belongs to the day it started, so that a user's days add up to the all-time count.
+    Results are in `results/daily/`, and in the warehouse as `daily_top_n_by_platform`.
+
+    **What to do.** Materialize a range of days (they take one run), also again after old drops were corrected; the
+    schedule makes the day before, soon after midnight UTC.
     """
     started = time.perf_counter()
     days = [date.fromisoformat(key) for key in context.partition_keys]

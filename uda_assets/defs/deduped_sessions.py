@@ -5,7 +5,7 @@ import time
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, tags
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.dictionary import SESSIONS
@@ -31,12 +31,20 @@ class SessionsConfig(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"duckdb", "parquet"},
+    tags=tags("core"),
     metadata=table_metadata(SESSIONS),
 )
 def deduped_sessions(
     config: SessionsConfig, lake: LakeResource, warehouse: WarehouseResource, engine: EngineResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """One row a (platform, user_id, session_id), with when it started and ended and how many records it has."""
+    """One row a (platform, user_id, session_id), with when it started and ended and how many records it has.
+
+    **What it is.** Records that name the same session, in one drop or in several, are one session. It belongs to the
+    moment of its first record. New drops are merged in at the cost of what they change.
+
+    **What to do.** Nothing, most of the time: what is missing or damaged is built anew by the next run. Query it as
+    `sessions` in the warehouse.
+    """
     started = time.perf_counter()
     settings = lake.settings(engine=config.engine, threads=config.threads, memory_limit=config.memory_limit)
     opened = engine.of(settings)
@@ -70,7 +78,11 @@ def deduped_sessions(
 
 @dg.asset_check(asset=deduped_sessions, name="session_key_unique", blocking=True)
 def check_session_key_unique(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """No (platform, user_id, session_id) has two rows."""
+    """No (platform, user_id, session_id) has two rows, so that nobody's session counts twice.
+
+    If not, files below `sessions/` were changed from outside, and no leaderboard is made: delete that directory and
+    materialize again.
+    """
     root = lake.open()
     with warehouse.scratch(root, lake.settings()) as connection:
         return check_result(session_key_unique(root, connection))
@@ -78,7 +90,11 @@ def check_session_key_unique(lake: LakeResource, warehouse: WarehouseResource) -
 
 @dg.asset_check(asset=deduped_sessions, name="events_accounted", blocking=True)
 def check_events_accounted(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Records kept over all drops = sum of events over sessions, both counted on disk."""
+    """Records kept over all drops = sum of events over sessions, both counted on disk, so that no record is lost.
+
+    If not, files were lost or changed from outside, and no leaderboard is made: delete the directory `sessions/` and
+    materialize again.
+    """
     root = lake.open()
     with warehouse.scratch(root, lake.settings()) as connection:
         return check_result(events_accounted(root, connection))

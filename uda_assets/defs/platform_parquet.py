@@ -8,13 +8,14 @@ from pydantic import Field
 
 from uda_assets.build import convert_pending
 from uda_assets.catalogue import read_catalogue
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, table_schema
+from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, table_schema, tags
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
 from uda_assets.dictionary import QUARANTINE, RECORDS
 from uda_assets.footers import read_footers
 from uda_assets.presentation import conversions_table, quarantine_table, worst_drops_table
 from uda_assets.quality import (
+    drop_volume_usual,
     no_rejected_drops,
     parquet_schema_matches,
     platforms_known,
@@ -54,12 +55,23 @@ class ConversionConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[raw_csv], group_name=GROUP, owners=OWNERS, kinds={"polars", "parquet"}, metadata=table_metadata(RECORDS)
+    deps=[raw_csv],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    tags=tags("clean"),
+    metadata=table_metadata(RECORDS),
 )
 def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The accepted records of every drop as Parquet by platform, and its malformed ones as quarantine.
 
-    Only drops whose fingerprint is not committed are converted. Every record is kept or quarantined with a reason.
+    **What it is.** Each drop becomes `dataset_parquets/<drop>.parquet/platform=…/`, and each malformed record a row
+    of `quarantine/` with its drop, line, reason and raw text. Nothing is lost: records read = kept + quarantined.
+    Only drops that are new, changed, or affected by changed rules are converted.
+
+    **What to do.** `quarantine_by_reason` says how to mend each kind of fault, `uda quarantine --drop D` shows the
+    records. Correct the lines and deliver the whole file again under the same name. Spellings of platforms are added
+    in `platforms.toml`; the records come back by themselves.
     """
     started = time.perf_counter()
     settings = lake.settings(
@@ -110,30 +122,46 @@ _ON_DISK = [
         "schema_matches_contract",
         asset=platform_parquet,
         blocking=True,
-        description="Every part file has exactly the contract's columns and types.",
+        description="Every converted file has exactly the columns and types above. If not, a file was changed from "
+        "outside, and what follows is not made: delete that drop's directory below `dataset_parquets/` and "
+        "materialize again.",
     ),
     dg.AssetCheckSpec(
         "records_accounted",
         asset=platform_parquet,
         blocking=True,
-        description="For each drop, records read = rows in its part files + rows in its quarantine, counted on disk.",
+        description="For each drop, records read = records kept + records in quarantine, counted in the files "
+        "themselves. If not, files were lost or changed, and what follows is not made: delete that drop's directory "
+        "and materialize again.",
     ),
 ]
 _BY_MANIFEST = [
     dg.AssetCheckSpec(
         "no_rejected_drops",
         asset=platform_parquet,
-        description="No drop was rejected whole; where one was, its reason and what to do.",
+        description="No drop was rejected whole. If one was, the others went on, and what an earlier version of it "
+        "contributed still counts; the cases say why and what to do.",
     ),
     dg.AssetCheckSpec(
         "reject_ratio_low",
         asset=platform_parquet,
-        description="No committed drop comes near the share of malformed records at which it would be rejected.",
+        description="No committed drop comes near `max_reject_ratio`, the share of malformed records at which it "
+        "would be rejected whole. If one does, tell its supplier; `uda quarantine --drop D` lists the records.",
     ),
     dg.AssetCheckSpec(
         "platforms_known",
         asset=platform_parquet,
-        description="No record is quarantined for an unknown platform; where one is, the likely alias.",
+        description="No record is quarantined for an unknown platform. If some are, add the spelling to "
+        "`platforms.toml` below the platform that it means (the cases guess which): the records come back by "
+        "themselves.",
+    ),
+    dg.AssetCheckSpec(
+        "drop_volume_usual",
+        asset=platform_parquet,
+        description="None of the latest hundred drops has far fewer or far more records than earlier ones of its "
+        "directory (by median and median absolute deviation of at least eight). If one does, ask its supplier "
+        "whether the delivery is whole and nothing in it twice; its records count all the same. It is no fault if "
+        "business was unusual.",
     ),
 ]
 
@@ -159,6 +187,7 @@ def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetC
     yield _of(check_result(rejected), "no_rejected_drops")
     warning = dg.AssetCheckSeverity.WARN
     yield _of(check_result(reject_ratio_low(manifests, limit), warning), "reject_ratio_low")
+    yield _of(check_result(drop_volume_usual(manifests), warning), "drop_volume_usual")
     yield _of(check_result(platforms_known(manifests, platforms), warning), "platforms_known")
 
 

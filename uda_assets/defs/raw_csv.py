@@ -6,7 +6,7 @@ from collections import Counter
 import dagster as dg
 
 from uda_assets.catalogue import pending, read_catalogue
-from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, table_metadata, table_schema
+from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, table_metadata, table_schema, tags
 from uda_assets.defs.resources import LakeResource
 from uda_assets.dictionary import DROPS, RAW
 from uda_assets.presentation import ledger_table
@@ -14,21 +14,35 @@ from uda_assets.quality import drops_present, headers_readable
 
 # Part of the asset's own step: afterwards, nothing is pending any more.
 _CHECKS = [
-    dg.AssetCheckSpec("drops_present", asset="raw_csv", description="There is at least one drop."),
+    dg.AssetCheckSpec(
+        "drops_present",
+        asset="raw_csv",
+        description="There is at least one drop. If not: put CSV files below the data root's `datasets/`, or set "
+        "`UDA_DATA_ROOT` to where they are.",
+    ),
     dg.AssetCheckSpec(
         "headers_readable",
         asset="raw_csv",
-        description="The header of each pending drop names every required column once.",
+        description="The header of each drop that waits to be converted names every required column once. If not, "
+        "that drop will be rejected and the others go on: correct the header, deliver the file again under the same "
+        "name.",
     ),
 ]
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"csv"}, metadata=table_metadata(RAW), check_specs=_CHECKS)
+@dg.asset(
+    group_name=GROUP, owners=OWNERS, kinds={"csv"}, tags=tags("raw"), metadata=table_metadata(RAW), check_specs=_CHECKS
+)
 def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The drops below `datasets/`: which are there, what is in them (by fingerprint), and where each one stands.
+    """The drops below `datasets/`: which files are there, what is in them (by hash), and where each one stands.
 
-    Reads no record. A drop is a `.csv`, `.csv.gz` or `.csv.zst` file; names that start with `.` or end in `.part` or
-    `.tmp` are not drops yet.
+    **What it is.** A drop is a `.csv`, `.csv.gz` or `.csv.zst` file from a supplier; names that start with `.` or end
+    in `.part` or `.tmp` are not drops yet. This step reads no record. It tells which drops are new or changed, so
+    that only those are converted; the columns below are those that every drop has to have, in any order.
+
+    **What to do.** `ledger` lists the drops, what asks for attention first, each with its advice. To deliver: write
+    the file under a name that ends in `.part`, then rename it. To correct: deliver the whole file again under the
+    same name.
     """
     started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:

@@ -6,7 +6,17 @@ import dagster as dg
 from pydantic import Field
 
 from uda_assets.build import publish_merged
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, moment_text, table_metadata
+from uda_assets.defs.common import (
+    DEFAULTS,
+    GROUP,
+    OWNERS,
+    check_result,
+    file_at,
+    moment_text,
+    overdue_after,
+    table_metadata,
+    tags,
+)
 from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.raw_csv import raw_csv
@@ -35,12 +45,17 @@ class LeaderboardConfig(dg.Config):
 # The warehouse publishes the drop ledger and the quarantine too, hence the dependency on all three.
 _CHECKS = [
     dg.AssetCheckSpec(
-        "leaderboard_well_formed", asset="top_n_by_platform", description="Columns, types, order and bound by N."
+        "leaderboard_well_formed",
+        asset="top_n_by_platform",
+        description="The leaderboard has its columns and types, is in order, has at most N users a platform, and "
+        "nobody twice. If not, that is a fault of this program: please report it, with the run's log.",
     ),
     dg.AssetCheckSpec(
         "leaderboard_recounted",
         asset="top_n_by_platform",
-        description="The listed users' sessions, counted again by DuckDB from the converted records.",
+        description="The listed users' sessions, counted again by DuckDB from what each drop knows of them. If the "
+        "numbers differ, files below `sessions/` were changed from outside: delete that directory and materialize "
+        "again.",
     ),
 ]
 
@@ -50,6 +65,8 @@ _CHECKS = [
     group_name=GROUP,
     owners=OWNERS,
     kinds={"duckdb", "csv"},
+    tags=tags("published"),
+    freshness_policy=overdue_after(DEFAULTS.overdue_hours),
     metadata=table_metadata(LEADERBOARD),
     check_specs=_CHECKS,
 )
@@ -58,7 +75,14 @@ def top_n_by_platform(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The top N users of each platform by unique sessions: Result CSV and Parquet, and the DuckDB warehouse.
 
-    Ties go to the smaller user id. Same inputs, same bytes.
+    **What it is.** `results/Result_top_n_by_platform.csv` (and `.parquet`), and the warehouse `uda.duckdb` with the
+    tables `top_n_by_platform`, `sessions`, `session_counts`, `drops`, `quarantine` and `rank_movement`. Of equal
+    counts, the smaller user id comes first; same inputs give the same bytes. It replaces what was published before in
+    one step.
+
+    **What to do.** Another N or window: set `n`, `since` and `until` in the launchpad, or ask `uda leaderboard --n 7
+    --since …`, which publishes nothing. If it is shown as overdue, no run got so far for `UDA_OVERDUE_HOURS`: either
+    nothing was delivered, or runs fail; see the last run.
     """
     started = time.perf_counter()
     settings = lake.settings(n=config.n, since=config.since, until=config.until, engine=config.engine)
