@@ -16,6 +16,7 @@ import pytest
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from uda_assets.definitions import defs
+from uda_assets.defs.automation import example_config
 from uda_assets.defs.common import overdue_after
 from uda_assets.defs.source_code import with_source_code
 from uda_assets.defs.top_n_by_platform import top_n_by_platform
@@ -197,6 +198,33 @@ def test_the_wiring_is_as_reviewed() -> None:
     assert jobs() == JOBS
     assert sensors() == SENSORS
     assert schedules() == SCHEDULES
+
+
+def test_the_launchpad_begins_with_what_silence_would_mean() -> None:
+    """The example names every value that is the default of its field, so that to launch it unedited changes nothing."""
+    for name, ops in {
+        "leaderboard_job": ["deduped_sessions", "platform_parquet", "top_n_by_platform"],
+        "daily_leaderboard_job": ["daily_top_n_by_platform"],
+    }.items():
+        job = defs.resolve_job_def(name)
+        partitioned = job.partitioned_config
+        config = job.run_config or (partitioned and partitioned.get_run_config_for_partition_key("2026-01-01")) or {}
+        assert sorted(config["ops"]) == ops
+        for op, given in config["ops"].items():
+            definition: Any = job.graph.node_named(op).definition
+            fields = definition.config_field.config_type.fields
+            for key, value in given["config"].items():
+                default = fields[key].default_value if fields[key].default_provided else None
+                assert default == value, (op, key)
+
+
+def test_the_example_follows_the_environment() -> None:
+    environment = {"UDA_N": "7", "UDA_SINCE": "2026-01-10", "UDA_ERROR_MODE": "fail_fast", "UDA_ENGINE": "dask"}
+    ops = example_config(load_settings(environment))["ops"]
+    assert ops["top_n_by_platform"]["config"] == {
+        "engine": "dask", "n": 7, "since": "2026-01-10T00:00:00+00:00", "until": None,
+    }  # fmt: skip
+    assert ops["platform_parquet"]["config"]["error_mode"] == "fail_fast"
 
 
 def test_everything_is_described() -> None:

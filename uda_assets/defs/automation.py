@@ -1,14 +1,15 @@
 """Jobs, and what starts them by itself: the sensor for new drops, the schedules that catch what it missed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
 from uda_assets.arrivals import Arrivals
 from uda_assets.build import arrivals
-from uda_assets.defs.common import DEFAULTS
+from uda_assets.defs.common import DEFAULTS, moment_text
 from uda_assets.defs.resources import LakeResource, readable_failures
-from uda_assets.settings import ErrorMode
+from uda_assets.settings import ErrorMode, Settings
 
 PENDING_TAG = "uda/pending"
 """Which pending set a run was started for."""
@@ -23,10 +24,35 @@ _UNDER_WAY = [
 _ATTEMPTS = 3
 _NAMES_SHOWN = 20
 
+
+def example_config(settings: Settings) -> dict[str, Any]:
+    """Run config of ``leaderboard_job`` that the launchpad begins with; it says what silence would mean, too."""
+    engine = settings.engine.value
+    conversion = {
+        "engine": engine,
+        "error_mode": settings.error_mode.value,
+        "max_reject_ratio": settings.max_reject_ratio,
+        "max_drops_per_run": settings.max_drops_per_run,
+    }
+    window = {"since": moment_text(settings.since), "until": moment_text(settings.until)}
+    return _config_of(
+        platform_parquet=conversion,
+        deduped_sessions={"engine": engine},
+        top_n_by_platform={"engine": engine, "n": settings.n, **window},
+    )
+
+
+def _config_of(**assets: dict[str, Any]) -> dict[str, Any]:
+    return {"ops": {name: {"config": config} for name, config in assets.items()}}
+
+
 leaderboard_job = dg.define_asset_job(
     "leaderboard_job",
     selection=dg.AssetSelection.assets("leaderboard_report").upstream(),
-    description="From the drops that are there to the leaderboard and its report.",
+    config=example_config(DEFAULTS),
+    description="From the drops that are there to the leaderboard and its report: what sensor and schedule start. The "
+    "launchpad begins with the settings in force: edit `n`, `since` and `until` for another leaderboard, or set "
+    "`error_mode` to `fail_fast` to stop at the first malformed record.",
     # A process a step costs more than the steps of most runs.
     executor_def=dg.in_process_executor,
 )
@@ -34,7 +60,8 @@ leaderboard_job = dg.define_asset_job(
 daily_leaderboard_job = dg.define_asset_job(
     "daily_leaderboard_job",
     selection=dg.AssetSelection.assets("daily_top_n_by_platform"),
-    description="The leaderboards of single days, from the sessions that are there.",
+    config=_config_of(daily_top_n_by_platform={"n": DEFAULTS.n}),
+    description="The leaderboards of single days, from the sessions that are there; any range of days is one run.",
     executor_def=dg.in_process_executor,
 )
 
@@ -100,7 +127,7 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
             "then materialize by hand"
         )
     # A drop that began to change again after this tick waits in the run, too.
-    config = {"ops": {"platform_parquet": {"config": {"settle_seconds": settings.settle_seconds}}}}
+    config = _config_of(platform_parquet={"settle_seconds": settings.settle_seconds})
     return dg.RunRequest(run_key=f"{found.key}-{len(earlier)}", tags=_tags(found, len(earlier)), run_config=config)
 
 
