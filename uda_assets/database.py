@@ -46,6 +46,23 @@ def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path
         connection.register_filesystem(filesystem_of(root))
 
 
+def isolate(connection: duckdb.DuckDBPyConnection, readable: Iterable[Location]) -> None:
+    """Shut a connection in, for good: it reads its database, its spill and files below these directories, no others.
+
+    Links and ``..`` that lead out of them are no way, nor are Python's variables, settings and extensions. It could
+    still write into these directories by ``COPY``, so that what is executed must be known to be a query.
+    """
+    # DuckDB looks at a path as it is written, and at each file that it finds by it.
+    spelled = [one for directory in readable for one in {f"{directory}/", f"{_without_patterns(directory)}/"}]
+    directories = ", ".join(map(literal, spelled))
+    connection.execute(f"SET allowed_directories = [{directories}]")
+    for setting in _SHUT_IN:
+        connection.execute(f"SET {setting}")
+
+
+_SHUT_IN = ("python_enable_replacements = false", "enable_external_access = false", "lock_configuration = true")
+
+
 def literal(text: str | Location) -> str:
     """An SQL string."""
     return "'" + str(text).replace("'", "''") + "'"
@@ -81,8 +98,13 @@ _WITH_PLATFORM = "*, url_decode(regexp_extract(filename, '/platform=([^/]*)/[^/]
 
 def parquet_files(paths: Iterable[Location | str], *, filename: bool = False) -> str:
     """Parquet files as a relation of what is in them, and nothing else: names are neither patterns nor partitions."""
-    names = ", ".join(literal(_PATTERN.sub(r"[\g<0>]", str(path))) for path in paths)
+    names = ", ".join(literal(_without_patterns(path)) for path in paths)
     return f"read_parquet([{names}], hive_partitioning = false{', filename = true' if filename else ''})"
+
+
+def _without_patterns(path: Location | str) -> str:
+    """A path as DuckDB takes it where it would take it for a pattern."""
+    return _PATTERN.sub(r"[\g<0>]", str(path))
 
 
 _PATTERN = re.compile(r"[*?[]")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,13 +31,13 @@ class Format(StrEnum):
 
 
 class Table(NamedTuple):
-    """What a command prints: columns with the types of their values, and rows.
+    """What a command prints: columns with the types of their values, and rows, which may come as they are printed.
 
     Not a data frame: to import one takes longer than most commands do.
     """
 
     columns: Mapping[str, type]
-    rows: Sequence[tuple[Any, ...]]
+    rows: Iterable[tuple[Any, ...]]
 
 
 def table_of(frame: pl.DataFrame) -> Table:
@@ -55,7 +59,8 @@ def print_table(table: Table, form: Format) -> None:
         raise UdaError("stdout is closed; name a file by --output")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    sys.stdout.write(_render(table, form))
+    for piece in rendered(table, form):
+        sys.stdout.write(piece)
     sys.stdout.flush()
 
 
@@ -77,12 +82,14 @@ def write_table(table: Table, path: Path, form: Format | None = None) -> None:
     A device or a pipe is written to; a link stays one.
     """
     kind = form.value if form else output_kind(path)
-    buffer = io.BytesIO()
-    if kind == "parquet":
-        _write_parquet(table, buffer)
-    else:
-        buffer.write(_render(table, Format(kind)).encode())
-    write_whole(buffer.getvalue(), path)
+    with written_whole(path) as target:
+        if kind == "parquet":
+            buffer = io.BytesIO()
+            _write_parquet(table, buffer)
+            target.write_bytes(buffer.getvalue())
+        else:
+            with target.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(rendered(table, Format(kind)))
 
 
 def write_whole(content: bytes, path: Path) -> None:
@@ -91,12 +98,25 @@ def write_whole(content: bytes, path: Path) -> None:
     Raises:
         UdaError: It cannot be written.
     """
+    with written_whole(path) as target:
+        target.write_bytes(content)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path to write to that becomes the file at the end, and on any error nothing.
+
+    It is the path itself where that is a device or a pipe; a link stays one.
+
+    Raises:
+        UdaError: It cannot be written.
+    """
     try:
         if path.exists() and not path.is_file():
-            path.write_bytes(content)
+            yield path
             return
         with replacing(path.resolve()) as temporary:
-            temporary.write_bytes(content)
+            yield temporary
     except (OSError, RuntimeError) as error:
         raise UdaError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
@@ -106,23 +126,38 @@ def _write_parquet(table: Table, buffer: io.BytesIO) -> None:
 
     kinds = {str: pl.String(), int: pl.Int64(), datetime: pl.Datetime("us", "UTC")}
     schema = {name: kinds[kind] for name, kind in table.columns.items()}
-    pl.DataFrame(table.rows, schema=schema, orient="row").write_parquet(buffer)
+    pl.DataFrame(list(table.rows), schema=schema, orient="row").write_parquet(buffer)
 
 
-def _render(table: Table, form: Format) -> str:
-    if form is Format.CSV:
-        lines = [table.columns, *([_csv_text(value) for value in row] for row in table.rows)]
-        return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
-    if form is Format.JSON:
-        rows = [_plain(dict(zip(table.columns, row, strict=True))) for row in table.rows]
-        return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
-    return _columns(table)
+def rendered(table: Table, form: Format) -> Iterator[str]:
+    """A table as text, in pieces; of its rows no more than some thousands are held at once."""
+    return {Format.CSV: _as_csv, Format.JSON: _as_json, Format.TABLE: _as_columns}[form](table)
+
+
+def _as_csv(table: Table) -> Iterator[str]:
+    yield ",".join(map(_quoted, table.columns)) + "\n"
+    for row in table.rows:
+        yield ",".join([_quoted(_csv_text(value)) for value in row]) + "\n"
+
+
+def _as_json(table: Table) -> Iterator[str]:
+    before = "[\n"
+    for row in table.rows:
+        values = dict(zip(table.columns, map(_json_value, row), strict=True))
+        yield before + "  " + _json_text(values, indent=2).replace("\n", "\n  ")
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
 
 
 def _csv_text(value: object) -> str | None:
-    """The text of a field, as Polars writes it to the result files."""
+    """The text of a field, as Polars writes it to the result files; what has parts is JSON."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "+0000"
+        text = _in_utc(value).replace(tzinfo=None).isoformat(timespec="microseconds")
+        return text + "+0000" if value.tzinfo else text
+    if isinstance(value, list | tuple | dict):
+        return _json_text(_json_value(value))
+    if isinstance(value, bytes):
+        return _hexadecimal(value)
     return None if value is None else str(value)
 
 
@@ -135,25 +170,77 @@ def _quoted(text: str | None) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _plain(row: dict[str, object]) -> dict[str, object]:
-    return {name: value if value is None or isinstance(value, str | int | float) else _text(value)
-            for name, value in row.items()}  # fmt: skip
+def _json_value(value: object) -> object:
+    """A value as JSON has it; numbers that it has none for are texts."""
+    if isinstance(value, dict):
+        return {_text(key): _json_value(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(part) for part in value]
+    if isinstance(value, Decimal):
+        return near if Decimal(repr(near := float(value))) == value else str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float) else _text(value)
+
+
+def _json_text(value: object, indent: int | None = None) -> str:
+    """JSON in which control codes are escaped, also those that it would let pass."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else _json_escape(one) for one in text)
+
+
+def _json_escape(character: str) -> str:
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else json.dumps(character)[1:-1]
 
 
 def _text(value: object) -> str:
-    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    # Control codes in data must not reach the terminal.
+    if isinstance(value, datetime):
+        value = _in_utc(value)
+    if isinstance(value, list | tuple | dict):
+        text = _json_text(_json_value(value))
+    elif isinstance(value, bytes):
+        text = _hexadecimal(value)
+    else:
+        text = value.isoformat() if isinstance(value, date | time) else str(value)
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Text in which control codes, which must not reach a terminal, are shown as escapes."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
-def _columns(table: Table) -> str:
-    cells = [[("" if value is None else _text(value)) for value in row] for row in table.rows]
-    rows = [list(table.columns), *cells]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment
+
+
+def _hexadecimal(value: bytes) -> str:
+    return "\\x" + value.hex()
+
+
+_ROWS_ALIGNED = 5_000
+
+
+def _as_columns(table: Table) -> Iterator[str]:
+    """Columns wide enough for the rows so far, of which some thousands are seen at once."""
+    rows = iter(table.rows)
+    header = [printable(name) for name in table.columns]
+    widths = [len(name) for name in header]
     right = [kind is int for kind in table.columns.values()]
-    lines = [
-        "  ".join(cell.rjust(width) if flush else cell.ljust(width)
-                  for cell, width, flush in zip(row, widths, right, strict=True)).rstrip()
-        for row in [rows[0], ["-" * width for width in widths], *cells]
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
+    above = [header]
+    while True:
+        batch = [["" if value is None else _text(value) for value in row] for row in islice(rows, _ROWS_ALIGNED)]
+        widths = [max(width, *(len(row[i]) for row in batch), 0) for i, width in enumerate(widths)]
+        lines = [*above, ["-" * width for width in widths], *batch] if above else batch
+        yield "".join(
+            "  ".join(cell.rjust(width) if flush else cell.ljust(width)
+                      for cell, width, flush in zip(row, widths, right, strict=True)).rstrip() + "\n"
+            for row in lines
+        )  # fmt: skip
+        if len(batch) < _ROWS_ALIGNED:
+            return
+        above = []

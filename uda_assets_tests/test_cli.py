@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from uda_assets.output import Format, _render, table_of
+from uda_assets.output import Format, rendered, table_of
 from uda_assets_tests import kernel
 
 SAMPLE = Path(__file__).parents[1] / "data/datasets/sample.csv"
@@ -214,7 +214,7 @@ def test_the_command_line_does_not_import_dagster(tmp_path: Path) -> None:
     assert _imported(*root, "drops", of=_HEAVY) == "[]"
     # What is asked often and answered fast leaves even the data frames alone.
     window = ("--since", "2026-01-10", "--platform", "iOS")
-    for command in (["--help"], ["leaderboard", "--n", "7", *window], ["quarantine"]):
+    for command in (["--help"], ["leaderboard", "--n", "7", *window], ["quarantine"], ["query", "FROM drops"]):
         assert _imported(*root, *command, of=_HEAVY + _DATA_FRAMES) in ("[]", "")
 
 
@@ -242,7 +242,7 @@ def test_tables_are_written_as_polars_writes_them() -> None:
     moments = [datetime(2026, 1, 2, 3, 4, 5, 6, UTC), None, *[datetime(1, 1, 1, tzinfo=UTC)] * 6]
     schema = {"t,1": pl.String(), "n": pl.Int64(), "m": pl.Datetime("us", "UTC")}
     frame = pl.DataFrame({"t,1": texts, "n": range(8), "m": moments}, schema=schema)
-    assert _render(table_of(frame), Format.CSV) == frame.write_csv()
+    assert "".join(rendered(table_of(frame), Format.CSV)) == frame.write_csv()
 
 
 @pytest.mark.parametrize("home", ["relative", "/nowhere/at/all"])

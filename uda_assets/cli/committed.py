@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uda_assets.cli import options
-from uda_assets.cli.files import refuse_directory
+from uda_assets.cli.files import open_root, refuse_directory
 from uda_assets.errors import UdaError, UsageError
 
 if TYPE_CHECKING:
-    from uda_assets.lake import Lake
     from uda_assets.settings import Settings
 
 _FIRST_INSTANCE = """\
@@ -53,7 +52,7 @@ def drops(context: click.Context, form: str | None, data_root: str | None) -> No
     from uda_assets.output import Format, print_table, table_of
     from uda_assets.warehouse import drops_frame
 
-    entries = read_catalogue(_lake(settings), platform_table(settings), settings)
+    entries = read_catalogue(open_root(settings), platform_table(settings), settings)
     print_table(table_of(drops_frame(entries)), Format(form or "table"))
 
 
@@ -71,7 +70,7 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
     from uda_assets.lookup import read_quarantine
     from uda_assets.output import Format, print_table
 
-    lake = _lake(settings)
+    lake = open_root(settings)
     manifest = lake.manifest(drop) if drop is not None else None
     if drop is not None and manifest is None:
         raise UdaError(f"there is no committed drop {drop!r}; `uda drops` lists them")
@@ -94,7 +93,7 @@ def forget(context: click.Context, drop: str, engine: str | None, data_root: str
     from uda_assets.build import forget as forget_drop
     from uda_assets.output import say
 
-    published = forget_drop(_lake(settings), settings, drop)
+    published = forget_drop(open_root(settings), settings, drop)
     say(f"forgot {drop}; the leaderboard in {published.csv} is without it")
 
 
@@ -139,7 +138,7 @@ def leaderboard(
     if output:
         _ = form or output_kind(output)
         refuse_directory(output)
-    lake = _lake(settings)
+    lake = open_root(settings)
     manifest = lake.sessions_manifest()
     if manifest is None:
         raise UdaError(BUILD_FIRST)
@@ -177,7 +176,7 @@ def report(context: click.Context, output: Path | None, opened: bool, data_root:
     settings = options.settings_of(context, data_root=data_root)
     if output:
         refuse_directory(output)
-    lake = _lake(settings)
+    lake = open_root(settings)
     from uda_assets.output import write_whole
     from uda_assets.report import build_report, write_report
 
@@ -243,11 +242,3 @@ def _own_dagster_home(settings: Settings) -> Path:
     if not config.exists() or config.read_text(encoding="utf-8") == _FIRST_INSTANCE:
         config.write_text(_INSTANCE, encoding="utf-8")
     return home
-
-
-def _lake(settings: Settings) -> Lake:
-    from uda_assets.lake import open_lake
-
-    if not settings.root.is_dir():
-        raise UdaError(f"there is no data root at {settings.root}; name one by --data-root or UDA_DATA_ROOT")
-    return open_lake(settings)

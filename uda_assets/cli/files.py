@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uda_assets.errors import DropUnreadable, UdaError
+
+if TYPE_CHECKING:
+    from uda_assets.lake import Lake
+    from uda_assets.settings import Settings
 
 
 @contextmanager
@@ -17,6 +22,19 @@ def named(path: Path) -> Iterator[None]:
         yield
     except DropUnreadable as error:
         raise UdaError(f"{path}: {error}") from None
+
+
+def open_root(settings: Settings) -> Lake:
+    """The data root of the settings.
+
+    Raises:
+        UdaError: There is none.
+    """
+    from uda_assets.lake import open_lake
+
+    if not settings.root.is_dir():
+        raise UdaError(f"there is no data root at {settings.root}; name one by --data-root or UDA_DATA_ROOT")
+    return open_lake(settings)
 
 
 def refuse_directory(path: Path) -> None:

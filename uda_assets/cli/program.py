@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from uda_assets.cli import committed, options, records, synthesis
+from uda_assets.cli import asked, committed, options, records, synthesis
 from uda_assets.errors import UdaError, UsageError
 from uda_assets.storage import storage_fault
 
@@ -32,8 +32,8 @@ def app(context: click.Context, data_root: str | None) -> None:
 
 for _command in (
     synthesis.generator, records.converter, records.inspector, synthesis.supplier, committed.drops,
-    committed.quarantine, committed.forget, committed.leaderboard, committed.report,
-    committed.dev,
+    committed.quarantine, committed.forget, committed.leaderboard, asked.query,
+    committed.report, committed.dev,
 ):  # fmt: skip
     app.add_command(_command)
 
@@ -101,7 +101,10 @@ _LIBRARIES = frozenset({"duckdb", "_duckdb", "polars", "pyarrow"})
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"uda: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    from uda_assets.output import printable
+
+    # Messages name what is in data.
+    print(f"uda: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
     return code
 
 

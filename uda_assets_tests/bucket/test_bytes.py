@@ -160,6 +160,12 @@ def test_the_command_line_works_on_a_bucket(root: Root) -> None:
     assert [(found["drop"], found["line"], found["raw"]) for found in malformed] == [("a.csv", 4, "broken")]
     board = uda(root, "leaderboard", "--format", "csv").stdout
     assert board.encode() == root.read(RESULT)
+    asked = "SELECT (SELECT sum(events) FROM sessions), raw FROM quarantine"
+    assert uda(root, "query", asked, "--format", "csv").stdout.splitlines()[1:] == ["3,broken"]
+    root.files.pipe_file(f"{root.base}/secret.csv", b"a,b\n")
+    refused = uda(root, "query", f"FROM 's3://{root.base}/sessions/../secret.csv'")
+    assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
+    assert "nothing else" in refused.stderr
     assert uda(root, "report").returncode == 0
     assert b"<title>" in root.read("results/report.html")
     assert uda(root, "converter").returncode == 0

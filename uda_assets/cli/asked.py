@@ -1,0 +1,60 @@
+"""The command that asks the warehouse what nobody thought of."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from uda_assets.cli import options
+from uda_assets.cli.files import open_root, refuse_directory
+from uda_assets.errors import UsageError
+
+
+@click.command()
+@click.argument("sql")
+@options.output
+@options.form
+@options.data_root
+@click.pass_context
+def query(context: click.Context, sql: str, output: Path | None, form: str | None, data_root: str | None) -> None:
+    """Ask the published warehouse by SQL, of which it only lets SELECT through.
+
+    SQL is one statement of DuckDB's dialect; "-" reads it from stdin. Tables: sessions, session_counts,
+    top_n_by_platform, daily_top_n_by_platform, rank_movement, drops, quarantine, publication. Times are UTC.
+
+    Example: uda query "SHOW TABLES"
+
+    Example: uda query "SELECT reason, count(*) FROM quarantine GROUP BY reason" --format csv
+
+    Example: uda query "FROM sessions WHERE events > 2" --output busy.parquet
+    """
+    settings = options.settings_of(context, data_root=data_root)
+    from uda_assets.output import Format, output_kind, print_table, write_table, written_whole
+
+    kind = form or (output_kind(output) if output else "table")
+    if output:
+        refuse_directory(output)
+    lake = open_root(settings)
+    if sql == "-":
+        sql = _read_stdin()
+    from uda_assets.query import opened
+
+    with opened(lake, settings) as warehouse:
+        if output is None:
+            print_table(warehouse.table(sql), Format(kind))
+        elif kind == "parquet":
+            with written_whole(output) as target:
+                warehouse.write_parquet(sql, target)
+        else:
+            write_table(warehouse.table(sql), output, Format(kind))
+
+
+def _read_stdin() -> str:
+    if sys.stdin is None:
+        raise UsageError("stdin is closed; write the query as an argument")
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise UsageError("the query on stdin is not UTF-8") from None
