@@ -44,9 +44,12 @@ def convert_pending(
         engine: What does the work; by default the one that the settings choose.
     """
     listing, now = lake.listing(), time.time()
-    listed = listing.drops
     waiting = pending(read_catalogue(lake, platforms, settings, listing))
-    ready = [drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)]
+    if restored := _restore_archived(lake, [drop for drop in waiting if drop not in listing.drops]):
+        listing = lake.listing()
+    listed = listing.drops
+    settled = {drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)}
+    ready = [drop for drop in waiting if drop in settled or drop in restored]
     ready.sort(key=lambda drop: (listed[drop].modified, drop))
     chosen = ready[: settings.max_drops_per_run or None]
     report = convert_drops(lake, chosen, platforms, settings, engine=engine)
@@ -56,6 +59,12 @@ def convert_pending(
     if report.converted:
         lake.note_manifests()
     return report
+
+
+def _restore_archived(lake: Lake, damaged: list[str]) -> set[str]:
+    """Bring the raw files of drops back whose converted form is damaged."""
+    manifests = lake.manifests()
+    return {drop for drop in damaged if lake.restore_drop(drop, manifests[drop].content)}
 
 
 def publish_committed(

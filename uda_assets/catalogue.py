@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from uda_assets.contract import Platforms
+from uda_assets.footers import Footers, read_footers
 from uda_assets.ingest import Bounds, bounds_of
 from uda_assets.ingest.convert import CONVERTER_VERSION
 from uda_assets.lake import DropManifest, Lake, Ledger, Listing, Rejection
@@ -88,7 +89,8 @@ def read_catalogue(
         settings: A rejection for more than ``max_reject_ratio`` and the bounds in it allow holds.
         listing: What is there, where it has been listed already.
         manifests: The committed drops, where they are known already.
-        whole: Whether to look for every converted file, so that a drop of which one is missing counts as pending.
+        whole: Whether to look at every converted file, so that a drop of which one is missing or not as it was written
+            counts as pending where there is a raw file to convert again.
 
     """
     listing = listing or lake.listing()
@@ -99,14 +101,15 @@ def read_catalogue(
         name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
         for name, fault in contents.unreadable.items()
     }
-    incomplete = lake.incomplete(manifests[name] for name in contents.hashes if name in manifests) if whole else set()
+    footers = read_footers(lake, manifests) if whole else {}
+    damaged = {name: found for name, found in footers.items() if not found.sound}
     for name, content in contents.hashes.items():
         entry = _entry(name, content, manifests.get(name), ledger, platforms, tolerance)
-        if entry.status is Status.COMMITTED and name in incomplete:
+        if entry.status is Status.COMMITTED and name in damaged:
             entry = _committed(manifests[name], Status.PENDING, fingerprint=fingerprint(content, platforms))
         entries[name] = entry
     for name in {*manifests, *ledger.forgotten}.difference(entries):
-        entries[name] = _absent(lake, name, manifests.get(name))
+        entries[name] = _absent(lake, name, manifests.get(name), damaged.get(name))
     return [entries[name] for name in sorted(entries)]
 
 
@@ -115,10 +118,16 @@ def _faulty(drop: str, reason: str, advice: str) -> DropEntry:
     return DropEntry(drop=drop, status=Status.REJECTED, reason=f"{reason}: {advice}")
 
 
-def _absent(lake: Lake, drop: str, manifest: DropManifest | None) -> DropEntry:
+def _absent(lake: Lake, drop: str, manifest: DropManifest | None, damage: Footers | None) -> DropEntry:
     if manifest is None:
         return DropEntry(drop=drop, status=Status.FORGOTTEN)
     archived = (lake.archive / drop).exists()
+    if damage and archived:
+        return _committed(manifest, Status.PENDING)
+    if damage:
+        (first, *_) = [*damage.damaged, *damage.faults]
+        reason = f"damaged: {first}; there is no raw file to convert again, deliver it again or `uda forget` it"
+        return _committed(manifest, Status.VANISHED, reason=reason)
     return _committed(manifest, Status.COMMITTED if archived else Status.VANISHED)
 
 
@@ -142,13 +151,16 @@ def _entry(
     return _committed(manifest, Status.COMMITTED)
 
 
-def _committed(manifest: DropManifest, status: Status, fingerprint: str | None = None) -> DropEntry:
+def _committed(
+    manifest: DropManifest, status: Status, fingerprint: str | None = None, reason: str | None = None
+) -> DropEntry:
     return DropEntry(
         drop=manifest.drop,
         status=status,
         records=manifest.records,
         kept=manifest.kept,
         quarantined=manifest.quarantined,
+        reason=reason,
         fingerprint=fingerprint or manifest.fingerprint,
         converted_at=manifest.converted_at,
     )

@@ -211,6 +211,7 @@ def _manifest(done: Conversion, drop: str, content: str, mark: str, platforms: P
         quarantined=done.quarantined,
         reasons=dict(sorted(done.reasons.items())),
         files=done.files,
+        checksums=dict(sorted(done.checksums.items())),
         spellings=None if done.spellings is None else dict(sorted(done.spellings.items())),
         meanings={spelling: platforms.resolve(spelling) for spelling in sorted(done.spellings or ())},
         converted_at=datetime.now(UTC),

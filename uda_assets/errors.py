@@ -30,6 +30,17 @@ class DropUnreadable(UdaError):
         return type(self), (self.reason, self.advice)
 
 
+class DamagedFile(UdaError):
+    """A file of the data root is not what it was when it was written."""
+
+
+class NewerFormat(UdaError):
+    """A file of the data root was written by a newer version of this program."""
+
+    def __init__(self, path: object, found: int, known: int) -> None:
+        super().__init__(f"{path} has format {found}, and this version reads formats up to {known}; upgrade uda_assets")
+
+
 class DropBusy(UdaError):
     """A drop that vanished or kept changing while it was to be read; it stays pending."""
 

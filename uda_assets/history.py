@@ -13,7 +13,7 @@ from uda_assets.contract import LEADERBOARD_SCHEMA
 from uda_assets.database import parquet_files
 from uda_assets.lake import Lake, PublicationManifest, PublishedBoard
 from uda_assets.settings import Settings
-from uda_assets.storage import hash_file
+from uda_assets.storage import Location, hash_file
 
 
 def board_of(csv: Path, settings: Settings, published_at: datetime) -> PublishedBoard:
@@ -37,13 +37,13 @@ def previous_board(published: PublicationManifest | None, board: PublishedBoard)
 
 def keep_board(lake: Lake, board: PublishedBoard, parquet: Path) -> None:
     """Keep a leaderboard's Parquet file."""
-    with lake.replacing(lake.history / _file_name(board)) as kept:
+    with lake.replacing(board_file(lake, board)) as kept:
         kept.write_bytes(parquet.read_bytes())
 
 
 def load_board(connection: duckdb.DuckDBPyConnection, lake: Lake, board: PublishedBoard, table: str) -> bool:
     """Make a temporary table of a kept leaderboard, unless its file is lost or damaged: then nothing is known of it."""
-    files = parquet_files([lake.history / _file_name(board)])
+    files = parquet_files([board_file(lake, board)])
     try:
         connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {', '.join(LEADERBOARD_SCHEMA)} FROM {files}")
     except (duckdb.Error, OSError):
@@ -56,6 +56,11 @@ def remove_boards_but(lake: Lake, kept: Iterable[PublishedBoard | None]) -> None
     names = {_file_name(board) for board in kept if board}
     below = lake.files.files_below(lake.history)
     lake.files.remove(lake.history / name for name in below if name.endswith(".parquet") and name not in names)
+
+
+def board_file(lake: Lake, board: PublishedBoard) -> Location:
+    """Where a leaderboard is kept."""
+    return lake.history / _file_name(board)
 
 
 def _file_name(board: PublishedBoard) -> str:

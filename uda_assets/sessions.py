@@ -26,6 +26,8 @@ import msgspec
 from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
+from uda_assets.footers import damaged_drops
+from uda_assets.integrity import damaged_sessions
 from uda_assets.lake import DropManifest, Lake, Segment, SessionsManifest, Stage
 from uda_assets.relations import LAYOUT, SESSIONS, contributions_in, counts_in, sessions_in
 from uda_assets.settings import Settings
@@ -75,7 +77,7 @@ def merge_sessions(lake: Lake, settings: Settings, engine: Engine | None = None)
     drops = {name: manifest.fingerprint for name, manifest in manifests.items()}
     records = sum(manifest.kept for manifest in manifests.values())
     known = lake.sessions_manifest()
-    usable = known if known and known.layout == LAYOUT and not lake.missing_sessions(known) else None
+    usable = known if known and known.layout == LAYOUT and not damaged_sessions(lake, known) else None
     if usable and drops == usable.drops:
         # A run before this one may have died when it had committed and not yet removed what that made superfluous.
         lake.remove_sessions_but(usable)
@@ -84,18 +86,18 @@ def merge_sessions(lake: Lake, settings: Settings, engine: Engine | None = None)
         if usable and settings.buckets == 0 and _by_records(records, opened) >= _OUTGROWN * usable.buckets:
             usable = None
         before = usable or SessionsManifest(
-            generation=known.generation if known else 0,
+            generation=known.generation if known else lake.published_generation() or 0,
             layout=LAYOUT,
             buckets=_buckets(records, manifests.values(), settings, opened),
         )
         removed = sorted(name for name, mark in before.drops.items() if drops.get(name) != mark)
         added = sorted(name for name, mark in drops.items() if before.drops.get(name) != mark)
-        _require_whole(lake, [manifests[name] for name in added])
+        _require_whole(lake, {name: manifests[name] for name in added})
         with lake.stage() as staged:
             change = _Change(lake, opened, before, {name: manifests[name] for name in added}, frozenset(removed))
             changes = change.carry_out(staged)
     merged = _manifest(before, changes, drops, records)
-    merged = msgspec.structs.replace(merged, superseded=_superseded(lake, known))
+    merged = msgspec.structs.replace(merged, superseded=_superseded(lake, known, merged))
     passed("sessions: files written")
     lake.write_sessions_manifest(merged)
     passed("sessions: committed")
@@ -107,11 +109,11 @@ def merge_sessions(lake: Lake, settings: Settings, engine: Engine | None = None)
     )  # fmt: skip
 
 
-def _require_whole(lake: Lake, manifests: Iterable[DropManifest]) -> None:
-    if incomplete := sorted(lake.incomplete(manifests)):
+def _require_whole(lake: Lake, manifests: dict[str, DropManifest]) -> None:
+    if damaged := sorted(damaged_drops(lake, manifests)):
         raise UdaError(
-            f"converted files of drop {incomplete[0]!r} are missing; deliver it again, or `uda forget` it to go on "
-            "without it"
+            f"converted files of drop {damaged[0]!r} are missing or damaged; deliver it again, or `uda forget` it to "
+            "go on without it"
         )
 
 
@@ -301,9 +303,11 @@ def _manifest(
     )
 
 
-def _superseded(lake: Lake, known: SessionsManifest | None) -> list[str]:
+def _superseded(lake: Lake, known: SessionsManifest | None, merged: SessionsManifest) -> list[str]:
     """Files that a reader may still need: those of the generation before, and of all back to the published one."""
     if known is None:
-        return []
+        # An older version of this program built them, or the manifest is damaged; what is published is read from them.
+        below = {path for path in lake.files.files_below(lake.sessions) if path.endswith(".parquet")}
+        return sorted(below.difference(merged.paths()))
     published = lake.published_generation()
     return sorted({*known.paths(), *(known.superseded if published != known.generation else [])})

@@ -29,7 +29,7 @@ from uda_assets.relations import (
     counts_in,
     sessions_in,
 )
-from uda_assets.storage import Location, is_remote, make_dir, storage_of
+from uda_assets.storage import Location, hash_file, is_remote, make_dir, storage_of
 
 # Measured on 10 million records: a quarter faster, and smaller, than DuckDB's defaults with zstd.
 _FILE_OPTIONS = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1"
@@ -279,8 +279,7 @@ class _Change:
             self._place.bytes_read += _size(source.path for source in group.sources)
             query = _grouped(self._connection, group.sources)
         file = self._write("", query)
-        segment = Segment(path=file.path, platform=file.platform, bucket=file.bucket, rows=file.rows, drops=group.drops)
-        return [segment] if file.rows else []
+        return [segment_of(file, group.drops)] if file.rows else []
 
     # -- the first build: nothing to compare with ------------------------------------------------------------------
 
@@ -389,8 +388,7 @@ class _Change:
         file = self._write("", f"SELECT * EXCLUDE (platform) FROM {contributions_in(self._base, worn)}")
         drops = sorted(drop for segment in worn for drop in segment.drops)
         kept = [segment for segment in segments if segment not in worn]
-        merged = Segment(path=file.path, platform=file.platform, bucket=file.bucket, rows=file.rows, drops=drops)
-        return [*kept, merged]
+        return [*kept, segment_of(file, drops)]
 
     # -- files -----------------------------------------------------------------------------------------------------
 
@@ -403,10 +401,11 @@ class _Change:
         with storage_of(location).replacing(location) as target:
             row = self._execute(f"COPY ({query}) TO {literal(target)} ({_FILE_OPTIONS})").fetchone()
             self._place.bytes_written += target.stat().st_size
+            checksum = hash_file(target)
         passed("sessions: file written")
         rows = int(row[0]) if row else 0
         self._rows_written += rows
-        return PartFile(path, platform, rows, bucket)
+        return PartFile(path, platform, rows, bucket, checksum)
 
     def _write_any(self, kind: str, query: str) -> list[PartFile]:
         file = self._write(kind, query)
@@ -418,6 +417,11 @@ class _Change:
     def _number(self, query: str) -> int:
         row = self._execute(query).fetchone()
         return int(row[0]) if row else 0
+
+
+def segment_of(file: PartFile, drops: list[str]) -> Segment:
+    """A file of contributions as a segment."""
+    return Segment(**msgspec.structs.asdict(file), drops=drops)
 
 
 def without(segment: Segment, removed: frozenset[str]) -> Segment:

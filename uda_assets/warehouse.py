@@ -17,7 +17,7 @@ from uda_assets.database import configure, working_database
 from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
 from uda_assets.faults import passed
-from uda_assets.history import board_of, keep_board, load_board, previous_board, remove_boards_but
+from uda_assets.history import board_file, board_of, keep_board, load_board, previous_board, remove_boards_but
 from uda_assets.lake import Lake, PublicationManifest, PublishedBoard, SessionsManifest
 from uda_assets.lookup import counts_within, quarantine_relation
 from uda_assets.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
@@ -25,7 +25,7 @@ from uda_assets.ranking import Window, rank, rank_days
 from uda_assets.relations import SESSIONS
 from uda_assets.sessions import sessions_relation, units_of
 from uda_assets.settings import Settings
-from uda_assets.storage import Location
+from uda_assets.storage import Location, hash_file
 from uda_assets.units import RankJob, rank_unit
 
 RESULT_NAME = "Result_top_n_by_platform"
@@ -97,12 +97,20 @@ def publish(
             filler.fill_publication(board, previous)
             filler.fill_movement(board, previous)
         keep_board(lake, board, new_parquet)
+        # What was published beside these stays as it is: the leaderboards of days, and the one that is compared with.
+        files = lake.published_files() | {
+            lake.below(path): hash_file(new)
+            for path, new in (
+                (csv, new_csv), (parquet, new_parquet), (lake.warehouse, new_warehouse),
+                (board_file(lake, board), new_parquet),
+            )
+        }  # fmt: skip
         passed("publish: files written")
     passed("publish: files in place")
     lake.write_publication(
         PublicationManifest(
             generation=manifest.generation, n=settings.n, since=settings.since, until=settings.until,
-            published_at=now, board=board, previous=previous,
+            published_at=now, board=board, previous=previous, files=dict(sorted(files.items())),
         )
     )  # fmt: skip
     remove_boards_but(lake, [board, previous])
@@ -214,16 +222,20 @@ def publish_days(
             query = rank_days(sessions_relation(lake, manifest), settings.n, min(days), max(days))
             ranked = pl.DataFrame(connection.sql(query).pl(), schema=_DAILY_SCHEMA)
         boards = {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}
+        checksums: dict[Location, str] = {}
         for day, board in boards.items():
             csv, parquet = daily_result(lake, day)
             with lake.replacing(csv) as new_csv, lake.replacing(parquet) as new_parquet:
                 board.write_csv(new_csv)
                 board.write_parquet(new_parquet)
+                checksums |= {csv: hash_file(new_csv), parquet: hash_file(new_parquet)}
         if lake.warehouse.exists():
             with lake.replacing(lake.warehouse) as new_warehouse:
                 lake.files.fetch(lake.warehouse, new_warehouse)
                 with (connect or _connect)(new_warehouse) as connection:
                     _fill_daily(connection, lake)
+                checksums[lake.warehouse] = hash_file(new_warehouse)
+    lake.record_published(checksums)
     return boards
 
 

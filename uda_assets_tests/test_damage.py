@@ -13,7 +13,9 @@ import pytest
 from uda_assets.build import forget
 from uda_assets.engines import polars as engine
 from uda_assets.errors import DropBusy, UdaError
+from uda_assets.footers import damaged_drops
 from uda_assets.ingest.convert import Conversion, convert
+from uda_assets.integrity import damaged_sessions
 from uda_assets.lake import Lake, open_lake
 from uda_assets_tests.kernel import HEADER, deliver, ledger, published, record, run, settings_of
 from uda_assets_tests.test_cli import uda
@@ -85,6 +87,75 @@ def test_the_next_run_heals_what_its_source_is_there_for(root: Path, harm: str) 
     assert {entry.status for entry in ledger(root).values()} == {"committed"}
 
 
+def _alter(path: str) -> Callable[[Path], None]:
+    """Change a byte in the middle of a file, as a disk that decays does."""
+
+    def alter(root: Path) -> None:
+        found = max(root.glob(path))
+        content = bytearray(found.read_bytes())
+        content[len(content) // 2] ^= 1
+        found.write_bytes(content)
+
+    return alter
+
+
+def _cut(path: str) -> Callable[[Path], None]:
+    def cut(root: Path) -> None:
+        found = max(root.glob(path))
+        found.write_bytes(found.read_bytes()[:-9])
+
+    return cut
+
+
+ALTERED: dict[str, Callable[[Path], None]] = {
+    "a part file altered": _alter("dataset_parquets/a.csv.parquet/platform=iOS/part.0.parquet"),
+    "a part file cut off": _cut("dataset_parquets/sub/b.csv.parquet/platform=iOS/part.0.parquet"),
+    "a summary altered": _alter("dataset_parquets/a.csv.parquet/_metadata"),
+    "a quarantine altered": _alter("quarantine/a.csv.parquet"),
+    "a number in a drop's manifest": lambda root: _put_right(root, "dataset_parquets/a.csv.parquet/_manifest.json"),
+    "a segment altered": _alter("sessions/platform=iOS/*.parquet"),
+    "a segment cut off": _cut("sessions/platform=iOS/*.parquet"),
+    "merged sessions altered": _alter("sessions/shared/platform=iOS/*.parquet"),
+    "counts altered": _alter("sessions/counts/platform=iOS/*.parquet"),
+    "a number in the sessions' manifest": lambda root: _put_right(root, "sessions/_manifest.json"),
+    "a result altered": _alter("results/Result_top_n_by_platform.parquet"),
+    "a number in the publication's manifest": lambda root: _put_right(root, "results/_manifest.json"),
+}
+
+
+def _put_right(root: Path, path: str) -> None:
+    """Another digit, so that the file is a manifest as before."""
+    text = (root / path).read_text()
+    (root / path).write_text(re.sub(r'("(?:records|n)": )(\d)', lambda found: f"{found[1]}{9 - int(found[2])}", text))
+
+
+@pytest.mark.parametrize("harm", ALTERED)
+def test_what_is_not_as_it_was_written_is_made_anew(root: Path, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("footers", "integrity"):
+        monkeypatch.setattr(f"uda_assets.{module}.RACY_NANOSECONDS", 0)
+    run(root)
+    before, parts = (root / RESULT).read_bytes(), _converted(root)
+    ALTERED[harm](root)
+    run(root)
+    assert (root / RESULT).read_bytes() == before
+    assert _converted(root) == parts
+    assert published(root, "SELECT session_id, events FROM sessions ORDER BY ALL") == [
+        ("a.csv", 1), ("shared", 2), ("sub/b.csv", 1)
+    ]  # fmt: skip
+    assert published(root, "SELECT count(*) FROM quarantine") == [(2,)]
+    lake = open_lake(settings_of(root))
+    sessions = lake.sessions_manifest()
+    assert sessions
+    assert not damaged_drops(lake, lake.manifests())
+    assert not damaged_sessions(lake, sessions)
+
+
+def _converted(root: Path) -> dict[str, bytes]:
+    """All converted files but the manifests, which say when that was."""
+    paths = [*root.glob("dataset_parquets/**/*"), *root.glob("quarantine/**/*")]
+    return {str(path): path.read_bytes() for path in paths if path.is_file() and path.suffix != ".json"}
+
+
 def test_a_damaged_manifest_without_a_source_is_not_lost_in_silence(root: Path) -> None:
     (root / "datasets/a.csv").unlink()
     manifest = root / "dataset_parquets/a.csv.parquet/_manifest.json"
@@ -102,7 +173,7 @@ def test_missing_part_files_without_a_source_are_named_where_they_are_needed(roo
     (root / "datasets/a.csv").unlink()
     shutil.rmtree(root / "dataset_parquets/a.csv.parquet/platform=iOS")
     shutil.rmtree(root / "sessions")
-    with pytest.raises(UdaError, match=r"converted files of drop 'a\.csv' are missing; deliver it again"):
+    with pytest.raises(UdaError, match=r"converted files of drop 'a\.csv' are missing or damaged; deliver it again"):
         run(root)
     forget(open_lake(settings_of(root)), settings_of(root), "a.csv")
     assert published(root, "SELECT count(*) FROM sessions") == [(2,)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,6 +13,7 @@ from uda_assets import footers
 from uda_assets.build import convert_pending, platform_table
 from uda_assets.footers import read_footers
 from uda_assets.lake import Lake
+from uda_assets.lake.manifests import sealed
 from uda_assets.quality import Finding, parquet_schema_matches, records_accounted
 from uda_assets.settings import load_settings
 
@@ -129,7 +131,9 @@ def test_noted_manifests_are_those_on_disk(lake: Lake, monkeypatch: pytest.Monke
     monkeypatch.setattr("uda_assets.lake.lake._MANIFESTS", {})
     monkeypatch.setattr("uda_assets.lake.lake._RECALLED", set())
     path = lake.root / "dataset_parquets/a.csv.parquet/_manifest.json"
-    path.write_text(path.read_text().replace('"records": 4', '"records": 5'))
+    manifest = lake.manifest("a.csv")
+    assert manifest
+    path.write_bytes(sealed(msgspec.structs.replace(manifest, records=5)))
     (lake.root / "dataset_parquets/b.csv.parquet/_manifest.json").unlink()
     found = Lake(lake.root).manifests()
     assert {drop: manifest.records for drop, manifest in found.items()} == {"a.csv": 5}

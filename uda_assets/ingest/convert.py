@@ -21,8 +21,8 @@ from uda_assets.errors import MalformedRecord
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
-from uda_assets.lake import Outputs, PartFile, platform_dir
-from uda_assets.storage import Location, storage_of
+from uda_assets.lake import QUARANTINE, Outputs, PartFile, platform_dir
+from uda_assets.storage import Location, hash_file, storage_of
 
 CONVERTER_VERSION = "2"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
@@ -65,6 +65,7 @@ class Conversion:
         reasons: Quarantined records by reason.
         files: The part files.
         spellings: Records by normalised platform spelling; None where there were too many to list.
+        checksums: BLAKE3 of what was written beside the part files: ``quarantine``, and the summaries by name.
         size: Bytes of the plain drop.
         bytes_read: Bytes of it that were read.
 
@@ -77,6 +78,7 @@ class Conversion:
     reasons: Counter[str] = field(default_factory=Counter)
     files: list[PartFile] = field(default_factory=list)
     spellings: Counter[str] | None = field(default_factory=Counter)
+    checksums: dict[str, str] = field(default_factory=dict)
 
     @property
     def quarantined(self) -> int:
@@ -149,7 +151,7 @@ def convert(
         read = read_batches(plain, platforms, by_platform, threads=threads, block_bytes=block_bytes)
         done = write_batches(read, drop, outputs, threads=threads, fail_fast=fail_fast, on_progress=on_progress)
         done.size, done.bytes_read = plain.size, plain.bytes_read
-    write_summaries(outputs.parts, done.files)
+    done.checksums |= write_summaries(outputs.parts, done.files)
     return done
 
 
@@ -169,7 +171,10 @@ def write_batches(
 
     """
     done = Conversion()
-    with _PartWriters(outputs, threads) as parts, quarantine_writer(outputs.quarantine) as malformed:
+    with (
+        _PartWriters(outputs, threads) as parts,
+        quarantine_writer(outputs.quarantine, done.checksums) as malformed,
+    ):
         for batch in batches:
             if fail_fast and batch.quarantined.height:
                 line, reason, raw = batch.quarantined.row(0)
@@ -186,20 +191,20 @@ def write_batches(
 
 
 @contextmanager
-def quarantine_writer(location: Location) -> Iterator[pq.ParquetWriter]:
-    """Writes malformed records, in ``QUARANTINE_PARQUET_SCHEMA``."""
-    with (
-        storage_of(location).replacing(location) as path,
-        pq.ParquetWriter(path, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as writer,
-    ):
-        yield writer
+def quarantine_writer(location: Location, checksums: dict[str, str]) -> Iterator[pq.ParquetWriter]:
+    """Writes malformed records, in ``QUARANTINE_PARQUET_SCHEMA``, and puts the file's BLAKE3 among the checksums."""
+    with storage_of(location).replacing(location) as path:
+        with pq.ParquetWriter(path, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as writer:
+            yield writer
+        checksums[QUARANTINE] = hash_file(path)
 
 
-def write_summaries(target: Location, files: Iterable[PartFile]) -> None:
-    """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is."""
-    storage = storage_of(target)
+def write_summaries(target: Location, files: Iterable[PartFile]) -> dict[str, str]:
+    """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is; gives BLAKE3 by name."""
+    storage, checksums = storage_of(target), {}
     with storage.replacing(target / "_common_metadata") as path:
         pq.write_metadata(PARQUET_SCHEMA, path)
+        checksums["_common_metadata"] = hash_file(path)
     footers = []
     for file in files:
         with (target / file.path).open("rb") as written:
@@ -208,6 +213,8 @@ def write_summaries(target: Location, files: Iterable[PartFile]) -> None:
         footers.append(footer)
     with storage.replacing(target / "_metadata") as path:
         pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=footers)
+        checksums["_metadata"] = hash_file(path)
+    return checksums
 
 
 class _PartWriters:
@@ -221,6 +228,7 @@ class _PartWriters:
         self._waiting: dict[str, list[pa.Table]] = {}
         self._writing: dict[str, Future[None]] = {}
         self._rows: Counter[str] = Counter()
+        self._checksums: dict[str, str] = {}
 
     def __enter__(self) -> _PartWriters:
         self._stack.__enter__()
@@ -245,7 +253,10 @@ class _PartWriters:
     @property
     def files(self) -> list[PartFile]:
         """The part files, by platform."""
-        return [PartFile(part_path(name, 0, self._suffix), name, self._rows[name]) for name in sorted(self._writers)]
+        return [
+            PartFile(part_path(name, 0, self._suffix), name, self._rows[name], checksum=self._checksums[name])
+            for name in sorted(self._writers)
+        ]
 
     def write(self, kept: PlatformRecords) -> None:
         """Add records; row groups are written as they fill."""
@@ -280,9 +291,16 @@ class _PartWriters:
         if platform not in self._writers:
             location = self._target / part_path(platform, 0, self._suffix)
             path = self._stack.enter_context(self._storage.replacing(location))
+            self._stack.enter_context(self._hashing(platform, path))
             writer = pq.ParquetWriter(path, PARQUET_SCHEMA, **_PART_OPTIONS)
             self._writers[platform] = self._stack.enter_context(writer)
         return self._writers[platform]
+
+    @contextmanager
+    def _hashing(self, platform: str, path: Path) -> Iterator[None]:
+        """Hash a file when it is complete, while the system still has it in memory."""
+        yield
+        self._checksums[platform] = hash_file(path)
 
 
 def by_platform(kept: pa.Table) -> PlatformRecords:

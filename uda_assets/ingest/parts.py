@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
+import msgspec
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -194,7 +195,7 @@ def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversio
         whole.size, whole.bytes_read = plain.size, plain.bytes_read
     pending = [submit(job, part) for part in parts]
     try:
-        with quarantine_writer(job.outputs.quarantine) as malformed:
+        with quarantine_writer(job.outputs.quarantine, whole.checksums) as malformed:
             position, line = header.body, header.line
             for number, (part, found) in enumerate(zip(parts, pending, strict=True)):
                 if part.stop <= position:
@@ -214,7 +215,7 @@ def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversio
         for found in pending:
             found.cancel()
     whole.files.sort(key=lambda file: file.platform)
-    write_summaries(job.outputs.parts, whole.files)
+    whole.checksums |= write_summaries(job.outputs.parts, whole.files)
     return whole
 
 
@@ -232,7 +233,8 @@ def _move_parts(job: DropJob, attempt: Attempt, number: int) -> None:
 
 def _named(job: DropJob, files: list[PartFile], number: int) -> list[PartFile]:
     """The part files of an attempt, as they are called in the drop's converted form."""
-    return [PartFile(part_path(file.platform, number, job.outputs.suffix), file.platform, file.rows) for file in files]
+    suffix = job.outputs.suffix
+    return [msgspec.structs.replace(file, path=part_path(file.platform, number, suffix)) for file in files]
 
 
 def _join_quarantine(malformed: pq.ParquetWriter, attempt: Attempt, line: int) -> None:

@@ -4,9 +4,9 @@ from uda_assets.lake.commits import Outputs, Stage
 from uda_assets.lake.lake import Contents, Lake, open_lake
 from uda_assets.lake.listing import EVERYTHING, Listing, Selection
 from uda_assets.lake.manifests import (
+    FORMAT,
     MANIFEST,
-    MANIFEST_VERSION,
-    SESSIONS_VERSION,
+    QUARANTINE,
     DropManifest,
     Examined,
     Ledger,
@@ -22,9 +22,9 @@ from uda_assets.lake.names import platform_dir, printable_name
 
 __all__ = [
     "EVERYTHING",
+    "FORMAT",
     "MANIFEST",
-    "MANIFEST_VERSION",
-    "SESSIONS_VERSION",
+    "QUARANTINE",
     "Contents",
     "DropManifest",
     "Examined",

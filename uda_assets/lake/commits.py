@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from uda_assets.faults import Killed, passed
-from uda_assets.lake.manifests import MANIFEST, DropManifest, as_json, read_json, undamaged
+from uda_assets.lake.manifests import MANIFEST, DropManifest, as_json, read_note, sealed, undamaged
 from uda_assets.lake.places import Places
 from uda_assets.storage import Guard, Location, Storage, make_dir
 
@@ -67,8 +67,8 @@ class Commits(Protocol):
     def stage(self) -> AbstractContextManager[Stage]:
         """A new stage."""
 
-    def recover(self, manifests: Iterable[DropManifest] | None) -> None:
-        """Complete or remove what a writer that died left behind."""
+    def recover(self, manifests: Iterable[DropManifest]) -> bool:
+        """Complete or remove what a writer that died left behind; whether that changed which drops are committed."""
 
     def remove(self, drop: str) -> None:
         """Remove a drop's records."""
@@ -100,7 +100,7 @@ class Renames:
 
     def commit(self, staged: Path, manifest: DropManifest) -> None:
         """Write the intent, then carry it out."""
-        self._files.commit(staged / "data" / MANIFEST, as_json(manifest))
+        self._files.commit(staged / "data" / MANIFEST, sealed(manifest))
         passed("drop: staged")
         self._files.commit(staged / "intent.json", as_json({"drop": manifest.drop}))
         passed("drop: intent written")
@@ -108,7 +108,7 @@ class Renames:
 
     def _complete(self, staged: Path) -> None:
         """Carry out a commit whose intent is written; every step may already have been done."""
-        intent = read_json(self._files, staged / "intent.json", dict[str, str])
+        intent = read_note(self._files, staged / "intent.json", dict[str, str])
         if intent:
             target, data = self._places.parquet_dir(intent["drop"]), staged / "data"
             if data.exists():
@@ -125,14 +125,16 @@ class Renames:
                 malformed.replace(place)
         shutil.rmtree(staged, ignore_errors=True)
 
-    def recover(self, manifests: Iterable[DropManifest] | None) -> None:
+    def recover(self, manifests: Iterable[DropManifest]) -> bool:
         """Complete intents, remove temporary files."""
         del manifests
-        for staged in sorted(self._staging.iterdir()) if self._staging.is_dir() else []:
+        left = sorted(self._staging.iterdir()) if self._staging.is_dir() else []
+        for staged in left:
             self._complete(staged)
         for directory in self._written_in():
             for path in directory.glob(".*.tmp*"):
                 path.unlink(missing_ok=True)
+        return bool(left)
 
     def _written_in(self) -> list[Location]:
         """Directories in which files are replaced."""
@@ -204,21 +206,22 @@ class Puts:
         before = undamaged(self._files, place / MANIFEST, DropManifest)
         passed("drop: staged")
         self._guard.require()
-        self._files.commit(place / MANIFEST, as_json(manifest))
+        self._files.commit(place / MANIFEST, sealed(manifest))
         passed("drop: manifest put")
         kept = {file.path for file in manifest.files}
         self._files.remove(place / file.path for file in (before.files if before else []) if file.path not in kept)
 
-    def recover(self, manifests: Iterable[DropManifest] | None) -> None:
+    def recover(self, manifests: Iterable[DropManifest]) -> bool:
         """Remove part files that no manifest names, and what was exchanged; a later writer's are left alone."""
         places = self._places
         named = set()
-        for manifest in manifests or ():
+        for manifest in manifests:
             directory = places.name_of(manifest.drop)
             named |= {f"{directory}/{file.path}" for file in manifest.files}
             named |= {f"{directory}/{name}" for name in (MANIFEST, "_metadata", "_common_metadata")}
         self._remove_unnamed(places.parquets, named)
         self._remove_unnamed(places.internal / "staging", set())
+        return False
 
     def remove(self, drop: str) -> None:
         """The manifest first, so that nothing names what is then removed."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -14,22 +14,25 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from uda_assets.errors import DropBusy, UdaError
+from uda_assets.errors import DamagedFile, DropBusy, UdaError
 from uda_assets.faults import passed
 from uda_assets.lake.commits import Commits, Puts, Renames, Stage
 from uda_assets.lake.listing import EVERYTHING, Listing, Selection, list_drops
 from uda_assets.lake.manifests import (
+    FORMAT,
     MANIFEST,
-    SESSIONS_VERSION,
+    QUARANTINE,
     DropManifest,
     Examined,
+    LakeFormat,
     Ledger,
     PublicationManifest,
     SessionsManifest,
     Version,
     as_json,
-    read_json,
-    read_versioned,
+    read_manifest,
+    read_note,
+    sealed,
     undamaged,
 )
 from uda_assets.lake.places import Places
@@ -39,6 +42,7 @@ from uda_assets.storage import Guard, Location, Signature, storage_of
 
 _SPILL = "spill-"
 _A_DAY = 86_400
+_CHECKSUMMED_SINCE = 3
 _READ_AT_ONCE = 16
 """Requests to a bucket under way at a time."""
 
@@ -71,6 +75,7 @@ class Lake(Places):
         self._versions: dict[str, Version] = {}
         # Who holds the lock is the only one to change manifests, and need not look for them again.
         self._guard: Guard | None = None
+        self._ledger_file = self.internal / "ledger.json"
         self._held: dict[str, DropManifest] | None = None
 
     # -- drops ---------------------------------------------------------------------------------------------------
@@ -92,10 +97,10 @@ class Lake(Places):
         return f"{self.quarantine}/{manifest.quarantine or self.name_of(manifest.drop)}"
 
     def files_of(self, manifest: DropManifest) -> list[str]:
-        """The part files of a committed drop and its quarantine; making a Path for each of thousands takes too long."""
-        name = self.name_of(manifest.drop)
-        parts = [f"{self.parquets}/{name}/{file.path}" for file in manifest.files]
-        return [*parts, self.quarantine_of(manifest)]
+        """The files of a committed drop; making a Path for each of thousands takes too long."""
+        base = f"{self.parquets}/{self.name_of(manifest.drop)}"
+        beside = [f"{base}/{name}" for name in manifest.checksums if name != QUARANTINE]
+        return [*(f"{base}/{file.path}" for file in manifest.files), *beside, self.quarantine_of(manifest)]
 
     def looking(self) -> Callable[[str], Signature | None]:
         """A function from a path that :meth:`files_of` gives to its signature; None where the file is missing."""
@@ -164,7 +169,7 @@ class Lake(Places):
         except OSError:
             return {}
         if str(path) not in _VERSIONS or _VERSIONS[str(path)][0] != mark:
-            _VERSIONS[str(path)] = mark, undamaged(self.files, path, dict[str, Version]) or {}
+            _VERSIONS[str(path)] = mark, read_note(self.files, path, dict[str, Version]) or {}
         return _VERSIONS[str(path)][1]
 
     def _version(self, drop: str, mark: Signature, known: Version | None) -> Version:
@@ -214,6 +219,17 @@ class Lake(Places):
             return False
         return True
 
+    def restore_drop(self, drop: str, content: str) -> bool:
+        """Move an archived raw file back to where drops are, if this is its content and nothing is in its place."""
+        archived, source = self.archive / drop, self.source(drop)
+        try:
+            if source.exists() or self.files.hash(archived) != content:
+                return False
+        except OSError:
+            return False
+        self.files.move(archived, source)
+        return True
+
     def _is_same_but_for_moving(self, target: Location, expected: Signature, content: str) -> bool:
         if self.files.remote:
             # Between looking and moving it may have changed; a copy has times of its own.
@@ -249,15 +265,15 @@ class Lake(Places):
             self._held = manifests
         return manifests
 
-    def _listed_manifest(self, listed: tuple[str, Signature]) -> DropManifest | UdaError | None:
+    def _listed_manifest(self, listed: tuple[str, Signature]) -> DropManifest | DamagedFile | None:
         """A manifest; the error where it is damaged, None where it is gone."""
         path, mark = listed
         known = _MANIFESTS.get(path)
         if known and known[0] == mark:
             return known[1]
         try:
-            manifest = read_json(self.files, self.located(path), DropManifest)
-        except UdaError as error:
+            manifest = read_manifest(self.files, self.located(path), DropManifest)
+        except DamagedFile as error:
             return error
         if manifest:
             _MANIFESTS[path] = (mark, manifest)
@@ -292,16 +308,11 @@ class Lake(Places):
     def manifest(self, drop: str) -> DropManifest | None:
         """The manifest of one drop, if it is committed."""
         try:
-            manifest = read_json(self.files, self.parquet_dir(drop) / MANIFEST, DropManifest)
-        except UdaError:
+            manifest = read_manifest(self.files, self.parquet_dir(drop) / MANIFEST, DropManifest)
+        except DamagedFile:
             return self.manifests().get(drop)
         # Names such as ./a.csv lead to another drop's files.
         return manifest if manifest and manifest.drop == drop else None
-
-    def incomplete(self, manifests: Iterable[DropManifest]) -> set[str]:
-        """The committed drops of which a file is missing."""
-        look = self.looking()
-        return {made.drop for made in manifests if not all(map(look, self.files_of(made)))}
 
     def sessions_manifest(self) -> SessionsManifest | None:
         """Which sessions files count; None where they are to be built anew.
@@ -309,19 +320,14 @@ class Lake(Places):
         So it is at first, after an older version of this program, and where the manifest is damaged.
 
         Raises:
-            UdaError: A newer version of this program built them.
+            NewerFormat: A newer version of this program built them.
 
         """
-        return read_versioned(self.files, self.sessions / MANIFEST, SessionsManifest, SESSIONS_VERSION)
+        return undamaged(self.files, self.sessions / MANIFEST, SessionsManifest, oldest=_CHECKSUMMED_SINCE)
 
     def write_sessions_manifest(self, manifest: SessionsManifest) -> None:
         """Say which sessions files count."""
         self._commit(self.sessions / MANIFEST, manifest)
-
-    def missing_sessions(self, manifest: SessionsManifest) -> list[str]:
-        """The files that a manifest names and that are not there, by their paths below the sessions' directory."""
-        look = self.files.looking(self.sessions)
-        return [path for path in manifest.paths() if look(f"{self.sessions}/{path}") is None]
 
     def remove_sessions_but(self, manifest: SessionsManifest) -> None:
         """Remove the files of sessions that a manifest does not name."""
@@ -344,6 +350,22 @@ class Lake(Places):
         """Say what is published."""
         self._commit(self.results / MANIFEST, publication)
 
+    def below(self, path: Location) -> str:
+        """A path as it is below the data root."""
+        return str(path).removeprefix(f"{self.root}/")
+
+    def published_files(self) -> dict[str, str]:
+        """BLAKE3 of what was published and is still there, by path below the data root."""
+        published = self.publication()
+        there = {f"{self.results.name}/{name}" for name in self.files.files_below(self.results)}
+        return {path: checksum for path, checksum in published.files.items() if path in there} if published else {}
+
+    def record_published(self, checksums: Mapping[Location, str]) -> None:
+        """Note BLAKE3 of files that were published beside the leaderboard, or anew."""
+        if published := self.publication():
+            files = published.files | {self.below(path): checksum for path, checksum in checksums.items()}
+            self.write_publication(msgspec.structs.replace(published, files=dict(sorted(files.items()))))
+
     def ledger(self) -> Ledger:
         """Rejections and forgotten drops.
 
@@ -351,10 +373,10 @@ class Lake(Places):
             UdaError: The file is damaged, which only a person can mend: nothing else tells what was forgotten.
 
         """
-        path = self.internal / "ledger.json"
+        path = self._ledger_file
         try:
-            return read_json(self.files, path, Ledger) or Ledger()
-        except UdaError:
+            return read_manifest(self.files, path, Ledger) or Ledger()
+        except DamagedFile:
             raise UdaError(
                 f"{path} is damaged; remove it, then `uda forget` again the drops that were forgotten and whose raw "
                 "files are still there"
@@ -362,7 +384,7 @@ class Lake(Places):
 
     def write_ledger(self, ledger: Ledger) -> None:
         """Replace the ledger."""
-        self._commit(self.internal / "ledger.json", ledger)
+        self._commit(self._ledger_file, ledger)
 
     # -- commit --------------------------------------------------------------------------------------------------
 
@@ -371,9 +393,9 @@ class Lake(Places):
         self._require_lock()
         return self.files.replacing(path)
 
-    def _commit(self, path: Location, value: object) -> None:
+    def _commit(self, path: Location, value: msgspec.Struct) -> None:
         self._require_lock()
-        self.files.commit(path, as_json(value))
+        self.files.commit(path, sealed(value))
 
     def _require_lock(self) -> None:
         if self._guard is not None:
@@ -438,9 +460,11 @@ class Lake(Places):
             UdaError: Another writer held the lock for ``timeout`` seconds, or the data root cannot be written.
 
         """
+        self.require_format()
         with self.files.locked(self.internal / "lock", timeout) as guard:
             self._guard = guard
             try:
+                self._require_formats()
                 self._recover()
                 yield
             finally:
@@ -448,9 +472,31 @@ class Lake(Places):
 
     def _recover(self) -> None:
         """Complete or remove what a writer that died left behind."""
-        self._commits.recover(self.manifests().values() if self.files.remote else None)
+        if self._commits.recover(self.manifests().values()):
+            self._held = None
         self._remove_old_spills()
         self._complete_removals()
+
+    def require_format(self) -> None:
+        """See that this version of the program may read what is here; one small file tells.
+
+        Raises:
+            NewerFormat: It may not.
+
+        """
+        undamaged(self.files, self.internal / "format.json", LakeFormat)
+
+    def _require_formats(self) -> None:
+        """See in each manifest that it can be read before anything is written; then say which format it will be."""
+        self.sessions_manifest()
+        self.publication()
+        self.examined()
+        with suppress(DamagedFile):
+            read_manifest(self.files, self._ledger_file, Ledger)
+        self.manifests()
+        known = undamaged(self.files, self.internal / "format.json", LakeFormat)
+        if known is None or known.version < FORMAT:
+            self._commit(self.internal / "format.json", LakeFormat())
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -471,7 +517,9 @@ def open_lake(settings: Settings) -> Lake:
     """The lake at the data root, with the drops that the settings select."""
     limit_pools(settings)
     selection = Selection(_patterns(settings.include), _patterns(settings.exclude), settings.modified_after)
-    return Lake(settings.root, selection)
+    lake = Lake(settings.root, selection)
+    lake.require_format()
+    return lake
 
 
 def _patterns(text: str) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""What the lake notes about itself: manifests, ledger, and what was last seen of the drops."""
+"""What the lake notes about itself: manifests, ledger, and what was last seen of the drops.
+
+A manifest says in which format it is, and ends with a checksum of all that is before it, its seal: a bit that flips on
+a disk is found where the file is read, and not in what is made of it.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,22 @@ from datetime import datetime
 from typing import TypeVar
 
 import msgspec
+from blake3 import blake3
 
-from uda_assets.errors import UdaError
+from uda_assets.errors import DamagedFile, NewerFormat
 from uda_assets.storage import Location, Signature, Storage
 
 MANIFEST = "_manifest.json"
-MANIFEST_VERSION = 1
-SESSIONS_VERSION = 2
+QUARANTINE = "quarantine"
+"""What a drop's quarantine is called among the checksums."""
+FORMAT = 3
+"""Of all files here; raised with any change that an older version of this program would misread.
+
+Formats 1 and 2 had neither checksums nor seals.
+"""
+_SEALED_SINCE = 3
+_SEAL = ',\n  "checksum": "{}"\n}}'
+_SEAL_BYTES = len(_SEAL.format("0" * 64))
 
 T = TypeVar("T")
 
@@ -20,13 +33,15 @@ T = TypeVar("T")
 class PartFile(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A Parquet file: its path below the drop's directory, or that of the sessions, its platform and number of rows.
 
-    ``bucket`` is that of the users in it; converted drops are not divided by user.
+    ``bucket`` is that of the users in it; converted drops are not divided by user. ``checksum`` is its BLAKE3; older
+    formats have none.
     """
 
     path: str
     platform: str
     rows: int
     bucket: int = 0
+    checksum: str = ""
 
 
 class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -39,10 +54,11 @@ class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         spellings: Records by normalised platform spelling, or None where there were too many to list.
         meanings: What those spellings resolved to (None: unknown).
         quarantine: Its quarantine's path below ``quarantine``, where that does not follow from its name.
+        checksums: BLAKE3 of the files beside its part files: ``quarantine``, ``_metadata``, ``_common_metadata``.
 
     """
 
-    version: int = MANIFEST_VERSION
+    version: int = FORMAT
     drop: str
     content: str
     fingerprint: str
@@ -56,6 +72,7 @@ class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     meanings: dict[str, str | None]
     converted_at: datetime
     quarantine: str = ""
+    checksums: dict[str, str] = {}
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +103,7 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     """
 
-    version: int = MANIFEST_VERSION
+    version: int = FORMAT
     rejections: dict[str, Rejection] = {}
     forgotten: dict[str, str] = {}
     removing: list[str] = []
@@ -97,7 +114,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """A Parquet file of contributions: what each of some drops knows of each session of one platform and bucket.
 
     Attributes:
-        path, platform, rows, bucket: As of any part file; the path is below the sessions' directory.
+        path, platform, rows, bucket, checksum: As of any part file; the path is below the sessions' directory.
         drops: The drops whose rows count.
         removed: Drops whose rows are still in the file and do not count any more.
 
@@ -107,6 +124,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     rows: int
     bucket: int = 0
+    checksum: str = ""
     drops: list[str] = []
     removed: list[str] = []
 
@@ -126,7 +144,7 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     """
 
-    version: int = SESSIONS_VERSION
+    version: int = FORMAT
     layout: str = ""
     generation: int = 0
     buckets: int = 1
@@ -141,10 +159,13 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
     fresh: list[str] = []
     superseded: list[str] = []
 
-    def paths(self) -> list[str]:
+    def files(self) -> list[Segment | PartFile]:
         """All files that count."""
-        files: list[Segment | PartFile] = [*self.segments, *self.shared, *self.counts, *self.changed]
-        return [file.path for file in files]
+        return [*self.segments, *self.shared, *self.counts, *self.changed]
+
+    def paths(self) -> list[str]:
+        """Their paths."""
+        return [file.path for file in self.files()]
 
 
 class PublishedBoard(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,10 +184,11 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         board: The leaderboard that is published; its file is below ``results/history``.
         previous: The last one before it that was another one, if any; ranks are compared with it.
+        files: BLAKE3 of what is published, by path below the data root.
 
     """
 
-    version: int = MANIFEST_VERSION
+    version: int = FORMAT
     generation: int
     n: int
     since: datetime | None
@@ -174,6 +196,7 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime
     board: PublishedBoard | None = None
     previous: PublishedBoard | None = None
+    files: dict[str, str] = {}
 
 
 class Version(msgspec.Struct, frozen=True, gc=False):
@@ -187,6 +210,12 @@ class Version(msgspec.Struct, frozen=True, gc=False):
     racy: bool = False
 
 
+class LakeFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest format that anything here may have: the one file that every reader and writer looks at first."""
+
+    version: int = FORMAT
+
+
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
     """The files that nothing is left to convert of, by their signatures, under rules known by their hash.
 
@@ -196,6 +225,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
 
     """
 
+    version: int = FORMAT
     serial: int
     rules: str
     drops: dict[str, Signature]
@@ -203,53 +233,56 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Versioned(msgspec.Struct):
-    version: int = MANIFEST_VERSION
+    version: int = 1
 
 
-def read_versioned(files: Storage, path: Location, kind: type[T], version: int) -> T | None:
-    """A manifest; None where it is not there, damaged, or of an older version, and to be made anew.
-
-    Raises:
-        UdaError: It is of a newer version.
-
-    """
-    content = _content(files, path)
-    try:
-        found = None if content is None else msgspec.json.decode(content, type=_Versioned).version
-        if found is None or content is None or found < version:
-            return None
-        if found == version:
-            return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    raise UdaError(
-        f"{path} was written by a newer version of uda_assets (format {found}, this one reads up to {version}); use "
-        "that version, or another data root"
-    )
-
-
-def undamaged(files: Storage, path: Location, kind: type[T]) -> T | None:
-    """A JSON file as ``kind``; None where it is not there, or damaged and to be made anew."""
-    try:
-        return read_json(files, path, kind)
-    except UdaError:
-        return None
-
-
-def read_json(files: Storage, path: Location, kind: type[T]) -> T | None:
-    """A JSON file as ``kind``, or None where there is none.
+def read_manifest(files: Storage, path: Location, kind: type[T], oldest: int = 1) -> T | None:
+    """A manifest; None where there is none, or one of a format before ``oldest``, to be made anew.
 
     Raises:
-        UdaError: The file is not what it should be.
+        DamagedFile: It is not as it was written.
+        NewerFormat: It is of a newer format.
 
     """
     content = _content(files, path)
     if content is None:
         return None
+    version = _decoded(content, path, _Versioned).version
+    if version > FORMAT:
+        raise NewerFormat(path, version, FORMAT)
+    if version < oldest:
+        return None
+    if version >= _SEALED_SINCE and not _is_sealed(content):
+        raise _damaged(path, "its checksum does not fit")
+    return _decoded(content, path, kind)
+
+
+def undamaged(files: Storage, path: Location, kind: type[T], oldest: int = 1) -> T | None:
+    """A manifest as of :func:`read_manifest`; None also where it is damaged and to be made anew."""
+    try:
+        return read_manifest(files, path, kind, oldest)
+    except DamagedFile:
+        return None
+
+
+def read_note(files: Storage, path: Location, kind: type[T]) -> T | None:
+    """A JSON file that is no manifest; None where there is none, or it is damaged."""
+    content = _content(files, path)
+    try:
+        return None if content is None else _decoded(content, path, kind)
+    except DamagedFile:
+        return None
+
+
+def _decoded(content: bytes, path: Location, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UdaError(f"{path} is damaged ({error}); remove it, and the next run makes it anew") from None
+        raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: Location, how: str) -> DamagedFile:
+    return DamagedFile(f"{path} is damaged ({how}); remove it, and the next run makes it anew")
 
 
 def _content(files: Storage, path: Location) -> bytes | None:
@@ -260,5 +293,17 @@ def _content(files: Storage, path: Location) -> bytes | None:
 
 
 def as_json(value: object) -> bytes:
-    """A manifest as it is stored: for people too."""
+    """A note as it is stored: for people too."""
     return msgspec.json.format(msgspec.json.encode(value))
+
+
+def sealed(value: msgspec.Struct) -> bytes:
+    """A manifest as it is stored: JSON, and a checksum of it as its last member."""
+    content = as_json(value)
+    return content.removesuffix(b"\n}") + _SEAL.format(blake3(content).hexdigest()).encode()
+
+
+def _is_sealed(content: bytes) -> bool:
+    content = content.rstrip()
+    body, seal = content[:-_SEAL_BYTES], content[-_SEAL_BYTES:]
+    return seal == _SEAL.format(blake3(body + b"\n}").hexdigest()).encode()
