@@ -89,12 +89,11 @@ def damaged_drops(lake: Lake, manifests: Mapping[str, DropManifest]) -> set[str]
     return {drop for drop, footers in read_footers(lake, manifests).items() if not footers.sound}
 
 
-def distrust(lake: Lake, drops: Iterable[str]) -> None:
+def distrust(lake: Lake, manifests: Iterable[DropManifest]) -> None:
     """Let the next one who asks read all files of these drops again, whatever their stat says."""
     known = lake.noted(_NOTE, dict[str, Footers]) or {}
-    for drop in drops:
-        if manifest := lake.manifests().get(drop):
-            known[drop] = Footers(None, 0, 0, made=_made(manifest))
+    for manifest in manifests:
+        known[manifest.drop] = Footers(None, 0, 0, made=_made(manifest))
     lake.note(_NOTE, known)
 
 

@@ -78,6 +78,32 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
 
 
 @click.command()
+@options.form
+@options.data_root
+@click.pass_context
+def verify(context: click.Context, form: str | None, data_root: str | None) -> None:
+    """Read every committed file and count everything again; prints what is damaged, and what mends it.
+
+    Exit code 0: all is sound; 1: something is damaged, and the next run looks at it again.
+
+    Example: uda verify
+    """
+    settings = options.settings_of(context, data_root=data_root)
+    from uda_assets.output import Format, Table, print_table, say
+    from uda_assets.verification import Damage
+    from uda_assets.verification import verify as verify_lake
+
+    found = verify_lake(_lake(settings), settings)
+    if found.damage or form:
+        print_table(Table(dict.fromkeys(Damage._fields, str), found.damage), Format(form or "table"))
+    if found.without_checksum:
+        say(f"{found.without_checksum} files were written by an older version, without a checksum to compare with")
+    if found.damage:
+        raise UdaError(f"{len(found.damage)} of {found.files} files or counts are damaged; see what mends each")
+    say(f"all is sound: {found.files} files are as they were written, {found.records} records were counted again")
+
+
+@click.command()
 @click.argument("drop")
 @options.engine
 @options.data_root

@@ -32,7 +32,7 @@ def app(context: click.Context, data_root: str | None) -> None:
 
 for _command in (
     synthesis.generator, records.converter, records.inspector, synthesis.supplier, committed.drops,
-    committed.quarantine, committed.forget, committed.leaderboard, asked.query,
+    committed.quarantine, committed.verify, committed.forget, committed.leaderboard, asked.query,
     committed.report, committed.dev,
 ):  # fmt: skip
     app.add_command(_command)

@@ -16,6 +16,7 @@ from uda_assets.footers import read_footers
 from uda_assets.presentation import conversions_table, quarantine_table, worst_drops_table
 from uda_assets.quality import (
     drop_volume_usual,
+    files_as_written,
     no_rejected_drops,
     parquet_schema_matches,
     platforms_known,
@@ -134,6 +135,11 @@ _ON_DISK = [
         "themselves. If not, files were lost or changed, and what follows is not made: delete that drop's directory "
         "and materialize again.",
     ),
+    dg.AssetCheckSpec(
+        "files_as_written",
+        asset=platform_parquet,
+        description="Each file of a drop is there and has the checksum it was written with; else see `uda verify`.",
+    ),
 ]
 _BY_MANIFEST = [
     dg.AssetCheckSpec(
@@ -175,6 +181,7 @@ def check_platform_parquet_on_disk(lake: LakeResource) -> Iterator[dg.AssetCheck
     footers = read_footers(root, manifests)
     yield _of(check_result(parquet_schema_matches(footers)), "schema_matches_contract")
     yield _of(check_result(records_accounted(manifests, footers)), "records_accounted")
+    yield _of(check_result(files_as_written(footers)), "files_as_written")
 
 
 @dg.multi_asset_check(specs=_BY_MANIFEST, name="platform_parquet_by_manifest")

@@ -67,7 +67,7 @@ class Commits(Protocol):
     def stage(self) -> AbstractContextManager[Stage]:
         """A new stage."""
 
-    def recover(self, manifests: Iterable[DropManifest]) -> bool:
+    def recover(self, manifests: Iterable[DropManifest] | None) -> bool:
         """Complete or remove what a writer that died left behind; whether that changed which drops are committed."""
 
     def remove(self, drop: str) -> None:
@@ -125,7 +125,7 @@ class Renames:
                 malformed.replace(place)
         shutil.rmtree(staged, ignore_errors=True)
 
-    def recover(self, manifests: Iterable[DropManifest]) -> bool:
+    def recover(self, manifests: Iterable[DropManifest] | None) -> bool:
         """Complete intents, remove temporary files."""
         del manifests
         left = sorted(self._staging.iterdir()) if self._staging.is_dir() else []
@@ -211,8 +211,10 @@ class Puts:
         kept = {file.path for file in manifest.files}
         self._files.remove(place / file.path for file in (before.files if before else []) if file.path not in kept)
 
-    def recover(self, manifests: Iterable[DropManifest]) -> bool:
+    def recover(self, manifests: Iterable[DropManifest] | None) -> bool:
         """Remove part files that no manifest names, and what was exchanged; a later writer's are left alone."""
+        if manifests is None:
+            return False
         places = self._places
         named = set()
         for manifest in manifests:

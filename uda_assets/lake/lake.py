@@ -219,13 +219,17 @@ class Lake(Places):
             return False
         return True
 
+    def is_archived(self, drop: str, content: str) -> bool:
+        """Whether there is an archived raw file of this content."""
+        try:
+            return self.files.hash(self.archive / drop) == content
+        except OSError:
+            return False
+
     def restore_drop(self, drop: str, content: str) -> bool:
         """Move an archived raw file back to where drops are, if this is its content and nothing is in its place."""
         archived, source = self.archive / drop, self.source(drop)
-        try:
-            if source.exists() or self.files.hash(archived) != content:
-                return False
-        except OSError:
+        if source.exists() or not self.is_archived(drop, content):
             return False
         self.files.move(archived, source)
         return True
@@ -250,6 +254,14 @@ class Lake(Places):
         """
         if self._held is not None:
             return self._held
+        manifests, damaged = self.read_manifests()
+        self._require_sources(damaged)
+        if self._guard is not None:
+            self._held = manifests
+        return manifests
+
+    def read_manifests(self) -> tuple[dict[str, DropManifest], list[str]]:
+        """The committed drops by name, and where manifests are damaged: directories below that of converted drops."""
         self._recall_manifests()
         found: list[DropManifest] = []
         damaged: list[str] = []
@@ -258,12 +270,8 @@ class Lake(Places):
             if isinstance(manifest, DropManifest):
                 found.append(manifest)
             elif manifest is not None:
-                damaged.append(path.removesuffix(f"/{MANIFEST}"))
-        self._require_sources(damaged)
-        manifests = {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}
-        if self._guard is not None:
-            self._held = manifests
-        return manifests
+                damaged.append(path.removesuffix(f"/{MANIFEST}").removeprefix(f"{self.parquets}/"))
+        return {manifest.drop: manifest for manifest in sorted(found, key=lambda manifest: manifest.drop)}, damaged
 
     def _listed_manifest(self, listed: tuple[str, Signature]) -> DropManifest | DamagedFile | None:
         """A manifest; the error where it is damaged, None where it is gone."""
@@ -284,13 +292,16 @@ class Lake(Places):
         return self.root / path.removeprefix(f"{self.root}/")
 
     def _require_sources(self, damaged: list[str]) -> None:
-        sources = {str(self.parquet_dir(drop)) for drop in self.drops()} if damaged else set()
-        for directory in damaged:
-            if directory not in sources:
-                raise UdaError(
-                    f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
-                    f"drop again below {self.datasets}, or remove {directory} to go on without it"
-                )
+        for name in self._without_source(damaged):
+            directory = f"{self.parquets}/{name}"
+            raise UdaError(
+                f"{directory}/{MANIFEST} is damaged and there is no raw file to convert again; deliver the "
+                f"drop again below {self.datasets}, or remove {directory} to go on without it"
+            )
+
+    def _without_source(self, damaged: list[str]) -> list[str]:
+        sources = {self.name_of(drop) for drop in self.drops()} if damaged else set()
+        return [name for name in damaged if name not in sources]
 
     def note_manifests(self) -> None:
         """Note all manifests in one file, so that the next process need not open each; their stat is looked at then."""
@@ -313,6 +324,25 @@ class Lake(Places):
             return self.manifests().get(drop)
         # Names such as ./a.csv lead to another drop's files.
         return manifest if manifest and manifest.drop == drop else None
+
+    def other_manifests(self) -> dict[str, bool]:
+        """Whether the manifests of all but drops are as they were written, as far as there are any."""
+        kinds: dict[Location, type[msgspec.Struct]] = {
+            self.internal / "format.json": LakeFormat,
+            self.internal / "examined.json": Examined,
+            self._ledger_file: Ledger,
+            self.sessions / MANIFEST: SessionsManifest,
+            self.results / MANIFEST: PublicationManifest,
+        }
+        found = {}
+        for path, kind in kinds.items():
+            try:
+                there = read_manifest(self.files, path, kind) is not None
+            except DamagedFile:
+                found[self.below(path)] = False
+            else:
+                found |= {self.below(path): True} if there else {}
+        return found
 
     def sessions_manifest(self) -> SessionsManifest | None:
         """Which sessions files count; None where they are to be built anew.
@@ -472,7 +502,8 @@ class Lake(Places):
 
     def _recover(self) -> None:
         """Complete or remove what a writer that died left behind."""
-        if self._commits.recover(self.manifests().values()):
+        # Where a manifest is lost for good, nobody knows which files it named.
+        if self._commits.recover(self._held.values() if self._held is not None else None):
             self._held = None
         self._remove_old_spills()
         self._complete_removals()
@@ -491,9 +522,10 @@ class Lake(Places):
         self.sessions_manifest()
         self.publication()
         self.examined()
-        with suppress(DamagedFile):
-            read_manifest(self.files, self._ledger_file, Ledger)
-        self.manifests()
+        undamaged(self.files, self._ledger_file, Ledger)
+        manifests, damaged = self.read_manifests()
+        if not self._without_source(damaged):
+            self._held = manifests
         known = undamaged(self.files, self.internal / "format.json", LakeFormat)
         if known is None or known.version < FORMAT:
             self._commit(self.internal / "format.json", LakeFormat())
