@@ -47,6 +47,7 @@ ASSETS: dict[str, dict[str, Any]] = {
         "partitions": None,
         "checks": {
             "drop_volume_usual": "warns",
+            "files_as_written": "warns",
             "no_rejected_drops": "warns",
             "platforms_known": "warns",
             "records_accounted": "blocks",

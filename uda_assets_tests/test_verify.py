@@ -15,7 +15,6 @@ from uda_assets import footers, integrity
 from uda_assets.errors import UdaError
 from uda_assets.lake import Lake, SessionsManifest, open_lake
 from uda_assets.lake.manifests import sealed
-from uda_assets.report import write_report
 from uda_assets.storage import Signature
 from uda_assets.verification import Verified, verify
 from uda_assets.warehouse import publish_days
@@ -152,7 +151,7 @@ def test_everything_that_is_published_is_read(root: Path) -> None:
     lake = open_lake(settings)
     with lake.writing(0):
         publish_days(lake, settings, [date(2026, 1, 1)])
-        write_report(lake, settings)
+        _write_a_report(lake)
     assert verified(root).damage == []
     names = [
         RESULT,
@@ -171,8 +170,14 @@ def test_everything_that_is_published_is_read(root: Path) -> None:
     run(root)
     with lake.writing(0):
         publish_days(lake, settings, [date(2026, 1, 1)])
-        write_report(lake, settings)
+        _write_a_report(lake)
     assert verified(root).damage == []
+
+
+def _write_a_report(lake: Lake) -> None:
+    path = lake.results / "report.html"
+    path.write_text("<title>not made by the charting script, which takes seconds</title>")
+    lake.record_published({path: lake.files.hash(path)})
 
 
 def test_what_does_not_add_up_is_found_though_every_file_is_sound(root: Path) -> None:

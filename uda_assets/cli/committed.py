@@ -93,7 +93,7 @@ def verify(context: click.Context, form: str | None, data_root: str | None) -> N
     from uda_assets.verification import Damage
     from uda_assets.verification import verify as verify_lake
 
-    found = verify_lake(_lake(settings), settings)
+    found = verify_lake(open_root(settings), settings)
     if found.damage or form:
         print_table(Table(dict.fromkeys(Damage._fields, str), found.damage), Format(form or "table"))
     if found.without_checksum:

@@ -138,7 +138,8 @@ _ON_DISK = [
     dg.AssetCheckSpec(
         "files_as_written",
         asset=platform_parquet,
-        description="Each file of a drop is there and has the checksum it was written with; else see `uda verify`.",
+        description="Each file of a drop is there and has the checksum that it was written with. If not, the next run "
+        "makes it anew where there is a raw file; for the others `uda verify` says what to do.",
     ),
 ]
 _BY_MANIFEST = [

@@ -16,6 +16,7 @@ from uda_assets.build import arrivals, convert_pending, forget, platform_table, 
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import open_lake
 from uda_assets.lookup import published_movement
+from uda_assets.verification import verify
 from uda_assets_tests import kernel
 from uda_assets_tests.bucket.root import DROPS, RESULT, Root, environment, in_a_directory, uda
 from uda_assets_tests.cluster import in_process_client
@@ -171,6 +172,26 @@ def test_the_command_line_works_on_a_bucket(root: Root) -> None:
     assert uda(root, "converter").returncode == 0
     assert uda(root, "forget", "b.csv").returncode == 0
     assert uda(root, "leaderboard", "--format", "csv").stdout == board
+
+
+def test_what_is_not_as_it_was_put_is_found_and_mended(root: Root) -> None:
+    root.deliver("a.csv", DROPS["a.csv"])
+    root.run()
+    assert root.run() == []
+    before = root.read(RESULT)
+    found = verify(root.lake(), root.settings())
+    assert found.damage == []
+    assert found.records == 3
+    (part,) = [name for name in root.names() if "a.csv.parquet/platform=iOS/" in name]
+    (segment,) = [name for name in root.names() if name.startswith("sessions/platform=iOS/")]
+    for name in (part, segment):
+        content = root.read(name)
+        root.files.pipe_file(f"{root.base}/{name}", content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    damage = verify(root.lake(), root.settings()).damage
+    assert [one.mended_by for one in damage] == ["the next run, from datasets/a.csv", "the next run"]
+    assert root.run() == ["a.csv"]
+    assert root.read(RESULT) == before
+    assert verify(root.lake(), root.settings()).damage == []
 
 
 def test_the_supplier_delivers_to_directories(root: Root) -> None:
