@@ -95,7 +95,7 @@ ASSETS: dict[str, dict[str, Any]] = {
 }
 
 JOBS = {
-    "leaderboard_job": {"assets": CHAIN, "checks": 14, "executor": "in_process", "partitioned": False},
+    "leaderboard_job": {"assets": CHAIN, "checks": 15, "executor": "in_process", "partitioned": False},
     "daily_leaderboard_job": {
         "assets": ["daily_top_n_by_platform"],
         "checks": 1,
