@@ -1,0 +1,163 @@
+"""What the documentation repeats of the code, made from the code: ``uv run python -m uda_assets_tests.documentation``.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; a test fails where it is not as it would be made.
+Commands are taken from the pages too, so that a test can run them; see test_documentation.py.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "benchmarks/README.md")
+
+_TABLE = re.compile(r"(?ms)^<!-- table: ([\w-]+) -->\n.*?^<!-- end -->$")
+_FENCE = re.compile(r"(?ms)^( *)```([^\n`]*)\n(.*?)^\1```$")
+_INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:uv|uda|dagster|python|pip|git|dask|curl) (?!…)\S.*")
+
+EVERYDAY = (
+    "data_root", "n", "since", "until", "error_mode", "max_reject_ratio", "keep_unknown_platforms", "clean_source",
+    "engine", "threads", "memory_limit", "schedule",
+)  # fmt: skip
+"""The settings that README shows; docs/configuration.md has all."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page.
+
+    Attributes:
+        language: Of the code, the first word behind the fence.
+        tested_by: Who runs it where the test of the documentation cannot, a path in the project.
+        text: The code.
+    """
+
+    page: Path
+    language: str
+    tested_by: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    found = []
+    for indent, info, text in _FENCE.findall(page.read_text(encoding="utf-8")):
+        language, _, tested_by = info.strip().partition(" tested-by=")
+        found.append(Block(page, language, tested_by, re.sub(f"(?m)^{indent}", "", text)))
+    return found
+
+
+def inline_commands(page: Path) -> set[str]:
+    """The commands that stand within the text of a page."""
+    prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    return {found for found in _INLINE.findall(prose) if _COMMAND.fullmatch(found)}
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join([_row(*header), _row(*("---" for _ in header)), *(_row(*row) for row in rows)])
+
+
+def _described() -> Iterator[tuple[tuple[str, ...], str]]:
+    """Names of settings with what their class's docstring says of them."""
+    from uda_assets.settings import Settings
+
+    _, _, attributes = inspect.cleandoc(Settings.__doc__ or "").partition("Attributes:\n")
+    for names, text in re.findall(r"(?ms)^    (\w[\w, ]*): (.*?)(?=^    \w|\Z)", attributes):
+        yield tuple(names.split(", ")), " ".join(text.split()).replace("``", "`")
+
+
+def settings_table(names: Iterable[str] | None = None) -> str:
+    """The settings as a table: variable, default, meaning."""
+    import msgspec
+
+    from uda_assets.settings import Settings
+
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    meaning = {name: text for group, text in _described() for name in group}
+    missing = defaults.keys() ^ meaning.keys()
+    assert not missing, f"the docstring of Settings and its fields differ in {sorted(missing)}"
+    rows = [
+        (f"`UDA_{name.upper()}`", _default(name, defaults[name]), meaning[name])
+        for name in (meaning if names is None else names)
+    ]
+    return _table(("variable", "default", "meaning"), rows)
+
+
+def _default(name: str, value: object) -> str:
+    if name == "threads":
+        return "processors"  # a number that differs from machine to machine
+    if value is None or value == "":
+        return "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def commands_table() -> str:
+    """The commands of the program with the first sentence of their help."""
+    from uda_assets.cli.program import app
+
+    rows = []
+    for name, command in app.commands.items():
+        (said, *_) = re.split(r"(?<=\.)\s", " ".join((command.help or "").split()))
+        rows.append((f"`uda {name}`", said.rstrip(".")))
+    return _table(("command", "does"), rows)
+
+
+def reasons_table() -> str:
+    """Why a record is malformed, in order of precedence, and how it is mended."""
+    from uda_assets.contract import Reason
+
+    return _table(("reason", "what is wrong, and what to do"), [(f"`{each}`", each.explanation) for each in Reason])
+
+
+def checks_table() -> str:
+    """The asset checks with their descriptions."""
+    from uda_assets.definitions import defs
+
+    specs = {}
+    graph = defs.resolve_asset_graph() if callable(getattr(defs, "resolve_asset_graph", None)) else None
+    assert graph is not None
+    for key in sorted(graph.asset_check_keys, key=lambda key: (key.asset_key.path, key.name)):
+        specs[key] = graph.get_check_spec(key)
+    rows = [
+        (f"`{key.name}`", f"`{key.asset_key.path[-1]}`", " ".join((spec.description or "").split()))
+        for key, spec in specs.items()
+    ]
+    return _table(("check", "of", "promises"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "everyday-settings": lambda: settings_table(EVERYDAY),
+    "commands": commands_table,
+    "reasons": reasons_table,
+    "checks": checks_table,
+}
+
+
+def renewed(text: str) -> str:
+    """A page with its tables made anew."""
+    return _TABLE.sub(
+        lambda found: f"<!-- table: {found[1]} -->\n{TABLES[found[1]]()}\n<!-- end -->", text
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Write each page whose tables are not as they would be made now."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if (now := renewed(text)) != text:
+            page.write_text(now, encoding="utf-8")
+            print(page.relative_to(PROJECT))
+
+
+if __name__ == "__main__":
+    main()
