@@ -118,20 +118,45 @@ def reasons_table() -> str:
     return _table(("reason", "what is wrong, and what to do"), [(f"`{each}`", each.explanation) for each in Reason])
 
 
+def columns_table() -> str:
+    """The tables of the warehouse with their columns."""
+    from uda_assets import dictionary
+
+    tables = {
+        "sessions": dictionary.SESSIONS,
+        "top_n_by_platform": dictionary.LEADERBOARD,
+        "daily_top_n_by_platform": dictionary.DAILY_LEADERBOARD,
+        "drops": dictionary.DROPS,
+        "quarantine": dictionary.QUARANTINE,
+    }
+    return _table(
+        ("table", "column", "type", "meaning"),
+        [
+            (f"`{name}`", f"`{column.name}`", column.kind, column.description)
+            for name, table in tables.items()
+            for column in table.columns
+        ],
+    )
+
+
 def checks_table() -> str:
     """The asset checks with their descriptions."""
     from uda_assets.definitions import defs
 
-    specs = {}
-    graph = defs.resolve_asset_graph() if callable(getattr(defs, "resolve_asset_graph", None)) else None
-    assert graph is not None
-    for key in sorted(graph.asset_check_keys, key=lambda key: (key.asset_key.path, key.name)):
-        specs[key] = graph.get_check_spec(key)
+    graph = defs.resolve_asset_graph()
+    specs = sorted(
+        (graph.get_check_spec(key) for key in graph.asset_check_keys), key=lambda spec: (spec.asset_key.path, spec.name)
+    )
     rows = [
-        (f"`{key.name}`", f"`{key.asset_key.path[-1]}`", " ".join((spec.description or "").split()))
-        for key, spec in specs.items()
+        (
+            f"`{spec.name}`",
+            f"`{spec.asset_key.path[-1]}`",
+            "yes" if spec.blocking else "",
+            " ".join((spec.description or "").split()),
+        )
+        for spec in specs
     ]
-    return _table(("check", "of", "promises"), rows)
+    return _table(("check", "of", "blocks", "promises"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -139,6 +164,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "everyday-settings": lambda: settings_table(EVERYDAY),
     "commands": commands_table,
     "reasons": reasons_table,
+    "columns": columns_table,
     "checks": checks_table,
 }
 

@@ -197,6 +197,19 @@ def messages() -> str:
     return "\n".join(" ".join(text.split()) for text in texts)
 
 
+def test_every_reason_to_reject_a_drop_is_explained() -> None:
+    explained = (PROJECT / "docs/data-quality.md").read_text(encoding="utf-8")
+    raised = {
+        str(node.args[0].value)
+        for path in (PROJECT / "uda_assets").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "DropUnreadable"
+        if isinstance(node.args[0], ast.Constant)
+    }
+    assert len(raised) >= 9
+    assert [reason for reason in raised if f"`{reason}`" not in explained] == []
+
+
 def test_messages_under_troubleshooting_are_those_of_the_code() -> None:
     text = (PROJECT / "docs/troubleshooting.md").read_text(encoding="utf-8")
     titles = re.findall(r"(?m)^### `(.*)`$", text)
