@@ -114,7 +114,8 @@ def inspect_parquet(path: Path, settings: Settings) -> Inspection:
     """
     if not path.exists():
         raise UdaError(f"{path} does not exist")
-    files = sorted(path.rglob("part.*.parquet")) if path.is_dir() else [path]
+    place = path.resolve()  # DuckDB takes `..` for something else than the system where there is a link before it
+    files = sorted(place.rglob("part.*.parquet")) if path.is_dir() else [place]
     if not files and not (path / "_metadata").exists():
         raise UdaError(f"{path} is not a converted drop: it holds no part files; name the <drop>.parquet directory")
     with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uda_assets.errors import UdaError, UsageError
 from uda_assets.storage import replacing
+from uda_assets.visible import visibly
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,7 +51,7 @@ _BY_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".txt": "ta
 
 def say(message: str) -> None:
     """A message for people, on stderr."""
-    print(message, file=sys.stderr)  # noqa: T201
+    print(visibly(message), file=sys.stderr)  # noqa: T201
 
 
 def print_table(table: Table, form: Format) -> None:
@@ -204,14 +205,7 @@ def _text(value: object) -> str:
         text = _hexadecimal(value)
     else:
         text = value.isoformat() if isinstance(value, date | time) else str(value)
-    return printable(text)
-
-
-def printable(text: str) -> str:
-    """Text in which control codes, which must not reach a terminal, are shown as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return visibly(text)
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -228,7 +222,7 @@ _ROWS_ALIGNED = 5_000
 def _as_columns(table: Table) -> Iterator[str]:
     """Columns wide enough for the rows so far, of which some thousands are seen at once."""
     rows = iter(table.rows)
-    header = [printable(name) for name in table.columns]
+    header = [visibly(name) for name in table.columns]
     widths = [len(name) for name in header]
     right = [kind is int for kind in table.columns.values()]
     above = [header]

@@ -16,7 +16,8 @@ from uda_assets.contract import Reason
 from uda_assets.dictionary import SESSIONS
 from uda_assets.lake import DropManifest
 from uda_assets.lookup import Session
-from uda_assets.report.text import shown, visibly
+from uda_assets.report.text import shown
+from uda_assets.visible import visibly
 
 if TYPE_CHECKING:
     import polars as pl

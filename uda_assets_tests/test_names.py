@@ -80,17 +80,18 @@ def test_a_file_that_cannot_be_named_is_rejected_and_the_others_go_on(
     assert published(tmp_path, "SELECT \"drop\" FROM drops WHERE status = 'rejected'") == [(shown,)]
 
 
-def test_links_pipes_and_directories_are_no_drops_unless_they_lead_to_a_file(tmp_path: Path) -> None:
+def test_links_pipes_and_directories_are_no_drops_unless_they_lead_to_a_file_of_datasets(tmp_path: Path) -> None:
     deliver(tmp_path, "a.csv/inner.csv", HEADER + record("s1"))
-    (tmp_path / "elsewhere").write_text(HEADER + record("s2"))
+    deliver(tmp_path, "kept/elsewhere.csv", HEADER + record("s2"))
     datasets = tmp_path / "datasets"
-    (datasets / "link.csv").symlink_to(tmp_path / "elsewhere")
+    (datasets / "link.csv").symlink_to(datasets / "kept/elsewhere.csv")
+    (datasets / "chain.csv").symlink_to("link.csv")
     (datasets / "loop.csv").symlink_to("loop.csv")
     (datasets / "broken.csv").symlink_to("nowhere")
     (datasets / "up").symlink_to(datasets)
     os.mkfifo(datasets / "pipe.csv")
     run(tmp_path)
-    assert sorted(ledger(tmp_path)) == ["a.csv/inner.csv", "link.csv"]
+    assert sorted(ledger(tmp_path)) == ["a.csv/inner.csv", "chain.csv", "kept/elsewhere.csv", "link.csv"]
     assert published(tmp_path, "SELECT count(*) FROM sessions") == [(2,)]
     done = uda("converter", "--filepath", datasets / "link.csv", root=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uda_assets.cli import options
-from uda_assets.cli.files import open_root, refuse_directory
+from uda_assets.cli.files import open_root, print_path, refuse_directory
 from uda_assets.errors import UdaError, UsageError
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def report(context: click.Context, output: Path | None, opened: bool, data_root:
     else:
         with lake.writing(settings.lock_timeout):
             path = write_report(lake, settings)
-    click.echo(path)
+    print_path(path)
     if opened:
         import webbrowser
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from uda_assets.errors import DropUnreadable, UdaError
+from uda_assets.visible import visibly
 
 if TYPE_CHECKING:
     from uda_assets.lake import Lake
@@ -61,6 +65,11 @@ def require_readable(path: Path) -> None:
         raise UdaError(f"{path} is not a regular file; write what it gives to a file and name that")
     if not os.access(path, os.R_OK):
         raise UdaError(f"{path} cannot be read: permission denied")
+
+
+def print_path(path: Path) -> None:
+    """The path of what was written, on stdout: for a program as it is, for a person without what cannot be seen."""
+    click.echo(visibly(str(path)) if sys.stdout and sys.stdout.isatty() else path)
 
 
 def account(what: str, records: int, quarantined: int, reasons: Mapping[str, int]) -> str:

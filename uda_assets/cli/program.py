@@ -12,6 +12,7 @@ import click
 from uda_assets.cli import asked, committed, options, records, synthesis
 from uda_assets.errors import UdaError, UsageError
 from uda_assets.storage import storage_fault
+from uda_assets.visible import visibly
 
 
 class _InOrder(click.Group):
@@ -101,10 +102,8 @@ _LIBRARIES = frozenset({"duckdb", "_duckdb", "polars", "pyarrow"})
 
 
 def _fail(message: str, code: int) -> int:
-    from uda_assets.output import printable
-
     # Messages name what is in data.
-    print(f"uda: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
+    print(f"uda: {visibly(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
     return code
 
 

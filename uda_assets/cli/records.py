@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uda_assets.cli import options
-from uda_assets.cli.files import account, named, refuse_directory, require_readable
+from uda_assets.cli.files import account, named, print_path, refuse_directory, require_readable
 from uda_assets.errors import UdaError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _tell(report: ConversionReport, lake: Lake) -> None:
 
     for manifest in report.converted:
         say(account(manifest.drop, manifest.records, manifest.quarantined, manifest.reasons))
-        click.echo(lake.parquet_dir(manifest.drop))
+        print_path(lake.parquet_dir(manifest.drop))
     faults = [f"{name}: {rejection.reason}: {rejection.advice}" for name, rejection in report.rejected.items()]
     faults += report.put_off.values()
     if faults:
@@ -108,7 +108,7 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
         (staged / "quarantine").replace(target.with_name(f"{target.name}.quarantine"))
         shutil.rmtree(staged / "superseded", ignore_errors=True)
     say(account(str(source), done.records, done.quarantined, done.reasons))
-    click.echo(target)
+    print_path(target)
 
 
 def _drop_name(lake: Lake, path: Path) -> str | None:

@@ -10,6 +10,7 @@ from uda_assets.build import arrivals
 from uda_assets.defs.common import DEFAULTS, moment_text
 from uda_assets.defs.resources import LakeResource, readable_failures
 from uda_assets.settings import ErrorMode, Settings
+from uda_assets.visible import visibly
 
 PENDING_TAG = "uda/pending"
 """Which pending set a run was started for."""
@@ -151,5 +152,5 @@ def _tags(found: Arrivals, attempt: int) -> dict[str, str]:
 
 
 def _names(drops: Sequence[str]) -> str:
-    shown = ", ".join(drops[:_NAMES_SHOWN])
+    shown = visibly(", ".join(drops[:_NAMES_SHOWN]))
     return shown if len(drops) <= _NAMES_SHOWN else f"{shown} and {len(drops) - _NAMES_SHOWN} more"

@@ -35,10 +35,11 @@ from uda_assets.lake.manifests import (
     sealed,
     undamaged,
 )
+from uda_assets.lake.names import is_below
 from uda_assets.lake.places import Places
 from uda_assets.limits import limit_pools
 from uda_assets.settings import Settings
-from uda_assets.storage import Guard, Location, Signature, storage_of
+from uda_assets.storage import Guard, Location, Refusal, Signature, storage_of
 
 _SPILL = "spill-"
 _A_DAY = 86_400
@@ -69,7 +70,7 @@ class Lake(Places):
     """Listings, commits and the writer's lock of one data root."""
 
     def __init__(self, root: Location, selection: Selection = EVERYTHING) -> None:
-        super().__init__(root.absolute() if isinstance(root, Path) else root)
+        super().__init__(_whole(root) if isinstance(root, Path) else root)
         self.files = storage_of(self.root)
         self._selection = selection
         self._versions: dict[str, Version] = {}
@@ -84,8 +85,8 @@ class Lake(Places):
         """The drops that are there, by name in ascending order, with their signatures; costs no reading."""
         return self.listing().drops
 
-    def inaccessible(self) -> dict[str, tuple[str, str]]:
-        """Files that cannot be drops under their names, and directories that cannot be listed; see :class:`Listing`."""
+    def inaccessible(self) -> dict[str, Refusal]:
+        """What is there and not looked at; see :class:`Listing`."""
         return self.listing().inaccessible
 
     def listing(self) -> Listing:
@@ -318,6 +319,8 @@ class Lake(Places):
 
     def manifest(self, drop: str) -> DropManifest | None:
         """The manifest of one drop, if it is committed."""
+        if not is_below(drop):
+            return None
         try:
             manifest = read_manifest(self.files, self.parquet_dir(drop) / MANIFEST, DropManifest)
         except DamagedFile:
@@ -543,6 +546,11 @@ class Lake(Places):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _A_DAY:
                     shutil.rmtree(path, ignore_errors=True)
+
+
+def _whole(root: Path) -> Path:
+    """A data root as a path that is good everywhere; DuckDB takes `..` out of some paths, and out of others not."""
+    return root.resolve() if ".." in root.parts else root.absolute()
 
 
 def open_lake(settings: Settings) -> Lake:

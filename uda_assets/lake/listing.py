@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from uda_assets.lake.names import name_fault, printable_name
-from uda_assets.storage import Location, Signature, Storage
+from uda_assets.storage import Location, Refusal, Signature, Storage
 
 
 class Selection(NamedTuple):
@@ -27,6 +27,10 @@ class Selection(NamedTuple):
         """Whether a file is seen."""
         if self.modified_after and mark.modified < self.modified_after.timestamp() * 1e9:
             return False
+        return self.names(drop)
+
+    def names(self, drop: str) -> bool:
+        """Whether a file of this name is seen."""
         named = any(fnmatchcase(drop, pattern) for pattern in self.include)
         return named and not any(fnmatchcase(drop, pattern) for pattern in self.exclude)
 
@@ -39,13 +43,13 @@ class Listing(NamedTuple):
 
     Attributes:
         drops: The drops by name in ascending order, with their signatures.
-        inaccessible: Files that cannot be drops under their names, and directories that cannot be listed: by name, as
-            far as that can be shown, a short code, and what is wrong and what to do.
+        inaccessible: Files that cannot be drops under their names, links that lead out of ``datasets``, and
+            directories that cannot be listed: by name, as far as that can be shown, and why.
 
     """
 
     drops: dict[str, Signature]
-    inaccessible: dict[str, tuple[str, str]]
+    inaccessible: dict[str, Refusal]
 
 
 def list_drops(files: Storage, datasets: Location, selection: Selection) -> Listing:
@@ -53,13 +57,19 @@ def list_drops(files: Storage, datasets: Location, selection: Selection) -> List
     listing = Listing({}, {})
     found = files.drops_below(datasets)
     if selection != EVERYTHING:
-        found = ((name, mark) for name, mark in found if isinstance(mark, str) or selection.takes(name, mark))
+        found = ((name, mark) for name, mark in found if _is_seen(name, mark, selection))
     for name, mark in sorted(found, key=lambda listed: listed[0]):
-        if isinstance(mark, str):
-            told = "unreadable", f"it cannot be listed ({mark}); make it readable"
-            listing.inaccessible[printable_name(name)] = told
+        if isinstance(mark, Refusal):
+            listing.inaccessible[printable_name(name)] = mark
         elif fault := name_fault(name, remote=files.remote):
-            listing.inaccessible[printable_name(name)] = ("bad_name", fault)
+            listing.inaccessible[printable_name(name)] = Refusal("bad_name", fault)
         else:
             listing.drops[name] = mark
     return listing
+
+
+def _is_seen(name: str, mark: Signature | Refusal, selection: Selection) -> bool:
+    """A directory that is not looked into may hold what is asked for; a link of a drop's name has one."""
+    if isinstance(mark, Refusal):
+        return name.endswith("/") or not name or selection.names(name)
+    return selection.takes(name, mark)

@@ -22,11 +22,16 @@ def name_fault(drop: str, *, remote: bool = False) -> str | None:
         return "its name is not UTF-8; rename it"
     if length > _LONGEST_NAME:
         return f"its name has {length} bytes, at most {_LONGEST_NAME} can be; rename it"
-    if remote and any(part in {"", ".", ".."} for part in drop.split("/")):
+    if remote and not is_below(drop):
         return "a part of its name is empty, or dots alone; rename it"
     if remote and len(drop.encode()) > _LONGEST_KEY:
         return f"its name has {len(drop.encode())} bytes, at most {_LONGEST_KEY} can be; rename it"
     return None
+
+
+def is_below(name: str) -> bool:
+    """Whether a name, as somebody wrote it, leads nowhere else than below the directory that it is looked for in."""
+    return not {"", ".", ".."}.intersection(name.split("/"))
 
 
 def printable_name(drop: str) -> str:

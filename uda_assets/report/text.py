@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
+from uda_assets.visible import visibly
+
 LONGEST_TEXT = 160
 """Characters of a name or id that are shown; of longer ones the rest is told by length and hash."""
 
@@ -34,10 +36,3 @@ def shown(text: str, longest: int = LONGEST_TEXT) -> str:
     """A text as a report shows it."""
     mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8] if len(text) > longest else None
     return Cut(text[:longest], len(text), mark).shown()
-
-
-def visibly(text: str) -> str:
-    r"""Controls, marks that change the direction of text and the like as Python writes them: ``\x1b``, ``\u202e``."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -1,6 +1,6 @@
 """Where the files of a data root are: in a directory, or in a bucket behind an S3 API; and how these differ."""
 
-from uda_assets.storage.base import RACY_NANOSECONDS, Guard, Location, Signature, Storage
+from uda_assets.storage.base import RACY_NANOSECONDS, Guard, Location, Refusal, Signature, Storage
 from uda_assets.storage.choice import filesystem_of, is_remote, locate, storage_fault, storage_of
 from uda_assets.storage.directory import Directory, hash_file, make_dir, make_dir_alone, replacing, signature_of
 
@@ -9,6 +9,7 @@ __all__ = [
     "Directory",
     "Guard",
     "Location",
+    "Refusal",
     "Signature",
     "Storage",
     "filesystem_of",

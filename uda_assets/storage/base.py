@@ -47,8 +47,21 @@ class Guard(Protocol):
         """
 
 
-Found = tuple[str, "Signature | str"]
-"""A file by its path below a directory, with its signature; or a directory that cannot be listed, and why."""
+class Refusal(NamedTuple):
+    """Why something that is there is not looked at.
+
+    Attributes:
+        code: In one word.
+        advice: What is wrong with it and what to do.
+
+    """
+
+    code: str
+    advice: str
+
+
+Found = tuple[str, Signature | Refusal]
+"""A file by its path below a directory, with its signature; or what is not looked at, and why."""
 
 
 class Storage(Protocol):
@@ -64,7 +77,10 @@ class Storage(Protocol):
         """Whether a file that has this signature now may change without getting another one."""
 
     def drops_below(self, directory: Location) -> Iterable[Found]:
-        """The files below a directory that may be drops, links followed; those not finished are left out."""
+        """The files below a directory that may be drops; those not finished are left out.
+
+        Links to files are followed where they stay below the directory. What leads out of it is refused.
+        """
 
     def files_below(self, directory: Location) -> dict[str, Signature]:
         """All files below a directory, by their paths from there."""

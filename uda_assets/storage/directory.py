@@ -19,7 +19,7 @@ from blake3 import blake3
 
 from uda_assets.errors import UdaError
 from uda_assets.faults import Killed, passed
-from uda_assets.storage.base import RACY_NANOSECONDS, Found, Guard, Location, Signature
+from uda_assets.storage.base import RACY_NANOSECONDS, Found, Guard, Location, Refusal, Signature
 from uda_assets.storage.naming import is_hidden_or_unfinished, may_be_a_drop
 
 _HASHED_AT_ONCE = 1 << 20
@@ -39,8 +39,8 @@ class Directory:
         return time.time_ns() - max(mark.modified, mark.changed) <= RACY_NANOSECONDS
 
     def drops_below(self, directory: Location) -> Iterable[Found]:
-        """Links to files are followed, links to directories are not."""
-        return _walk_drops(str(directory), "") if directory.is_dir() else ()
+        """Links to directories are not followed: where they stay below the directory, what they lead to is found."""
+        return _walk_drops(str(directory), "", os.path.realpath(directory)) if directory.is_dir() else ()
 
     def files_below(self, directory: Location) -> dict[str, Signature]:
         """All regular files."""
@@ -199,22 +199,43 @@ def _look(path: str) -> Signature | None:
     return signature_of(stat) if modes.S_ISREG(stat.st_mode) else None
 
 
-def _walk_drops(directory: str, prefix: str) -> Iterator[Found]:
+def _walk_drops(directory: str, prefix: str, top: str) -> Iterator[Found]:
     try:
         entries = os.scandir(directory)
     except FileNotFoundError:
         return  # it went since its parent was listed
     except OSError as error:
-        yield prefix, error.strerror or str(error)
+        yield prefix, Refusal("unreadable", f"it cannot be listed ({error.strerror or error}); make it readable")
         return
     with entries:
         for entry in entries:
             if is_hidden_or_unfinished(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk_drops(entry.path, f"{prefix}{entry.name}/")
+                yield from _walk_drops(entry.path, f"{prefix}{entry.name}/", top)
+            elif entry.is_symlink() and (name := _linked_name(entry)) and not _leads_below(entry.path, top):
+                yield f"{prefix}{name}", _LEADS_OUT
             elif may_be_a_drop(entry.name) and (mark := _signature_of_file(entry)):
                 yield f"{prefix}{entry.name}", mark
+
+
+_LEADS_OUT = Refusal("link_leads_out", "it is a link that leads out of datasets; put there what it leads to")
+
+
+def _linked_name(entry: os.DirEntry[str]) -> str | None:
+    """What a link is called if it may be taken for a drop or a directory of drops; None where it is not."""
+    try:
+        if entry.is_dir():
+            return f"{entry.name}/"
+        return entry.name if may_be_a_drop(entry.name) and entry.is_file() else None
+    except OSError:
+        return None
+
+
+def _leads_below(path: str, top: str) -> bool:
+    """Whether a link, through whatever other links, ends at ``top`` or below it."""
+    target = os.path.realpath(path)
+    return target == top or target.startswith(f"{top.rstrip('/')}/")
 
 
 def _signature_of_file(entry: os.DirEntry[str]) -> Signature | None:
