@@ -13,6 +13,7 @@ from uda_assets.errors import UdaError
 from uda_assets.lake import Lake, open_lake
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import CleanSource, Settings
+from uda_assets.upgrades import add_checksums
 from uda_assets.warehouse import Connect, Publication, publish
 
 PLATFORMS_FILE = "platforms.toml"
@@ -43,6 +44,7 @@ def convert_pending(
         settle_seconds: Leave drops alone that changed more recently than this.
         engine: What does the work; by default the one that the settings choose.
     """
+    add_checksums(lake)
     listing, now = lake.listing(), time.time()
     waiting = pending(read_catalogue(lake, platforms, settings, listing))
     if restored := _restore_archived(lake, [drop for drop in waiting if drop not in listing.drops]):

@@ -33,7 +33,9 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def open(self) -> Lake:
         """The lake at the data root."""
-        return open_lake(self.settings())
+        settings = self.settings()
+        with readable_failures():
+            return open_lake(settings)
 
     def platforms(self, settings: Settings, further: object = None) -> Platforms:
         """The platform table in force."""
@@ -43,9 +45,10 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def writing(self, settings: Settings) -> Iterator[Lake]:
         """The lake, with its lock held; what a user can mend fails the run without a traceback to read through."""
-        lake = open_lake(settings)
-        with readable_failures(), lake.writing(settings.lock_timeout):
-            yield lake
+        with readable_failures():
+            lake = open_lake(settings)
+            with lake.writing(settings.lock_timeout):
+                yield lake
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -451,6 +451,11 @@ class Lake(Places):
         staged.commit(manifest)
         self._held = None
 
+    def replace_manifest(self, manifest: DropManifest) -> None:
+        """Say otherwise what a committed drop's files are; they stay as they are."""
+        self._commit(self.parquet_dir(manifest.drop) / MANIFEST, manifest)
+        self._held = None
+
     def forget_drop(self, drop: str, content: str) -> None:
         """Remove a drop's converted form for good: while its source has this content, it is not converted again."""
         ledger = self.ledger()
