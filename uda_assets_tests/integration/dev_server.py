@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 T = TypeVar("T")
 CHAIN = ["raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform"]
 LAUNCH = """
@@ -72,6 +74,16 @@ def end(server: subprocess.Popen[bytes]) -> None:
         except ProcessLookupError:
             return
     raise AssertionError("processes of the server are left")
+
+
+def listening() -> set[str]:
+    """The addresses at which the processes that this one started, and those that they did, listen."""
+    return {
+        connection.laddr.ip
+        for one in psutil.Process().children(recursive=True)
+        for connection in one.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
 
 
 def answers(address: str) -> bool:

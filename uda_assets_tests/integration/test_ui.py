@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from uda_assets_tests.integration.dev_server import CHAIN, LAUNCH, ask, dev_server, wait
+from uda_assets_tests.integration.dev_server import CHAIN, LAUNCH, ask, dev_server, listening, wait
 
 SAMPLE = Path(__file__).parents[2] / "data/datasets/sample.csv"
 
@@ -26,6 +26,7 @@ def page_root(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 def test_materialize_from_the_ui_and_see_the_chain(page_root: tuple[str, Path]) -> None:
     address, root = page_root
+    assert listening() == {"127.0.0.1"}, "the page and its servers are for this machine alone"
     repositories = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
     (repository,) = ask(address, repositories)["repositoriesOrError"]["nodes"]
     selector = {
