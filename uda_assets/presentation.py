@@ -38,7 +38,7 @@ class Verbatim(NamedTuple):
 def markdown_table(
     names: Sequence[str], rows: Iterable[Sequence[Any]], *, total: int | None = None, most: int = MOST_ROWS
 ) -> str:
-    """A table in GitHub's Markdown; nothing that is in a cell can leave it.
+    """A table in GitHub's Markdown, or "none" without rows; nothing that is in a cell can leave it.
 
     Args:
         names: Its columns.
@@ -48,6 +48,8 @@ def markdown_table(
 
     """
     body = list(islice(rows, most))
+    if not body:
+        return "none"
     numeric = [_is_numeric([row[place] for row in body]) for place in range(len(names))]
     lines = [_line(names), _line("---:" if right else "---" for right in numeric)]
     lines += [_line(_cell(value) for value in row) for row in body]

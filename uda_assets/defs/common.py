@@ -81,5 +81,6 @@ def check_result(
         passed=finding.passed,
         severity=severity,
         description=finding.summary,
-        metadata={"cases": dg.MetadataValue.md(cases_table(finding.cases))} if finding.cases else {},
+        # The number is plotted over runs.
+        metadata={"faults": len(finding.cases), "cases": dg.MetadataValue.md(cases_table(finding.cases))},
     )

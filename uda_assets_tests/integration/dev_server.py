@@ -95,6 +95,26 @@ def answers(address: str) -> bool:
         return False
 
 
+def materialize(address: str, seconds: float = 120) -> None:
+    """Start ``leaderboard_job`` as its page does, and wait until it has succeeded."""
+    repositories = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+    (repository,) = ask(address, repositories)["repositoriesOrError"]["nodes"]
+    selector = {
+        "repositoryName": repository["name"],
+        "repositoryLocationName": repository["location"]["name"],
+        "jobName": "leaderboard_job",
+    }
+    launched = ask(address, LAUNCH, params={"selector": selector, "runConfigData": {}, "mode": "default"})["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    status = "query S($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+
+    def ended() -> str | None:
+        state = str(ask(address, status, id=launched["run"]["runId"])["runOrError"]["status"])
+        return state if state in {"SUCCESS", "FAILURE", "CANCELED"} else None
+
+    assert wait(ended, seconds) == "SUCCESS"
+
+
 def wait(condition: Callable[[], T], seconds: float) -> T:
     """What a condition gives as soon as it holds."""
     deadline = time.monotonic() + seconds
