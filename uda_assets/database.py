@@ -13,6 +13,7 @@ import duckdb
 
 from uda_assets.errors import UsageError
 from uda_assets.limits import Limits
+from uda_assets.stopping import watch
 from uda_assets.storage import Location, filesystem_of, is_remote
 
 
@@ -35,6 +36,7 @@ def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path
     Raises:
         UsageError: The memory limit is none.
     """
+    watch(connection)
     try:
         connection.execute(f"SET memory_limit = {literal(limits.memory_limit)}")
     except duckdb.Error:

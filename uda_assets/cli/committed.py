@@ -10,6 +10,7 @@ import click
 
 from uda_assets.cli import options
 from uda_assets.cli.files import open_root, print_path, refuse_directory
+from uda_assets.cli.interrupts import interrupts
 from uda_assets.errors import UdaError, UsageError
 
 if TYPE_CHECKING:
@@ -240,7 +241,8 @@ def dev(context: click.Context, port: int, data_root: str | None) -> None:
     root = settings.data_root if is_remote(settings.root) else str(settings.root.absolute())
     environment = os.environ | {"DAGSTER_HOME": str(home), "UDA_DATA_ROOT": root}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "uda_assets.definitions", "-h", "127.0.0.1"]
-    context.exit(subprocess.run([*command, "-p", str(port)], env=environment, check=False).returncode)  # noqa: S603
+    with subprocess.Popen([*command, "-p", str(port)], env=environment) as child:  # noqa: S603
+        context.exit(interrupts.wait_for(child))
 
 
 def _dagster_home(given: str) -> Path:

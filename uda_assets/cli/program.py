@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from uda_assets.cli import asked, committed, options, records, synthesis
+from uda_assets.cli.interrupts import interrupts
 from uda_assets.errors import UdaError, UsageError
 from uda_assets.storage import storage_fault
 from uda_assets.visible import visibly
@@ -63,8 +64,11 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, click.Abort):
-        return _fail("stopped; nothing is left half-written", 128 + signal.SIGINT)
+        return _stopped(interrupts.received or signal.SIGINT)
     except Exception as error:
+        if interrupts.received:
+            # Libraries have errors of their own for it.
+            return _stopped(interrupts.received)
         explained = _explain(error)
         if explained is None:
             raise
@@ -101,6 +105,10 @@ def _explain(error: Exception) -> tuple[str, int] | None:
 _LIBRARIES = frozenset({"duckdb", "_duckdb", "polars", "pyarrow"})
 
 
+def _stopped(number: int) -> int:
+    return _fail("stopped; nothing is left half-written", 128 + number)
+
+
 def _fail(message: str, code: int) -> int:
     # Messages name what is in data.
     print(f"uda: {visibly(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
@@ -112,4 +120,7 @@ def main() -> None:
     if sys.stderr is None:
         # print() would put messages among the data.
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    sys.exit(run(sys.argv[1:]))
+    interrupts.install()
+    code = run(sys.argv[1:])
+    interrupts.finish()
+    sys.exit(code)

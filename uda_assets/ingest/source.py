@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from uda_assets.errors import DropUnreadable, UdaError
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
+from uda_assets.stopping import check
 from uda_assets.storage import Location, filesystem_of, is_remote
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -65,6 +66,7 @@ class Source:
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes from ``offset``; fewer only at the end of the drop."""
+        check()
         parts: list[bytes] = []
         length = min(length, self.size - offset)
         while length > 0 and (part := self._read_at(length, offset)):
@@ -211,6 +213,7 @@ def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Boun
                 ) from error
             if not chunk:
                 break
+            check()
             written += len(chunk)
             bounds.require_within(written, file.tell())
             target.write(chunk)
