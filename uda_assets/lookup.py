@@ -16,8 +16,7 @@ from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.movement import MOVEMENT_COLUMNS
 from uda_assets.output import Table
 from uda_assets.ranking import Window, count_sessions, rank_alone
-from uda_assets.relations import SESSIONS
-from uda_assets.sessions import contributions_relation, counts_relation, sessions_relation
+from uda_assets.relations import SESSIONS, contributions_in, counts_in, sessions_in
 from uda_assets.settings import Settings
 
 LEADERBOARD_COLUMNS: dict[str, type] = {"platform": str, "user_id": str, "session_count": int}
@@ -34,9 +33,10 @@ _QUARANTINED = "drop VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR"
 
 def counts_within(lake: Lake, manifest: SessionsManifest | None, window: Window) -> str:
     """Sessions by platform and user within a window, as an SQL relation: ``platform, user_id, session_count``."""
+    merged = manifest or SessionsManifest()
     if not window.bounded:
-        return counts_relation(lake, manifest)
-    return f"({count_sessions(sessions_relation(lake, manifest), window)})"
+        return counts_in(lake.sessions, merged)
+    return f"({count_sessions(sessions_in(lake.sessions, merged), window)})"
 
 
 def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, platform: str | None = None) -> Table:
@@ -119,9 +119,9 @@ def some_sessions(lake: Lake, connection: duckdb.DuckDBPyConnection, manifest: S
 
 def _first_sessions(lake: Lake, manifest: SessionsManifest) -> str:
     """The sessions of which contributions stand first, by their hash: the rest is not read in full."""
-    first = contributions_relation(lake, manifest.segments[:1])
+    first = contributions_in(lake.sessions, manifest.segments[:1])
     hashes = f"SELECT key_hash FROM {first} ORDER BY key_hash LIMIT {_SESSIONS_SHOWN}"
-    sessions = sessions_relation(lake, manifest, f"{SESSIONS}, key_hash")
+    sessions = sessions_in(lake.sessions, manifest, f"{SESSIONS}, key_hash")
     return (
         f"SELECT {SESSIONS} FROM {sessions} SEMI JOIN ({hashes}) USING (key_hash) ORDER BY ALL LIMIT {_SESSIONS_SHOWN}"
     )
