@@ -26,15 +26,18 @@ from uda_assets.ingest.lines import (
     Lines,
     Offsets,
     count,
+    count_lines,
     exotic_bytes,
     find_lines,
     is_text,
     join_lines,
+    line_end_about,
     odd_lines,
     quotes_in_order,
 )
+from uda_assets.ingest.lookahead import Extent, LookAhead
 from uda_assets.ingest.overlong import structure_fault
-from uda_assets.ingest.records import Extent, LookAhead, Scan, decode, is_blank, is_utf8, printable_raw, scan
+from uda_assets.ingest.records import Scan, decode, is_blank, is_utf8, printable_raw, scan
 from uda_assets.ingest.source import Source
 
 LINE_REASON_RAW = pl.Schema({"line": pl.Int64, "reason": pl.String, "raw": pl.String})
@@ -49,7 +52,8 @@ class BlockRecords(NamedTuple):
         quarantined: Malformed records in ``LINE_REASON_RAW``; lines counted from 0 at the start of the block.
         read: Number of records, counted as they were tokenised and not from the two tables.
         lines: Physical lines from the start of the block to ``end``.
-        end: Offset in the drop at which the next record starts, which may lie beyond the block.
+        end: Offset in the drop at which the next record starts. It may lie beyond the block, or within it where the
+            block holds too many lines or quotes to be read at once.
         spellings: Records by normalised platform spelling.
 
     """
@@ -62,6 +66,11 @@ class BlockRecords(NamedTuple):
     spellings: dict[str, int]
 
 
+_LONG_LINE = 1 << 20
+"""Bytes of a block of one line from which on looking at all its bytes side by side takes more than it saves."""
+_MOST_LINES = 1 << 18
+_MOST_QUOTES = 1 << 21
+"""In a block; each takes far more memory than its byte. The largest blocks of usual records have fewer."""
 _SOMETHING = re.compile(rb"[^\r\n]")
 _Fault = tuple[int, str, str]
 """Line, reason and raw text, a row of ``LINE_REASON_RAW``."""
@@ -107,14 +116,33 @@ def read_block(
         DropUnreadable: A record, or a line, is longer than one may be.
 
     """
-    block = source.read(start, stop - start)
+    block = _not_too_dense(source.read(start, stop - start))
     if len(block) > source.bounds.record:
         _require_short_lines(source, start, block)
-    reading = _Reading(stop, header, platforms)
+    reading = _Reading(start + len(block), header, platforms)
+    if len(block) > _LONG_LINE and count_lines(block) == 1:
+        return _read_long_line(source, start, block, ahead, reading)
     exotic = exotic_bytes(block)
     in_order = not len(exotic) and is_text(block) and quotes_in_order(block)
     found = _read_at_once(block, reading) if in_order else None
     return found or _read_apart(source, start, block, exotic, ahead, reading)
+
+
+def _not_too_dense(block: bytes) -> bytes:
+    """The first lines of a block, where all of them are too many, or their quotes are; one at least."""
+    while count_lines(block) > _MOST_LINES or count(block, ord('"')) > _MOST_QUOTES:
+        end = line_end_about(block, len(block) // 2)
+        if end == len(block):
+            break
+        block = block[:end]
+    return block
+
+
+def _read_long_line(source: Source, start: int, line: bytes, ahead: LookAhead, reading: _Reading) -> BlockRecords:
+    """Read a line that is a block of its own by the grammar alone, which holds it but a few times."""
+    alone = _OddReader(source, start, line, find_lines(line), reading.header, ahead)
+    alone.read(np.array([] if is_blank(decode(line)) else [0]))
+    return _joined([], alone, 1, reading)
 
 
 def _require_short_lines(source: Source, start: int, block: bytes) -> None:
@@ -303,9 +331,12 @@ class _OddReader:
     def _read_record(self, line: int) -> int:
         """Read one record and return the line after it."""
         raw = self._block[self._lines.starts[line] : self._lines.ends[line]]
+        if not is_utf8(raw):
+            self._reject(line, Reason.ENCODING, raw)
+            return line + 1
         following = self._start + int(self._lines.followings[line])
         record = scan(decode(raw), most=self._header.width + 1)
-        fault = self._quote_fault(raw, record, following)
+        fault = self._quote_fault(record, following)
         if fault is None and record.open:
             return self._read_long_record(line, raw, following)
         fault = fault or self._width_fault(record)
@@ -345,11 +376,9 @@ class _OddReader:
         else:
             self._reject(line, fault, first)
 
-    def _quote_fault(self, raw: bytes, record: Scan, following: int) -> Reason | None:
+    def _quote_fault(self, record: Scan, following: int) -> Reason | None:
         """The first of encoding, unterminated_quote and bad_quote that holds, over all lines of the record."""
         faults = {self._ahead.fault(following) if record.open else None}
-        if not is_utf8(raw):
-            faults.add(Reason.ENCODING)
         if record.bad_quote:
             faults.add(Reason.BAD_QUOTE)
         by_precedence = (Reason.ENCODING, Reason.UNTERMINATED_QUOTE, Reason.BAD_QUOTE)
@@ -364,7 +393,10 @@ class _OddReader:
         return [record.fields[self._header.positions[name]] for name in COLUMNS]
 
     def _reject(self, line: int, reason: Reason, first: bytes) -> None:
-        self.malformed.append((line, reason.value, printable_raw(first)))
+        raw = printable_raw(first)
+        if len(raw) > self._source.bounds.record or 4 * len(first) > self._source.bounds.record < len(raw.encode()):
+            raise self._source.too_long(self._start + int(self._lines.starts[line]))
+        self.malformed.append((line, reason.value, raw))
 
 
 def _without_line_end(raw: bytes) -> bytes:

@@ -42,6 +42,11 @@ _PART_OPTIONS = _COMPRESSION | {
     "column_encoding": {"activity_time": "DELTA_BINARY_PACKED"},
     "write_statistics": ["activity_time"],
 }
+# A raw text may be as large as a record may be, and would be copied for either.
+_QUARANTINE_OPTIONS = _COMPRESSION | {
+    "use_dictionary": ["drop", "reason"],
+    "write_statistics": ["drop", "line", "reason"],
+}
 
 
 def _arrow_schema(schema: pl.Schema, *, without: tuple[str, ...] = ()) -> pa.Schema:
@@ -194,7 +199,7 @@ def write_batches(
 def quarantine_writer(location: Location, checksums: dict[str, str]) -> Iterator[pq.ParquetWriter]:
     """Writes malformed records, in ``QUARANTINE_PARQUET_SCHEMA``, and puts the file's BLAKE3 among the checksums."""
     with storage_of(location).replacing(location) as path:
-        with pq.ParquetWriter(path, QUARANTINE_PARQUET_SCHEMA, **_COMPRESSION) as writer:
+        with pq.ParquetWriter(path, QUARANTINE_PARQUET_SCHEMA, **_QUARANTINE_OPTIONS) as writer:
             yield writer
         checksums[QUARANTINE] = hash_file(path)
 

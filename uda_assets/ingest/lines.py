@@ -47,6 +47,15 @@ def find_lines(block: bytes) -> Lines:
     return Lines(starts, ends, followings)
 
 
+def line_end_about(block: bytes, place: int) -> int:
+    """Offset behind the last line end before ``place``, or behind the first one after it, or behind the block."""
+    end = max(block.rfind(b"\n", 0, place), block.rfind(b"\r", 0, place)) + 1
+    if not end:
+        feed, back = (block.find(code, place) + 1 or len(block) for code in (b"\n", b"\r"))
+        end = min(feed, back)
+    return end + (block[end - 1 : end + 1] == b"\r\n")
+
+
 def join_lines(block: bytes, lines: Lines, indexes: Offsets) -> tuple[bytes, Lines]:
     """The bytes of some lines, cut out in runs of neighbours, and where the lines are in them."""
     breaks = np.flatnonzero(np.diff(indexes) > 1)
@@ -76,6 +85,12 @@ def count(block: bytes, code: int) -> int:
     if code not in block:
         return 0
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == code))
+
+
+def count_lines(block: bytes) -> int:
+    """How many lines a block has."""
+    ended = count(block, _LF) + (count(block, _CR) - block.count(b"\r\n") if b"\r" in block else 0)
+    return ended + (bool(block) and not block.endswith((b"\n", b"\r")))
 
 
 def exotic_bytes(block: bytes) -> Offsets:

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from uda_assets.contract import Platforms
 from uda_assets.ingest.blocks import BlockRecords, read_block
-from uda_assets.ingest.header import read_header
-from uda_assets.ingest.records import LookAhead
+from uda_assets.ingest.header import Header, read_header
+from uda_assets.ingest.lookahead import LookAhead
 from uda_assets.ingest.source import Source
 
 BLOCK_BYTES = 8 << 20
@@ -103,38 +103,68 @@ def read_batches(
 
     """
     header = read_header(source)
-    ahead = LookAhead(source)
-    position, stop_at, line = part or Part(header.body, source.size, header.line)
+    reader = _Reader(source, header, LookAhead(source), platforms, prepare)
+    position, stop, line = part or Part(header.body, source.size, header.line)
+    # Starting a thread would take longer than many a small drop.
+    blocks = (
+        reader.one_by_one(position, stop)
+        if stop - position <= block_bytes
+        else reader.side_by_side(position, stop, threads, block_bytes)
+    )
+    for block in blocks:
+        yield block.batch(line)
+        line += block.records.lines
 
-    def read(start: int, stop: int) -> _Block[Kept]:
-        records = read_block(source, start, stop, header, ahead, platforms)
-        return _Block(records, prepare(records.kept))
 
-    if stop_at - position <= block_bytes:
-        # Starting a thread would take longer than many a small drop.
-        if stop_at > position:
-            yield read(position, stop_at).batch(line)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="uda-read") as pool:
-        bounds = cut(source, position, stop_at, block_bytes)
-        pending: deque[tuple[int, int, Future[_Block[Kept]]]] = deque()
+class _Reader(NamedTuple, Generic[Kept]):
+    """Reads blocks of a drop; each from where the records before it end."""
 
-        def submit() -> None:
-            for start, stop in bounds:
-                pending.append((start, stop, pool.submit(read, start, stop)))
-                if len(pending) > threads:
-                    break
+    source: Source
+    header: Header
+    ahead: LookAhead
+    platforms: Platforms
+    prepare: Callable[[pa.Table], Kept]
 
-        submit()
-        while pending:
-            start, stop, future = pending.popleft()
+    def read(self, start: int, stop: int) -> _Block[Kept]:
+        """A block; its records may end before ``stop``, or behind it."""
+        records = read_block(self.source, start, stop, self.header, self.ahead, self.platforms)
+        return _Block(records, self.prepare(records.kept))
+
+    def one_by_one(self, start: int, stop: int, block: _Block[Kept] | None = None) -> Iterator[_Block[Kept]]:
+        """The blocks from ``start`` up to ``stop``, of which the first may have been read already."""
+        end = stop
+        while start < stop:
+            block = block or self.read(start, end)
+            yield block
+            # Where it was too dense to be read at once, the rest is read in pieces as large.
+            length, start, block = block.records.end - start, block.records.end, None
+            end = min(stop, self.source.block_end(start, length))
+
+    def side_by_side(self, position: int, stop_at: int, threads: int, block_bytes: int) -> Iterator[_Block[Kept]]:
+        """The blocks up to ``stop_at``, read ahead on the assumption that each starts with a record."""
+        with ThreadPoolExecutor(threads, thread_name_prefix="uda-read") as pool:
+            bounds = cut(self.source, position, stop_at, block_bytes)
+            pending: deque[tuple[int, int, Future[_Block[Kept]]]] = deque()
+            reached = position
+
+            def submit() -> None:
+                nonlocal reached
+                # A block of one long record counts as the many that it is as large as.
+                while reached - position <= threads * block_bytes and (found := next(bounds, None)):
+                    start, reached = found
+                    pending.append((start, reached, pool.submit(self.read, start, reached)))
+
             submit()
-            if stop <= position:
-                future.cancel()
-                continue
-            block = future.result() if start == position else read(position, stop)
-            yield block.batch(line)
-            position, line = block.records.end, line + block.records.lines
+            while pending:
+                start, stop, future = pending.popleft()
+                if stop <= position:
+                    future.cancel()
+                    submit()
+                    continue
+                for block in self.one_by_one(position, stop, future.result() if start == position else None):
+                    yield block
+                    position = block.records.end
+                submit()
 
 
 def cut(source: Source, start: int, end: int, length: int) -> Iterator[tuple[int, int]]:

@@ -120,7 +120,11 @@ class Source:
 
         """
         if end - start > self.bounds.record:
-            raise self.bounds.too_long(1 + self._line_ends_before(start))
+            raise self.too_long(start)
+
+    def too_long(self, start: int) -> DropUnreadable:
+        """What is said of a drop with a record that starts there and is too long."""
+        return self.bounds.too_long(1 + self._line_ends_before(start))
 
     def _line_ends_before(self, end: int) -> int:
         ended = 0
@@ -138,20 +142,28 @@ class Source:
             DropUnreadable: A line is longer than a record may be.
 
         """
-        chunk = _FIRST_LINES
+        for block in self.blocks(offset):
+            yield from self.lines_of(block, offset)
+            offset += len(block)
+
+    def blocks(self, offset: int) -> Iterator[bytes]:
+        """Pieces of whole lines from ``offset`` on, the first one small."""
+        length = _FIRST_LINES
         while offset < self.size:
-            end = self.block_end(offset, chunk)
-            chunk = _CHUNK
-            block = self.read(offset, end - offset)
-            start = 0
-            for match in _LINE_END.finditer(block):
-                self.require_short(offset + start, offset + match.start())
-                yield Line(block[start : match.start()], offset + match.end())
-                start = match.end()
-            if start < len(block):
-                self.require_short(offset + start, end)
-                yield Line(block[start:], end)
-            offset = end
+            end = self.block_end(offset, length)
+            yield self.read(offset, end - offset)
+            offset, length = end, _CHUNK
+
+    def lines_of(self, block: bytes, offset: int) -> Iterator[Line]:
+        """The physical lines of a piece that starts at ``offset``, as :meth:`lines` gives them."""
+        start = 0
+        for match in _LINE_END.finditer(block):
+            self.require_short(offset + start, offset + match.start())
+            yield Line(block[start : match.start()], offset + match.end())
+            start = match.end()
+        if start < len(block):
+            self.require_short(offset + start, offset + len(block))
+            yield Line(block[start:], offset + len(block))
 
 
 def is_plain(path: Location) -> bool:

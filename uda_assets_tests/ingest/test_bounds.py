@@ -33,7 +33,7 @@ def bounded(data: bytes, most: int) -> Answer:
     header: list[str] = []
     resume = 0
     for line in reference.physical_lines(text):
-        if _size(line.text) > most:
+        if len(reference.printable(line.text).encode()) > most:
             return "record_too_long", [], []
         if line.start < resume or reference.is_blank(line.text):
             continue
