@@ -1,0 +1,1 @@
+"""Valid files, polluted in every way that is known of CSV files; each with the answer that must come of it."""

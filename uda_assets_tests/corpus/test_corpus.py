@@ -1,0 +1,88 @@
+"""Polluted files: each ends in the exact answer, with every record accounted for, or in a clear rejection.
+
+``uv run pytest -n 0 -m heavy -s uda_assets_tests/corpus/test_corpus.py`` judges all of them and prints the figures.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+from ..kernel import ledger, published, run
+from .chain import REASONS, deliver, promise
+from .judging import judge_all
+from .pollutions import Polluted, corpus
+
+LARGE = 200_000
+
+
+def spread(each: int) -> list[Polluted]:
+    """Some files of each kind, from its first to its last, and none that takes long."""
+    files = (file for file in corpus() if len(file.data) < LARGE)
+    chosen = []
+    for _, group in groupby(sorted(files, key=attrgetter("kind")), key=attrgetter("kind")):
+        of_kind = list(group)
+        chosen += [of_kind[place * len(of_kind) // each] for place in range(min(each, len(of_kind)))]
+    return chosen
+
+
+def judge(files: list[Polluted]) -> None:
+    figures = judge_all(files)
+    print(f"\n{figures}")
+    assert (figures.disagreements[:10], figures.losses[:10]) == ([], [])
+    assert figures.files == len(files)
+    assert 0 not in (figures.kept, figures.quarantined, figures.rejections.total())
+
+
+def test_some_of_each_kind_agree_with_the_reference() -> None:
+    judge(spread(7))
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_all_agree_with_the_reference() -> None:
+    files = list(corpus())
+    assert len(files) > 20_000
+    judge(files)
+
+
+def through_the_chain(files: list[Polluted], root: Path) -> None:
+    drops = deliver(files, root)
+    promised = promise(drops, n=1000)
+    report = run(root, n=1000)
+    entries = ledger(root)
+    assert set(entries) == set(drops)
+    found = {
+        drop: (entry.records, entry.kept, entry.quarantined)
+        for drop, entry in entries.items()
+        if entry.status == "committed"
+    }
+    assert found == promised.committed
+    named = {drop: (entry.reason or "").partition(": ") for drop, entry in entries.items() if drop not in found}
+    assert {
+        drop: reason for drop, (reason, _, _) in named.items() if reason not in REASONS[promised.rejected[drop]]
+    } == {}
+    assert all(len(advice) > 20 for _, _, advice in named.values()), "each rejection says what to do"
+    assert set(report.rejected) == set(promised.rejected)
+    malformed = published(root, 'SELECT "drop", line, reason, raw FROM quarantine')
+    assert sorted(malformed) == promised.quarantine
+    board = (root / "results/Result_top_n_by_platform.csv").read_text(encoding="utf-8")
+    assert board == promised.leaderboard
+    print(
+        f"\n{len(drops)} drops through the chain: {len(found)} committed, {len(named)} rejected, "
+        f"{sum(kept for _, kept, _ in promised.committed.values())} records kept, {len(malformed)} quarantined, "
+        f"{len(board.splitlines()) - 1} rows of the leaderboard as the reference has them"
+    )
+
+
+def test_some_go_through_the_whole_chain(tmp_path: Path) -> None:
+    through_the_chain(spread(2), tmp_path)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_many_go_through_the_whole_chain(tmp_path: Path) -> None:
+    through_the_chain(spread(60), tmp_path)
