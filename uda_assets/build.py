@@ -11,6 +11,7 @@ from uda_assets.conversion import ConversionReport, convert_drops
 from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
 from uda_assets.lake import Lake, open_lake
+from uda_assets.progress import Progress
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import CleanSource, Settings
 from uda_assets.upgrades import add_checksums
@@ -33,7 +34,13 @@ def arrivals(settings: Settings) -> Arrivals:
 
 
 def convert_pending(
-    lake: Lake, settings: Settings, platforms: Platforms, *, settle_seconds: float = 0.0, engine: Engine | None = None
+    lake: Lake,
+    settings: Settings,
+    platforms: Platforms,
+    *,
+    settle_seconds: float = 0.0,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
 ) -> ConversionReport:
     """Convert what the catalogue says is pending, the oldest first; the caller holds the lake's lock.
 
@@ -43,6 +50,7 @@ def convert_pending(
         platforms: The platform table in force.
         settle_seconds: Leave drops alone that changed more recently than this.
         engine: What does the work; by default the one that the settings choose.
+        progress: Told how far it is.
     """
     add_checksums(lake)
     listing, now = lake.listing(), time.time()
@@ -54,7 +62,10 @@ def convert_pending(
     ready = [drop for drop in waiting if drop in settled or drop in restored]
     ready.sort(key=lambda drop: (listed[drop].modified, drop))
     chosen = ready[: settings.max_drops_per_run or None]
-    report = convert_drops(lake, chosen, platforms, settings, engine=engine)
+    if progress:
+        progress.begin({drop: listed[drop].size for drop in chosen})
+    on_advance = progress.advance if progress else None
+    report = convert_drops(lake, chosen, platforms, settings, engine=engine, on_advance=on_advance)
     rules = rules_mark(platforms, settings)
     left = set(waiting).difference(chosen).union(report.put_off)
     note_examined(lake, rules, listed, left, converted=bool(report.converted))

@@ -18,6 +18,7 @@ from uda_assets.ingest import bounds_of
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
 from uda_assets.ingest.parts import DropJob
 from uda_assets.lake import DropManifest, Lake, Rejection, Stage
+from uda_assets.progress import Advance, OnAdvance
 from uda_assets.settings import ErrorMode, Settings
 
 T = TypeVar("T")
@@ -71,6 +72,7 @@ def convert_drops(
     settings: Settings,
     on_drop: Callable[[str], None] | None = None,
     engine: Engine | None = None,
+    on_advance: OnAdvance | None = None,
 ) -> ConversionReport:
     """Convert and commit drops by an engine, or by the one that the settings choose; the caller holds the lake's lock.
 
@@ -90,7 +92,7 @@ def convert_drops(
     if not waiting:
         return ConversionReport(converted, rejected, put_off, work)
     with running(engine, settings) as opened:
-        task = _Task(lake, platforms, settings, work, opened, opened.drops_at_once(len(waiting)))
+        task = _Task(lake, platforms, settings, work, opened, opened.drops_at_once(len(waiting)), on_advance)
         for drop, outcome in run(task, waiting):
             if isinstance(outcome, DropManifest):
                 converted.append(outcome)
@@ -116,6 +118,7 @@ class _Task(NamedTuple):
     work: Work
     engine: Engine
     at_once: int
+    on_advance: OnAdvance | None
 
 
 def _convert_each(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
@@ -190,11 +193,14 @@ def _stage_version(task: _Task, drop: str, content: str, staged: Stage) -> DropM
                 task.lake.source(drop), drop, staged.outputs(drop), staged.shared, staged.scratch, task.platforms,
                 fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, beside=task.at_once,
                 bounds=bounds_of(settings),
-            )
+            ),
+            task.on_advance,
         )  # fmt: skip
     except DropUnreadable as error:
         return _rejection(content, mark, settings, error.reason, error.advice)
     task.work.add(done)
+    if task.on_advance:
+        task.on_advance(Advance(drop, 1, 1, done.records))
     if done.reject_ratio > settings.max_reject_ratio:
         return _too_malformed(done, content, mark, settings)
     return _manifest(done, drop, content, mark, task.platforms)

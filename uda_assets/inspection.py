@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from uda_assets.errors import DropRejected, MalformedRecord, UdaError
 from uda_assets.ingest import Batch, bounds_of, open_source, read_batches
 from uda_assets.lake import PartFile
 from uda_assets.limits import block_bytes
+from uda_assets.progress import Advance, OnAdvance
 from uda_assets.ranking import Window, leaderboard
 from uda_assets.settings import ErrorMode, Settings
 
@@ -41,7 +42,7 @@ class Inspection(NamedTuple):
 
 
 def inspect_csv(
-    path: Path, settings: Settings, platforms: Platforms, on_progress: Callable[[int], None] | None = None
+    path: Path, settings: Settings, platforms: Platforms, on_advance: OnAdvance | None = None
 ) -> Inspection:
     """The leaderboard of one CSV file.
 
@@ -50,15 +51,14 @@ def inspect_csv(
         DropRejected: A larger share than ``max_reject_ratio`` is malformed.
         MalformedRecord: A record is malformed, in ``fail_fast`` mode.
     """
-    account = _Account(path, settings, on_progress)
+    account = _Account(path, settings, on_advance)
     with (
         open_source(path, bounds=bounds_of(settings)) as source,
         tempfile.TemporaryDirectory() as spill,
         working_database(settings, Path(spill)) as connection,
     ):
-        batches = account.of(
-            read_batches(source, platforms, _streamed, threads=settings.threads, block_bytes=block_bytes(settings))
-        )
+        read = read_batches(source, platforms, _streamed, threads=settings.threads, block_bytes=block_bytes(settings))
+        batches = account.of(read, source.size)
         connection.register("records", pa.RecordBatchReader.from_batches(_STREAMED, batches))
         top = _rank(connection, settings)
     account.close()
@@ -73,14 +73,14 @@ def _streamed(kept: pa.Table) -> list[pa.RecordBatch]:
 class _Account:
     """Counts what flows by; the first malformed record ends it in ``fail_fast`` mode."""
 
-    def __init__(self, path: Path, settings: Settings, on_progress: Callable[[int], None] | None) -> None:
+    def __init__(self, path: Path, settings: Settings, on_advance: OnAdvance | None) -> None:
         self.records = 0
         self.reasons: Counter[str] = Counter()
-        self._path, self._settings, self._on_progress = path, settings, on_progress
+        self._path, self._settings, self._on_advance = path, settings, on_advance
         self._fault: Exception | None = None
 
-    def of(self, batches: Iterator[Batch[list[pa.RecordBatch]]]) -> Iterator[pa.RecordBatch]:
-        """The accepted records of the batches."""
+    def of(self, batches: Iterator[Batch[list[pa.RecordBatch]]], size: int) -> Iterator[pa.RecordBatch]:
+        """The accepted records of the batches of a file of ``size`` bytes."""
         try:
             for batch in batches:
                 if self._settings.error_mode is ErrorMode.FAIL_FAST and batch.quarantined.height:
@@ -88,8 +88,8 @@ class _Account:
                 self.records += batch.read
                 self.reasons.update(batch.quarantined["reason"])
                 yield from batch.kept
-                if self._on_progress:
-                    self._on_progress(batch.position)
+                if self._on_advance:
+                    self._on_advance(Advance(self._path.name, batch.position, size, self.records))
         except Exception as error:
             # DuckDB would make an error of its own of it; `close` raises this one.
             self._fault = error

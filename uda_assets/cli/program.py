@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from uda_assets.cli import asked, committed, options, records, synthesis
+from uda_assets.cli.display import has_colours
 from uda_assets.cli.interrupts import interrupts
 from uda_assets.errors import UdaError, UsageError
 from uda_assets.storage import storage_fault
@@ -110,8 +111,12 @@ def _stopped(number: int) -> int:
 
 
 def _fail(message: str, code: int) -> int:
+    if has_colours():
+        click.secho("uda: ", fg="red", bold=True, nl=False, err=True)
+    else:
+        click.echo("uda: ", nl=False, err=True)
     # Messages name what is in data.
-    print(f"uda: {visibly(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
+    click.echo(visibly(" ".join(message.split())), err=True)
     return code
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uda_assets.cli import options
-from uda_assets.cli.files import account, named, print_path, refuse_directory, require_readable
+from uda_assets.cli.display import Outcome, is_terminal, progress, summarize
+from uda_assets.cli.files import named, print_path, refuse_directory, require_readable
 from uda_assets.errors import UdaError
 
 if TYPE_CHECKING:
@@ -53,19 +54,26 @@ def converter(
         return
     from uda_assets.conversion import convert_drops
 
-    with lake.writing(settings.lock_timeout):
+    with lake.writing(settings.lock_timeout), progress("converting") as shown:
         if drop:
-            report = convert_drops(lake, [drop], platforms, settings)
+            shown.begin({drop: lake.source(drop).stat().st_size})
+            report = convert_drops(lake, [drop], platforms, settings, on_advance=shown.advance)
         else:
-            report = convert_pending(lake, settings, platforms)
-    _tell(report, lake)
+            report = convert_pending(lake, settings, platforms, progress=shown)
+        seconds = shown.pace.seconds
+    _tell(report, lake, seconds)
 
 
-def _tell(report: ConversionReport, lake: Lake) -> None:
+def _tell(report: ConversionReport, lake: Lake, seconds: float) -> None:
     from uda_assets.output import say
 
+    outcomes = [Outcome(one.drop, one.records, one.quarantined, one.reasons) for one in report.converted]
+    if is_terminal() and len(outcomes) > 1:
+        # What became of each is in the ledger.
+        outcomes = [_together(outcomes)]
+    for outcome in outcomes:
+        summarize(outcome, seconds)
     for manifest in report.converted:
-        say(account(manifest.drop, manifest.records, manifest.quarantined, manifest.reasons))
         print_path(lake.parquet_dir(manifest.drop))
     faults = [f"{name}: {rejection.reason}: {rejection.advice}" for name, rejection in report.rejected.items()]
     faults += report.put_off.values()
@@ -73,6 +81,15 @@ def _tell(report: ConversionReport, lake: Lake) -> None:
         raise UdaError("; ".join(faults))
     if not report.converted:
         say(f"no drops are pending below {lake.datasets}")
+
+
+def _together(outcomes: list[Outcome]) -> Outcome:
+    reasons: dict[str, int] = {}
+    for one in outcomes:
+        for reason, count in one.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    records, quarantined = sum(one.records for one in outcomes), sum(one.quarantined or 0 for one in outcomes)
+    return Outcome(f"{len(outcomes)} drops; `uda drops` lists them", records, quarantined, reasons)
 
 
 def _convert_one(source: Path, output: Path | None, settings: Settings, platforms: Platforms) -> None:
@@ -84,7 +101,6 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     from uda_assets.ingest import bounds_of
     from uda_assets.ingest.convert import convert
     from uda_assets.lake import Outputs
-    from uda_assets.output import say
     from uda_assets.settings import ErrorMode
     from uda_assets.storage import make_dir
 
@@ -93,12 +109,17 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     if target.exists() and not (target / "_common_metadata").exists():
         raise UdaError(f"{target} exists and is not a converted drop; name another --output")
     make_dir(target.parent)
-    with named(source), tempfile.TemporaryDirectory(dir=target.parent, prefix=".uda-") as scratch:
+    with (
+        named(source),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".uda-") as scratch,
+        progress("converting") as shown,
+    ):
         staged = Path(scratch)
+        shown.begin({source.name: 1})
         done = convert(
             source, source.name, Outputs(staged / "data", "", staged / "quarantine"), platforms,
             threads=settings.threads, fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, spill=staged,
-            bounds=bounds_of(settings),
+            bounds=bounds_of(settings), on_advance=shown.advance,
         )  # fmt: skip
         if done.reject_ratio > settings.max_reject_ratio:
             raise DropRejected(f"{source}: {done.quarantined} of {done.records} records are malformed")
@@ -107,7 +128,8 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
         (staged / "data").replace(target)
         (staged / "quarantine").replace(target.with_name(f"{target.name}.quarantine"))
         shutil.rmtree(staged / "superseded", ignore_errors=True)
-    say(account(str(source), done.records, done.quarantined, done.reasons))
+        seconds = shown.pace.seconds
+    summarize(Outcome(str(source), done.records, done.quarantined, done.reasons), seconds)
     print_path(target)
 
 
@@ -151,7 +173,7 @@ def inspector(
     Example: uda inspector --filepath drop.csv --n 10 --output top.csv
     """
     settings = options.settings_of(context, **overrides)
-    from uda_assets.output import Format, output_kind, print_table, say, table_of, write_table
+    from uda_assets.output import Format, output_kind, print_table, table_of, write_table
 
     path = options.required(filepath, "--filepath")
     if output:
@@ -160,17 +182,22 @@ def inspector(
     from uda_assets.build import platform_table
     from uda_assets.inspection import inspect_csv, inspect_parquet
 
-    if mode == "csv":
-        require_readable(path)
-        with named(path):
-            found = inspect_csv(path, settings, platform_table(settings))
-    else:
-        if not path.is_dir():
+    with progress("inspecting") as shown:
+        if mode == "csv":
             require_readable(path)
-        found = inspect_parquet(path, settings)
+            shown.begin({path.name: 1})
+            with named(path):
+                found = inspect_csv(path, settings, platform_table(settings), shown.advance)
+        else:
+            if not path.is_dir():
+                require_readable(path)
+            found = inspect_parquet(path, settings)
+        seconds = shown.pace.seconds
     table = table_of(found.leaderboard)
     if output:
         write_table(table, output, Format(form) if form else None)
     else:
         print_table(table, Format(form or "table"))
-    say(account(str(path), found.records, found.quarantined, found.reasons))
+    summarize(
+        Outcome(str(path), found.records, found.quarantined, found.reasons, str(output) if output else None), seconds
+    )

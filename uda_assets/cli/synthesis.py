@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 import click
 
 from uda_assets.cli import options
+from uda_assets.cli.display import Outcome, is_terminal, progress, summarize
 from uda_assets.cli.files import refuse_directory
 from uda_assets.errors import UdaError, UsageError
+from uda_assets.progress import Advance
 
 _malformed_ratio = click.option(
     "--malformed-ratio", type=float, default=0.005, show_default=True, help="Share of malformed records, 0 to 1."
@@ -47,8 +50,19 @@ def generator(
         config = GeneratorConfig(records=n, **characteristics)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    generate(target, config, truth_dir=truth)
-    say(f"wrote {n} records to {target}" + (f", the right answer to {truth}" if truth else ""))
+    with progress("generating") as shown:
+        shown.begin({target.name: n})
+        generate(
+            target,
+            config,
+            truth_dir=truth,
+            on_progress=lambda written: shown.advance(Advance(target.name, written, n, written)),
+        )
+        seconds = shown.pace.seconds
+    if is_terminal():
+        summarize(Outcome("generated", n, written=str(target)), seconds)
+    else:
+        say(f"wrote {n} records to {target}" + (f", the right answer to {truth}" if truth else ""))
 
 
 @click.command()
@@ -106,5 +120,9 @@ def supplier(
         config = SupplierConfig(records=n, compression=compression, **characteristics)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    began = monotonic()
     delivered = supply(target, config, on_drop=lambda path: say(f"delivered {path}"))
-    say(f"{delivered} drops delivered to {target}")
+    if is_terminal():
+        summarize(Outcome(f"{delivered} drops delivered", delivered * n, written=str(target)), monotonic() - began)
+    else:
+        say(f"{delivered} drops delivered to {target}")

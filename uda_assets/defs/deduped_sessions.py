@@ -11,6 +11,7 @@ from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseRes
 from uda_assets.dictionary import SESSIONS
 from uda_assets.lookup import some_sessions
 from uda_assets.presentation import sessions_table
+from uda_assets.progress import Log
 from uda_assets.quality import events_accounted, session_key_unique
 from uda_assets.sessions import merge_sessions
 
@@ -50,7 +51,11 @@ def deduped_sessions(
     opened = engine.of(settings)
     before = opened.account()
     with lake.writing(settings) as root:
-        merged = merge_sessions(root, settings, opened)
+        opened.on_progress = Log(dg.get_dagster_logger().info).tasks
+        try:
+            merged = merge_sessions(root, settings, opened)
+        finally:
+            opened.on_progress = None
         with warehouse.scratch(root, settings) as connection:
             preview = some_sessions(root, connection, merged.manifest)
     return dg.MaterializeResult(

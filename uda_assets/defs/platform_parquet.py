@@ -14,6 +14,7 @@ from uda_assets.defs.resources import EngineResource, LakeResource, engine_metad
 from uda_assets.dictionary import QUARANTINE, RECORDS
 from uda_assets.footers import read_footers
 from uda_assets.presentation import conversions_table, quarantine_table, worst_drops_table
+from uda_assets.progress import Log
 from uda_assets.quality import (
     drop_volume_usual,
     files_as_written,
@@ -88,7 +89,14 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
     before = opened.account()
     with lake.writing(settings) as root:
         platforms = lake.platforms(settings, config.platforms)
-        report = convert_pending(root, settings, platforms, settle_seconds=config.settle_seconds, engine=opened)
+        report = convert_pending(
+            root,
+            settings,
+            platforms,
+            settle_seconds=config.settle_seconds,
+            engine=opened,
+            progress=Log(dg.get_dagster_logger().info),
+        )
         manifests = root.manifests()
     converted, seconds = sum(one.records for one in report.converted), time.perf_counter() - started
     return dg.MaterializeResult(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from uda_assets.limits import Workplace
+from uda_assets.progress import OnAdvance
 from uda_assets.settings import Engine as Name
 from uda_assets.settings import Settings
 
@@ -78,8 +79,10 @@ class Engine(Protocol):
         """How many of some drops should be converted side by side, each from a thread of its own."""
         ...
 
-    def convert(self, job: DropJob) -> Conversion:
+    def convert(self, job: DropJob, on_advance: OnAdvance | None = None) -> Conversion:
         """Convert a drop; may be called from several threads.
+
+        Where the work is done in this process, ``on_advance`` is told how far it is.
 
         Raises:
             DropUnreadable: The drop cannot be read as a whole.

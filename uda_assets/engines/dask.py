@@ -35,6 +35,7 @@ from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, adopt, convert_a
 from uda_assets.ingest.reader import Part
 from uda_assets.ingest.source import is_plain
 from uda_assets.limits import Workplace, memory_bytes
+from uda_assets.progress import OnAdvance
 from uda_assets.relations import LAYOUT
 from uda_assets.settings import Settings
 from uda_assets.storage import make_dir_alone
@@ -197,8 +198,9 @@ class DaskEngine:
         """More than there are workers, so that none waits for this process."""
         return max(1, min(drops, max(_DROPS_AT_ONCE, 2 * self.workers)))
 
-    def convert(self, job: DropJob) -> Conversion:
+    def convert(self, job: DropJob, on_advance: OnAdvance | None = None) -> Conversion:
         """Convert a drop as one task, or a large one in parts."""
+        del on_advance
         make_dir_alone(job.staged / ATTEMPTS)
         pieces = self._pieces(job)
         if pieces > 1:

@@ -22,6 +22,7 @@ from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import QUARANTINE, Outputs, PartFile, platform_dir
+from uda_assets.progress import Advance, OnAdvance
 from uda_assets.storage import Location, hash_file, storage_of
 
 CONVERTER_VERSION = "2"
@@ -130,7 +131,7 @@ def convert(
     spill: Path | None = None,
     block_bytes: int = BLOCK_BYTES,
     bounds: Bounds = DEFAULT_BOUNDS,
-    on_progress: Callable[[int], None] | None = None,
+    on_advance: OnAdvance | None = None,
 ) -> Conversion:
     """Convert a drop; memory does not grow with it.
 
@@ -145,7 +146,7 @@ def convert(
         spill: Directory for temporary files.
         block_bytes: About how much is read at once by a thread.
         bounds: How much may be decompressed, and how long a record may be.
-        on_progress: Told the bytes of the plain drop read so far.
+        on_advance: Told how far it is, in bytes of the plain drop.
 
     Raises:
         DropUnreadable: The drop cannot be read as a whole.
@@ -154,7 +155,12 @@ def convert(
     """
     with open_source(source, spill, bounds) as plain:
         read = read_batches(plain, platforms, by_platform, threads=threads, block_bytes=block_bytes)
-        done = write_batches(read, drop, outputs, threads=threads, fail_fast=fail_fast, on_progress=on_progress)
+
+        def told(position: int, records: int) -> None:
+            if on_advance:
+                on_advance(Advance(drop, position, plain.size, records))
+
+        done = write_batches(read, drop, outputs, threads=threads, fail_fast=fail_fast, on_progress=told)
         done.size, done.bytes_read = plain.size, plain.bytes_read
     done.checksums |= write_summaries(outputs.parts, done.files)
     return done
@@ -167,9 +173,11 @@ def write_batches(
     *,
     threads: int = 1,
     fail_fast: bool = False,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
     """Write what was read of a drop to part files and quarantine, and count it.
+
+    ``on_progress`` is told the bytes of the plain drop and the records that were read so far.
 
     Raises:
         MalformedRecord: A record is malformed, and ``fail_fast`` is set.
@@ -190,7 +198,7 @@ def write_batches(
                 frame = batch.quarantined.select(pl.lit(drop).alias("drop"), "line", "reason", "raw")
                 malformed.write_table(frame.to_arrow().cast(QUARANTINE_PARQUET_SCHEMA))
             if on_progress:
-                on_progress(batch.position)
+                on_progress(batch.position, done.records)
     done.files = parts.files
     return done
 
