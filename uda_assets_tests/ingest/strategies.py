@@ -263,7 +263,7 @@ def valid_files(padding: tuple[str, ...] = PADDING) -> st.SearchStrategy[bytes]:
     return _files(padding, faulty=False).map(b"".join)
 
 
-def _mutate(data: bytes, how: int, where: int, what: int) -> bytes:
+def mutate(data: bytes, how: int, where: int, what: int) -> bytes:
     """One change; numbers are taken modulo what there is."""
     length, kind = divmod(how, 10)
     length += 1
@@ -304,9 +304,9 @@ def mutated_files(draw: st.DrawFn) -> bytes:
     """Files with some faulty values and up to six changes, nearly always below the header."""
     head, body = draw(_files(PADDING, faulty=True))
     for mutation in draw(st.lists(_MUTATIONS, max_size=6)):
-        body = _mutate(body, *mutation)
+        body = mutate(body, *mutation)
     if draw(st.integers(0, 19)) == 19:
-        head = _mutate(head, *draw(_MUTATIONS))
+        head = mutate(head, *draw(_MUTATIONS))
     return head + body
 
 
