@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uda_assets.catalogue import DropEntry, Status
 from uda_assets.contract import Reason
 from uda_assets.dictionary import SESSIONS
-from uda_assets.lake import DropManifest
+from uda_assets.lake import DropManifest, Rejection
 from uda_assets.lookup import Session
 from uda_assets.report.text import shown
 from uda_assets.visible import visibly
@@ -136,9 +136,9 @@ def ledger_table(entries: Sequence[DropEntry]) -> str:
     """The drop ledger: what asks for attention first, then what was converted last."""
     ordered = sorted(entries, key=lambda entry: entry.converted_at or _LONG_AGO, reverse=True)
     ordered.sort(key=lambda entry: _URGENCY.index(entry.status))
-    names = ["drop", "status", "records", "kept", "quarantined", "converted (UTC)", "what to do"]
+    names = ["drop", "status", "records", "quarantined", "converted (UTC)", "what to do"]
     rows = (
-        (Verbatim(entry.drop), entry.status.value, entry.records, entry.kept, entry.quarantined, entry.converted_at,
+        (Verbatim(entry.drop), entry.status.value, entry.records, entry.quarantined, entry.converted_at,
          what_to_do(entry))
         for entry in ordered
     )  # fmt: skip
@@ -150,7 +150,7 @@ def what_to_do(entry: DropEntry) -> str:
     if entry.status is Status.REJECTED:
         return entry.reason or ""
     if entry.status is Status.COMMITTED:
-        return "see its malformed records: uda quarantine --drop …" if entry.quarantined else ""
+        return "see uda quarantine --drop …" if entry.quarantined else ""
     return _ADVICE[entry.status]
 
 
@@ -165,6 +165,12 @@ def conversions_table(manifests: Sequence[DropManifest]) -> str:
     """What was converted, drop by drop."""
     rows = ((Verbatim(one.drop), one.records, one.kept, one.quarantined) for one in manifests)
     return markdown_table(["drop", "records", "kept", "quarantined"], rows, total=len(manifests))
+
+
+def rejections_table(rejected: Mapping[str, Rejection]) -> str:
+    """Drops that were rejected whole, each with why and what to do."""
+    rows = ((Verbatim(drop), one.reason, one.records or None, one.advice) for drop, one in rejected.items())
+    return markdown_table(["drop", "reason", "records", "what to do"], rows, total=len(rejected))
 
 
 def quarantine_table(manifests: Mapping[str, DropManifest]) -> str:

@@ -105,7 +105,7 @@ def drop_volume_usual(manifests: Mapping[str, DropManifest]) -> Finding:
     return _finding(
         faults,
         "the latest drops are as large as such drops usually are, as far as enough came before to tell",
-        f"{len(faults)} drops are unusually small or large; is the delivery whole, and only once in there?",
+        f"unusually small or large: {len(faults)} of the latest drops; were they delivered whole, and once?",
     )
 
 

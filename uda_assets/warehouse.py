@@ -47,17 +47,18 @@ _DAILY_SCHEMA = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
 
 
 class Publication(NamedTuple):
-    """What was published: the leaderboard, in ``LEADERBOARD_SCHEMA``, and the files it is in."""
+    """What was published: the leaderboard, in ``LEADERBOARD_SCHEMA``, the files it is in, and the drop ledger."""
 
     leaderboard: pl.DataFrame
     csv: Location
     parquet: Location
+    drops: Sequence[DropEntry]
 
 
 def publish(
     lake: Lake,
     settings: Settings,
-    drops: Iterable[DropEntry],
+    drops: Sequence[DropEntry],
     connect: Connect | None = None,
     engine: Engine | None = None,
 ) -> Publication:
@@ -115,7 +116,7 @@ def publish(
     )  # fmt: skip
     remove_boards_but(lake, [board, previous])
     lake.finish_removals()
-    return Publication(leaderboard, csv, parquet)
+    return Publication(leaderboard, csv, parquet, drops)
 
 
 def _connect(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

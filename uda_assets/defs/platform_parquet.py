@@ -13,7 +13,7 @@ from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
 from uda_assets.dictionary import QUARANTINE, RECORDS
 from uda_assets.footers import read_footers
-from uda_assets.presentation import conversions_table, quarantine_table, worst_drops_table
+from uda_assets.presentation import conversions_table, quarantine_table, rejections_table, worst_drops_table
 from uda_assets.progress import Log
 from uda_assets.quality import (
     drop_volume_usual,
@@ -106,6 +106,7 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
             "quarantine_by_reason": dg.MetadataValue.md(quarantine_table(manifests)),
             "quarantine_by_drop": dg.MetadataValue.md(worst_drops_table(manifests)),
             "converted_drops": dg.MetadataValue.md(conversions_table(report.converted)),
+            "rejected_drops": dg.MetadataValue.md(rejections_table(report.rejected)),
             "drops": len(manifests),
             "converted_now": len(report.converted),
             "rejected_now": len(report.rejected),

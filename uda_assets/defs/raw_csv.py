@@ -40,9 +40,9 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
     in `.part` or `.tmp` are not drops yet. This step reads no record. It tells which drops are new or changed, so
     that only those are converted; the columns below are those that every drop has to have, in any order.
 
-    **What to do.** `ledger` lists the drops, what asks for attention first, each with its advice. To deliver: write
-    the file under a name that ends in `.part`, then rename it. To correct: deliver the whole file again under the
-    same name.
+    **What to do.** `ledger` lists the drops as they stand before the conversion, what asks for attention first, each
+    with its advice. To deliver: write the file under a name that ends in `.part`, then rename it. To correct: deliver
+    the whole file again under the same name.
     """
     started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:

@@ -22,7 +22,7 @@ from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.dictionary import LEADERBOARD
-from uda_assets.presentation import leaderboard_table, picture
+from uda_assets.presentation import leaderboard_table, ledger_table, picture
 from uda_assets.quality import leaderboard_recounted, leaderboard_well_formed
 from uda_assets.ranking import Window
 from uda_assets.report import published_picture
@@ -101,6 +101,7 @@ def top_n_by_platform(
             "chart": dg.MetadataValue.md(picture(chart, "Sessions of the leading users of each platform")),
             "leaders": dg.MetadataValue.md(leaderboard_table(board, places=3)),
             "leaderboard": dg.MetadataValue.md(leaderboard_table(board)),
+            "ledger": dg.MetadataValue.md(ledger_table(published.drops)),
             "n": settings.n,
             "platforms": board["platform"].n_unique(),
             "sessions_of_the_listed": int(board["session_count"].sum()),
