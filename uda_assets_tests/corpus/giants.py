@@ -170,7 +170,13 @@ def convert(root: Path) -> Outcome:
         drop: rejection.reason for drop, rejection in report.rejected.items()
     }
     drops |= {manifest.drop: (manifest.kept, manifest.reasons) for manifest in report.converted}
-    return Outcome(drops, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return Outcome(drops, _peak())
+
+
+def _peak() -> int:
+    """Of this program alone: the kernel's ``ru_maxrss`` is also that of whoever started it."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from uda_assets.cli import run as uda
 from uda_assets.contract import Platforms
 from uda_assets.errors import DropUnreadable, UsageError
 from uda_assets.ingest import Bounds, bounds_of, open_source, read_batches
@@ -128,6 +130,24 @@ def test_bombs_are_found_while_they_are_decompressed(tmp_path: Path, suffix: str
             pass
     with open_source(path, tmp_path, Bounds(ratio=1e9)) as source:
         assert source.size > 69 * MIB
+
+
+def test_the_commands_for_one_file_say_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long, dense = tmp_path / "long.csv", tmp_path / "dense.csv.gz"
+    long.write_bytes(HEADER + RECORD + b"n" * 3000 + b"\n")
+    bomb(dense, 2 * MIB)
+    for path, variable, value, reason in [
+        (long, "UDA_MAX_RECORD_BYTES", "2KiB", "record_too_long: the record on line 2"),
+        (dense, "UDA_MAX_DECOMPRESSED_BYTES", "1MiB", "decompressed_too_large: it decompresses to more than 1 MiB"),
+    ]:
+        for command in ("inspector", "converter"):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("UDA_DATA_ROOT", str(tmp_path / "root"))
+                patch.setenv(variable, value)
+                assert uda([command, "--filepath", str(path)]) == 1
+            said = capsys.readouterr()
+            assert said.out == ""
+            assert re.fullmatch(f"uda: {re.escape(str(path))}: {reason}.* raise {variable}\n", said.err)
 
 
 def test_a_small_archive_may_be_as_dense_as_it_likes(tmp_path: Path) -> None:
