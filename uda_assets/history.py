@@ -13,7 +13,7 @@ from uda_assets.contract import LEADERBOARD_SCHEMA
 from uda_assets.database import parquet_files
 from uda_assets.lake import Lake, PublicationManifest, PublishedBoard
 from uda_assets.settings import Settings
-from uda_assets.storage import Location, hash_file
+from uda_assets.storage import Location, hash_file, naming
 
 
 def board_of(csv: Path, settings: Settings, published_at: datetime) -> PublishedBoard:
@@ -37,7 +37,7 @@ def previous_board(published: PublicationManifest | None, board: PublishedBoard)
 
 def keep_board(lake: Lake, board: PublishedBoard, parquet: Path) -> None:
     """Keep a leaderboard's Parquet file."""
-    with lake.replacing(board_file(lake, board)) as kept:
+    with lake.replacing(board_file(lake, board)) as kept, naming(kept):
         kept.write_bytes(parquet.read_bytes())
 
 

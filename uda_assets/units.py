@@ -29,7 +29,7 @@ from uda_assets.relations import (
     counts_in,
     sessions_in,
 )
-from uda_assets.storage import Location, hash_file, is_remote, make_dir, storage_of
+from uda_assets.storage import Location, hash_file, is_remote, make_dir, naming, storage_of
 
 # Measured on 10 million records: a quarter faster, and smaller, than DuckDB's defaults with zstd.
 _FILE_OPTIONS = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1"
@@ -168,7 +168,8 @@ def split(job: SplitJob, place: Workplace) -> dict[int, list[Location]]:
         bucket = f"(hash(hash(user_id)) % {job.buckets})::INTEGER AS bucket"
         query = f"SELECT *, {bucket} FROM ({_grouped(connection, job.sources)})"
         options = f"{_EXCHANGE_OPTIONS}, PARTITION_BY (bucket)"
-        connection.execute(f"COPY ({query}) TO {literal(written)} ({options})")
+        with naming(written):
+            connection.execute(f"COPY ({query}) TO {literal(written)} ({options})")
     place.bytes_read += _size(source.path for source in job.sources)
     found: dict[int, list[Location]] = {}
     for path in sorted(written.glob("bucket=*/*.parquet")):
@@ -398,7 +399,7 @@ class _Change:
         name = f"{platform_dir(platform)}/{self._stem}-{bucket}-{self._written}.parquet"
         path = f"{kind}/{name}" if kind else name
         location = self._base / path
-        with storage_of(location).replacing(location) as target:
+        with storage_of(location).replacing(location) as target, naming(location):
             row = self._execute(f"COPY ({query}) TO {literal(target)} ({_FILE_OPTIONS})").fetchone()
             self._place.bytes_written += target.stat().st_size
             checksum = hash_file(target)

@@ -25,7 +25,7 @@ from uda_assets.ranking import Window, rank, rank_days
 from uda_assets.relations import SESSIONS
 from uda_assets.sessions import sessions_relation, units_of
 from uda_assets.settings import Settings
-from uda_assets.storage import Location, hash_file
+from uda_assets.storage import Location, hash_file, naming
 from uda_assets.units import RankJob, rank_unit
 
 RESULT_NAME = "Result_top_n_by_platform"
@@ -84,19 +84,21 @@ def publish(
         with (
             running(engine, settings) as opened,
             lake.stage() as staged,
+            naming(lake.warehouse),
             (connect or _connect)(new_warehouse) as connection,
         ):
             configure(connection, settings, staged.scratch, lake.root)
             filler = _Filler(connection, lake, manifest, settings, opened, staged.scratch)
             filler.fill_sessions()
             leaderboard = filler.fill_leaderboard()
-            leaderboard.write_csv(new_csv)
-            leaderboard.write_parquet(new_parquet)
+            _write_board(leaderboard, new_csv, new_parquet)
             filler.fill_ledger(drops)
             board = board_of(new_csv, settings, now)
             previous = previous_board(lake.publication(), board)
             filler.fill_publication(board, previous)
             filler.fill_movement(board, previous)
+            # On closing it would be written without a word of what fails.
+            connection.execute("CHECKPOINT")
         keep_board(lake, board, new_parquet)
         # What was published beside these stays as it is: the leaderboards of days, and the one that is compared with.
         files = lake.published_files() | {
@@ -227,17 +229,24 @@ def publish_days(
         for day, board in boards.items():
             csv, parquet = daily_result(lake, day)
             with lake.replacing(csv) as new_csv, lake.replacing(parquet) as new_parquet:
-                board.write_csv(new_csv)
-                board.write_parquet(new_parquet)
+                _write_board(board, new_csv, new_parquet)
                 checksums |= {csv: hash_file(new_csv), parquet: hash_file(new_parquet)}
         if lake.warehouse.exists():
             with lake.replacing(lake.warehouse) as new_warehouse:
                 lake.files.fetch(lake.warehouse, new_warehouse)
-                with (connect or _connect)(new_warehouse) as connection:
+                with naming(lake.warehouse), (connect or _connect)(new_warehouse) as connection:
                     _fill_daily(connection, lake)
+                    connection.execute("CHECKPOINT")
                 checksums[lake.warehouse] = hash_file(new_warehouse)
     lake.record_published(checksums)
     return boards
+
+
+def _write_board(board: pl.DataFrame, csv: Path, parquet: Path) -> None:
+    with naming(csv):
+        board.write_csv(csv)
+    with naming(parquet):
+        board.write_parquet(parquet)
 
 
 def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:

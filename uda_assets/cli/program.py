@@ -13,7 +13,7 @@ from uda_assets.cli import asked, committed, options, records, synthesis
 from uda_assets.cli.display import has_colours
 from uda_assets.cli.interrupts import interrupts
 from uda_assets.errors import UdaError, UsageError
-from uda_assets.storage import storage_fault
+from uda_assets.storage import disk_fault, storage_fault
 from uda_assets.visible import visibly
 
 
@@ -70,7 +70,7 @@ def run(arguments: list[str]) -> int:
         if interrupts.received:
             # Libraries have errors of their own for it.
             return _stopped(interrupts.received)
-        explained = _explain(error)
+        explained = explain(error)
         if explained is None:
             raise
         return _fail(*explained)
@@ -86,15 +86,15 @@ def _invoke(arguments: list[str]) -> int:
     return 0
 
 
-def _explain(error: Exception) -> tuple[str, int] | None:
+def explain(error: Exception) -> tuple[str, int] | None:
     """What to say of an error, and the exit code; None where it is our own fault and the traceback tells more."""
     error = storage_fault(error) or error
     if isinstance(error, UdaError):
         return str(error), 2 if isinstance(error, UsageError) else 1
     if isinstance(error, click.ClickException):
         return error.format_message() or "see `uda --help`", 2
-    if isinstance(error, OSError):
-        return f"{error.filename or 'the file system'}: {error.strerror or error}", 1
+    if told := disk_fault(error):
+        return told, 1
     if isinstance(error, MemoryError):
         return "there is not enough memory; see UDA_MEMORY_LIMIT and UDA_THREADS", 1
     if type(error).__module__.partition(".")[0] in _LIBRARIES:

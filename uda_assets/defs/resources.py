@@ -18,7 +18,7 @@ from uda_assets.errors import MalformedRecord, UdaError
 from uda_assets.lake import Lake, open_lake
 from uda_assets.settings import Engine as Name
 from uda_assets.settings import Settings, load_settings
-from uda_assets.storage import storage_fault
+from uda_assets.storage import disk_fault, storage_fault
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -125,4 +125,6 @@ def readable_failures() -> Iterator[None]:
         if fault := storage_fault(error):
             # It may be back when the run is tried again.
             raise dg.Failure(str(fault)) from error
+        if told := disk_fault(error):
+            raise dg.Failure(told) from error
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import QUARANTINE, Outputs, PartFile, platform_dir
 from uda_assets.progress import Advance, OnAdvance
-from uda_assets.storage import Location, hash_file, storage_of
+from uda_assets.storage import Location, hash_file, naming, storage_of
 
 CONVERTER_VERSION = "2"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
@@ -196,18 +196,52 @@ def write_batches(
             parts.write(batch.kept)
             if batch.quarantined.height:
                 frame = batch.quarantined.select(pl.lit(drop).alias("drop"), "line", "reason", "raw")
-                malformed.write_table(frame.to_arrow().cast(QUARANTINE_PARQUET_SCHEMA))
+                malformed.write(frame.to_arrow().cast(QUARANTINE_PARQUET_SCHEMA))
             if on_progress:
                 on_progress(batch.position, done.records)
     done.files = parts.files
     return done
 
 
+class NamedWriter:
+    """Writes a Parquet file; an error says which file that is."""
+
+    def __init__(self, path: Path, location: Location, schema: pa.Schema, options: Mapping[str, object]) -> None:
+        self._location = location
+        with naming(location):
+            self._writer = pq.ParquetWriter(path, schema, **options)
+
+    def write(self, records: pa.Table | pa.RecordBatch) -> None:
+        """Add records, in row groups of a bounded size."""
+        with naming(self._location):
+            self._writer.write(records, row_group_size=ROW_GROUP_ROWS)
+
+    def close(self) -> None:
+        """Write the footer."""
+        with naming(self._location):
+            self._writer.close()
+
+
 @contextmanager
-def quarantine_writer(location: Location, checksums: dict[str, str]) -> Iterator[pq.ParquetWriter]:
+def parquet_writer(
+    path: Path, location: Location, schema: pa.Schema, options: Mapping[str, object]
+) -> Iterator[NamedWriter]:
+    """A writer of a file that is to be at a location; without an error of another's it is complete at the end."""
+    writer = NamedWriter(path, location, schema, options)
+    try:
+        yield writer
+    except BaseException:
+        with suppress(Exception):
+            writer.close()
+        raise
+    writer.close()
+
+
+@contextmanager
+def quarantine_writer(location: Location, checksums: dict[str, str]) -> Iterator[NamedWriter]:
     """Writes malformed records, in ``QUARANTINE_PARQUET_SCHEMA``, and puts the file's BLAKE3 among the checksums."""
     with storage_of(location).replacing(location) as path:
-        with pq.ParquetWriter(path, QUARANTINE_PARQUET_SCHEMA, **_QUARANTINE_OPTIONS) as writer:
+        with parquet_writer(path, location, QUARANTINE_PARQUET_SCHEMA, _QUARANTINE_OPTIONS) as writer:
             yield writer
         checksums[QUARANTINE] = hash_file(path)
 
@@ -215,7 +249,7 @@ def quarantine_writer(location: Location, checksums: dict[str, str]) -> Iterator
 def write_summaries(target: Location, files: Iterable[PartFile]) -> dict[str, str]:
     """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is; gives BLAKE3 by name."""
     storage, checksums = storage_of(target), {}
-    with storage.replacing(target / "_common_metadata") as path:
+    with storage.replacing(target / "_common_metadata") as path, naming(target / "_common_metadata"):
         pq.write_metadata(PARQUET_SCHEMA, path)
         checksums["_common_metadata"] = hash_file(path)
     footers = []
@@ -224,7 +258,7 @@ def write_summaries(target: Location, files: Iterable[PartFile]) -> dict[str, st
             footer = pq.read_metadata(written)
         footer.set_file_path(file.path)
         footers.append(footer)
-    with storage.replacing(target / "_metadata") as path:
+    with storage.replacing(target / "_metadata") as path, naming(target / "_metadata"):
         pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=footers)
         checksums["_metadata"] = hash_file(path)
     return checksums
@@ -237,7 +271,7 @@ class _PartWriters:
         self._target, self._suffix, self._storage = outputs.parts, outputs.suffix, storage_of(outputs.parts)
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="uda-write")
-        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._writers: dict[str, NamedWriter] = {}
         self._waiting: dict[str, list[pa.Table]] = {}
         self._writing: dict[str, Future[None]] = {}
         self._rows: Counter[str] = Counter()
@@ -253,9 +287,13 @@ class _PartWriters:
         try:
             if kind is None:
                 self._finish()
-        finally:
+        except BaseException as failed:
             self._pool.shutdown()
-            self._stack.__exit__(kind, error, trace)
+            # So that no file that is not complete gets its name.
+            self._stack.__exit__(type(failed), failed, failed.__traceback__)
+            raise
+        self._pool.shutdown()
+        self._stack.__exit__(kind, error, trace)
 
     def _finish(self) -> None:
         for platform in self._waiting:
@@ -298,14 +336,14 @@ class _PartWriters:
         if before := self._writing.get(platform):
             before.result()
         writer = self._writer(platform)
-        self._writing[platform] = self._pool.submit(writer.write_table, records, row_group_size=ROW_GROUP_ROWS)
+        self._writing[platform] = self._pool.submit(writer.write, records)
 
-    def _writer(self, platform: str) -> pq.ParquetWriter:
+    def _writer(self, platform: str) -> NamedWriter:
         if platform not in self._writers:
             location = self._target / part_path(platform, 0, self._suffix)
             path = self._stack.enter_context(self._storage.replacing(location))
             self._stack.enter_context(self._hashing(platform, path))
-            writer = pq.ParquetWriter(path, PARQUET_SCHEMA, **_PART_OPTIONS)
+            writer = parquet_writer(path, location, PARQUET_SCHEMA, _PART_OPTIONS)
             self._writers[platform] = self._stack.enter_context(writer)
         return self._writers[platform]
 

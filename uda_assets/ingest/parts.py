@@ -22,6 +22,7 @@ from uda_assets.errors import MalformedRecord
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.convert import (
     Conversion,
+    NamedWriter,
     PlatformRecords,
     by_platform,
     convert,
@@ -237,11 +238,11 @@ def _named(job: DropJob, files: list[PartFile], number: int) -> list[PartFile]:
     return [msgspec.structs.replace(file, path=part_path(file.platform, number, suffix)) for file in files]
 
 
-def _join_quarantine(malformed: pq.ParquetWriter, attempt: Attempt, line: int) -> None:
+def _join_quarantine(malformed: NamedWriter, attempt: Attempt, line: int) -> None:
     """Add a part's malformed records, with their lines counted from the drop's first."""
     if not attempt.done.quarantined:
         return
     with (attempt.directory / "quarantine.parquet").open("rb") as file, pq.ParquetFile(file) as piece:
         for batch in piece.iter_batches(_ROWS_AT_ONCE):
             place = batch.schema.get_field_index("line")
-            malformed.write_batch(batch.set_column(place, "line", pc.add(batch.column(place), line)))
+            malformed.write(batch.set_column(place, "line", pc.add(batch.column(place), line)))

@@ -16,7 +16,7 @@ import pyarrow as pa
 from uda_assets.errors import DropUnreadable, UdaError
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.stopping import check
-from uda_assets.storage import Location, filesystem_of, is_remote
+from uda_assets.storage import Location, filesystem_of, is_remote, naming
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK = 1 << 20
@@ -190,18 +190,28 @@ def open_source(
         UdaError: The file is missing, a directory or not readable.
 
     """
-    try:
-        compression = _COMPRESSION.get(path.suffix.lower())
-        if compression is None and is_remote(path):
-            yield Source.of_object(path, bounds)
+    compression = _COMPRESSION.get(path.suffix.lower())
+    if compression is None and is_remote(path):
+        with _readable(path):
+            source = Source.of_object(path, bounds)
+        yield source
+        return
+    with _readable(path):
+        file = path.open("rb")
+    with file:
+        if compression is None:
+            yield Source.of_file(file, bounds)
             return
-        with path.open("rb") as file:
-            if compression is None:
-                yield Source.of_file(file, bounds)
-                return
-            with tempfile.TemporaryFile(dir=spill) as plain:
+        with tempfile.TemporaryFile(dir=spill) as plain:
+            with naming(spill or Path(tempfile.gettempdir())):
                 _decompress(file, compression, plain, bounds, most)
-                yield Source.of_file(plain, bounds)
+            yield Source.of_file(plain, bounds)
+
+
+@contextmanager
+def _readable(path: Location) -> Iterator[None]:
+    try:
+        yield
     except IsADirectoryError:
         raise UdaError(f"{path} is a directory; name a CSV file") from None
     except FileNotFoundError:
@@ -220,6 +230,8 @@ def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Boun
             try:
                 chunk = archive.read(_CHUNK)
             except OSError as error:
+                if error.errno is not None:
+                    raise  # of the disk, not of the archive
                 raise DropUnreadable(
                     "broken_archive", f"cannot be decompressed ({_one_line(error)}); deliver the file again"
                 ) from error

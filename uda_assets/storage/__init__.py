@@ -3,6 +3,7 @@
 from uda_assets.storage.base import RACY_NANOSECONDS, Guard, Location, Refusal, Signature, Storage
 from uda_assets.storage.choice import filesystem_of, is_remote, locate, storage_fault, storage_of
 from uda_assets.storage.directory import Directory, hash_file, make_dir, make_dir_alone, replacing, signature_of
+from uda_assets.storage.disk import disk_fault, naming
 
 __all__ = [
     "RACY_NANOSECONDS",
@@ -12,12 +13,14 @@ __all__ = [
     "Refusal",
     "Signature",
     "Storage",
+    "disk_fault",
     "filesystem_of",
     "hash_file",
     "is_remote",
     "locate",
     "make_dir",
     "make_dir_alone",
+    "naming",
     "replacing",
     "signature_of",
     "storage_fault",

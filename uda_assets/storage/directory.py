@@ -20,6 +20,7 @@ from blake3 import blake3
 from uda_assets.errors import UdaError
 from uda_assets.faults import Killed, passed
 from uda_assets.storage.base import RACY_NANOSECONDS, Found, Guard, Location, Refusal, Signature
+from uda_assets.storage.disk import naming
 from uda_assets.storage.naming import is_hidden_or_unfinished, may_be_a_drop
 
 _HASHED_AT_ONCE = 1 << 20
@@ -77,14 +78,14 @@ class Directory:
 
     def commit(self, path: Location, content: bytes) -> None:
         """On disk before it is visible; the system's lock keeps other writers away."""
-        with self.replacing(path) as temporary, temporary.open("wb") as file:
+        with self.replacing(path) as temporary, naming(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
 
     def note(self, path: Location, content: bytes) -> None:
         """A writer that begins meanwhile takes the temporary file for one that a crash left behind."""
-        with self.replacing(path) as temporary:
+        with self.replacing(path) as temporary, naming(path):
             temporary.write_bytes(content)
 
     def move(self, source: Location, target: Location) -> None:
@@ -105,11 +106,12 @@ class Directory:
             file = path.open("a+", encoding="utf-8")
         except OSError as error:
             raise UdaError(f"{path.parent} cannot be written: {error.strerror}") from None
+        holder = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         with file:
             _acquire(file.fileno(), path, timeout)
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-            file.flush()
+            with naming(path):
+                os.truncate(file.fileno(), 0)
+                os.write(file.fileno(), holder.encode())
             yield _HeldBySystem()
 
 
