@@ -120,7 +120,7 @@ def read_block(
     if len(block) > source.bounds.record:
         _require_short_lines(source, start, block)
     reading = _Reading(start + len(block), header, platforms)
-    if len(block) > _LONG_LINE and count_lines(block) == 1:
+    if len(block) > _LONG_LINE and line_end_about(block, 1) == len(block):
         return _read_long_line(source, start, block, ahead, reading)
     exotic = exotic_bytes(block)
     in_order = not len(exotic) and is_text(block) and quotes_in_order(block)

@@ -128,9 +128,9 @@ class Source:
 
     def _line_ends_before(self, end: int) -> int:
         ended = 0
-        for offset in range(0, end, _CHUNK):
+        for offset in range(0, end, 8 * _CHUNK):
             # One more byte, so that a line feed knows the carriage return that it belongs to.
-            chunk = self.read(max(0, offset - 1), min(_CHUNK, end - offset) + (offset > 0))
+            chunk = self.read(max(0, offset - 1), min(8 * _CHUNK, end - offset) + (offset > 0))
             first = int(offset > 0)
             ended += chunk.count(b"\n", first) + chunk.count(b"\r", first) - chunk.count(b"\r\n")
         return ended
