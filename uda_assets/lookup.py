@@ -111,19 +111,30 @@ def some_sessions(lake: Lake, connection: duckdb.DuckDBPyConnection, manifest: S
     found = [
         tuple(row)
         for name in sorted(manifest.platforms)[:_PLATFORMS_SHOWN]
-        for row in connection.execute(_first_sessions(lake, _of_platform(manifest, name))).fetchall()
+        for row in connection.execute(_first_sessions(lake, _first_unit(_of_platform(manifest, name)))).fetchall()
     ]
     lake.note("some_sessions", (manifest.generation, found))
     return found
 
 
 def _first_sessions(lake: Lake, manifest: SessionsManifest) -> str:
-    """The sessions of which contributions stand first, by their hash: the rest is not read in full."""
+    """The sessions with the smallest hashes in a segment: of the rest, no more than the hashes is read."""
     first = contributions_in(lake.sessions, manifest.segments[:1])
     hashes = f"SELECT key_hash FROM {first} ORDER BY key_hash LIMIT {_SESSIONS_SHOWN}"
     sessions = sessions_in(lake.sessions, manifest, f"{SESSIONS}, key_hash")
     return (
         f"SELECT {SESSIONS} FROM {sessions} SEMI JOIN ({hashes}) USING (key_hash) ORDER BY ALL LIMIT {_SESSIONS_SHOWN}"
+    )
+
+
+def _first_unit(manifest: SessionsManifest) -> SessionsManifest:
+    """The files of one unit of a platform: all that is known of a session is in one, and one is bounded in size."""
+    segments = [file for file in manifest.segments if file.drops]
+    bucket = segments[0].bucket if segments else 0
+    return msgspec.structs.replace(
+        manifest,
+        segments=[file for file in segments if file.bucket == bucket],
+        shared=[file for file in manifest.shared if file.bucket == bucket],
     )
 
 

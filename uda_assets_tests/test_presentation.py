@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from uda_assets.build import forget
 from uda_assets.catalogue import DropEntry, Status
 from uda_assets.contract import Reason
-from uda_assets.lake import DropManifest
+from uda_assets.lake import DropManifest, open_lake
+from uda_assets.lookup import some_sessions
 from uda_assets.presentation import (
     Verbatim,
     leaderboard_table,
@@ -22,6 +26,7 @@ from uda_assets.presentation import (
     worst_drops_table,
 )
 from uda_assets.report.text import shown
+from uda_assets_tests.kernel import HEADER, deliver, published, run, settings_of
 from uda_assets_tests.report import hostile
 
 AWKWARD = [
@@ -129,3 +134,33 @@ def test_every_platform_has_its_first_places() -> None:
     assert {row[1] for row in found} == set("abcdefgh")
     assert table.endswith("… and 304 more")
     assert len(read(leaderboard_table(board, places=3))) == 25
+
+
+@pytest.mark.parametrize("buckets", [0, 3])
+def test_a_preview_shows_whole_sessions(tmp_path: Path, buckets: int) -> None:
+    for drop, hour in (("a.csv", 1), ("b.csv", 2)):
+        lines = [
+            f"u{place % 9},s{place},{platform},2026-01-01T{hour:02}:00:00Z,view\n"
+            for place in range(30) for platform in ("iOS", "Web", "Android")
+        ]  # fmt: skip
+        deliver(tmp_path, drop, HEADER + "".join(lines))
+        run(tmp_path, buckets=buckets)
+    forgotten = "a.csv"
+    for sessions_of in (2, 1):
+        settings = settings_of(tmp_path, buckets=buckets)
+        lake = open_lake(settings)
+        manifest = lake.sessions_manifest()
+        assert manifest is not None
+        with duckdb.connect() as connection:
+            found = some_sessions(lake, connection, manifest)
+            assert some_sessions(lake, connection, manifest) == found
+        true = published(tmp_path, "SELECT platform, user_id, session_id, epoch(started_at), events FROM sessions")
+        assert {(*row[:3], row[3].timestamp(), row[5]) for row in found} <= set(true)
+        assert Counter(row[0] for row in found) == {"Android": 4, "Web": 4, "iOS": 4}
+        assert {row[5] for row in found} == {sessions_of}
+        forget(lake, settings, forgotten)
+        forgotten = "b.csv"
+    manifest = lake.sessions_manifest()
+    assert manifest is not None
+    with duckdb.connect() as connection:
+        assert some_sessions(lake, connection, manifest) == []
