@@ -12,7 +12,12 @@ from uda_assets.cli.files import open_root, refuse_directory
 from uda_assets.errors import UsageError
 
 
-@click.command()
+@options.command(
+    'uda query "SHOW TABLES"',
+    'uda query "SELECT reason, count(*) FROM quarantine GROUP BY reason" --format csv',
+    'uda query "FROM sessions WHERE events > 2" --output busy.parquet',
+    "uda query - --format json < query.sql",
+)
 @click.argument("sql")
 @options.output
 @options.form
@@ -23,12 +28,6 @@ def query(context: click.Context, sql: str, output: Path | None, form: str | Non
 
     SQL is one statement of DuckDB's dialect; "-" reads it from stdin. Tables: sessions, session_counts,
     top_n_by_platform, daily_top_n_by_platform, rank_movement, drops, quarantine, publication. Times are UTC.
-
-    Example: uda query "SHOW TABLES"
-
-    Example: uda query "SELECT reason, count(*) FROM quarantine GROUP BY reason" --format csv
-
-    Example: uda query "FROM sessions WHERE events > 2" --output busy.parquet
     """
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.output import Format, output_kind, print_table, write_table, written_whole

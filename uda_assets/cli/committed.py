@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda_assets.cli import options
+from uda_assets.cli import completion, options
 from uda_assets.cli.files import open_root, print_path, refuse_directory
 from uda_assets.cli.interrupts import interrupts
 from uda_assets.errors import UdaError, UsageError
@@ -38,15 +38,15 @@ retention:
 """
 
 
-@click.command()
+@options.command(
+    "uda drops --format json",
+    "uda drops",
+)
 @options.form
 @options.data_root
 @click.pass_context
 def drops(context: click.Context, form: str | None, data_root: str | None) -> None:
-    """The drop ledger: where each drop stands and what became of its records.
-
-    Example: uda drops --format json
-    """
+    """The drop ledger: where each drop stands and what became of its records."""
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.build import platform_table
     from uda_assets.catalogue import read_catalogue
@@ -57,16 +57,16 @@ def drops(context: click.Context, form: str | None, data_root: str | None) -> No
     print_table(table_of(drops_frame(entries)), Format(form or "table"))
 
 
-@click.command()
-@click.option("--drop", help="Only this drop.")
+@options.command(
+    "uda quarantine --drop sample.csv --format csv",
+    "uda quarantine",
+)
+@click.option("--drop", help="Only this drop.", shell_complete=completion.drops)
 @options.form
 @options.data_root
 @click.pass_context
 def quarantine(context: click.Context, drop: str | None, form: str | None, data_root: str | None) -> None:
-    """The malformed records, each with drop, line, reason and raw text.
-
-    Example: uda quarantine --drop sample.csv --format csv
-    """
+    """The malformed records, each with drop, line, reason and raw text."""
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.lookup import read_quarantine
     from uda_assets.output import Format, print_table
@@ -78,7 +78,10 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
     print_table(read_quarantine(lake, settings, manifest), Format(form or "table"))
 
 
-@click.command()
+@options.command(
+    "uda verify",
+    "uda verify --format json",
+)
 @options.form
 @options.data_root
 @click.pass_context
@@ -86,8 +89,6 @@ def verify(context: click.Context, form: str | None, data_root: str | None) -> N
     """Read every committed file and count everything again; prints what is damaged, and what mends it.
 
     Exit code 0: all is sound; 1: something is damaged, and the next run looks at it again.
-
-    Example: uda verify
     """
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.output import Format, Table, print_table, say
@@ -104,8 +105,10 @@ def verify(context: click.Context, form: str | None, data_root: str | None) -> N
     say(f"all is sound: {found.files} files are as they were written, {found.records} records were counted again")
 
 
-@click.command()
-@click.argument("drop")
+@options.command(
+    "uda forget supplier-a/2026-01-31.csv",
+)
+@click.argument("drop", shell_complete=completion.drops)
 @options.engine
 @options.data_root
 @click.pass_context
@@ -113,8 +116,6 @@ def forget(context: click.Context, drop: str, engine: str | None, data_root: str
     """Take a drop's contribution out of the leaderboards for good.
 
     DROP is the drop's name, as `uda drops` lists it.
-
-    Example: uda forget supplier-a/2026-01-31.csv
     """
     settings = options.settings_of(context, data_root=data_root, engine=engine)
     from uda_assets.build import forget as forget_drop
@@ -124,11 +125,15 @@ def forget(context: click.Context, drop: str, engine: str | None, data_root: str
     say(f"forgot {drop}; the leaderboard in {published.csv} is without it")
 
 
-@click.command()
+@options.command(
+    "uda leaderboard --n 7 --since 2026-01-01 --platform iOS",
+    "uda leaderboard --movement --format csv",
+    "uda leaderboard --output leaderboard.csv",
+)
 @options.n
 @options.since
 @options.until
-@click.option("--platform", help="Only this platform, by any of its spellings.")
+@click.option("--platform", help="Only this platform, by any of its spellings.", shell_complete=completion.platforms)
 @click.option(
     "--movement",
     is_flag=True,
@@ -151,10 +156,6 @@ def leaderboard(
 
     With --movement, how the published one moved: against the publication before it, and against the period before it if
     it has a window.
-
-    Example: uda leaderboard --n 7 --since 2026-01-01 --platform iOS
-
-    Example: uda leaderboard --movement --format csv
     """
     settings = options.settings_of(context, **overrides)
     if movement and (fixed := [name for name in ("n", "since", "until") if overrides[name] is not None]):
@@ -188,18 +189,16 @@ def _canonical(spelling: str, settings: Settings) -> str:
     return platform_table(settings).resolve(spelling) or spelling
 
 
-@click.command()
+@options.command(
+    "uda report --open",
+    "uda report --output leaderboards.html",
+)
 @options.path_option("--output", help="Where to write the report; default: results/report.html at the data root.")
 @click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
 @options.data_root
 @click.pass_context
 def report(context: click.Context, output: Path | None, opened: bool, data_root: str | None) -> None:
-    """What is published as one HTML file that can be mailed; prints its path.
-
-    Example: uda report --open
-
-    Example: uda report --output leaderboards.html
-    """
+    """What is published as one HTML file that can be mailed; prints its path."""
     settings = options.settings_of(context, data_root=data_root)
     if output:
         refuse_directory(output)
@@ -221,15 +220,15 @@ def report(context: click.Context, output: Path | None, opened: bool, data_root:
         webbrowser.open(path.absolute().as_uri())
 
 
-@click.command()
+@options.command(
+    "uda dev --port 3001",
+    "uda dev",
+)
 @click.option("--port", type=int, default=3000, show_default=True, help="Port of the web page.")
 @options.data_root
 @click.pass_context
 def dev(context: click.Context, port: int, data_root: str | None) -> None:
-    """Dagster's UI and daemon with a history that survives a restart, kept below the data root or in DAGSTER_HOME.
-
-    Example: uda dev --port 3001
-    """
+    """Dagster's UI and daemon with a history that survives a restart, kept below the data root or in DAGSTER_HOME."""
     settings = options.settings_of(context, data_root=data_root)
     import subprocess
     import sys

@@ -19,6 +19,26 @@ MODES = ("csv", "parquet")
 FORMATS = ("table", "csv", "json")
 
 
+class _WithExamples(click.Command):
+    """A command whose help ends in examples, a line each, that can be copied."""
+
+    def __init__(self, *args: Any, examples: tuple[str, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lines are not filled, so that a shell takes each as it stands."""
+        del ctx
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+def command(*examples: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with examples for its help."""
+    return click.command(cls=_WithExamples, examples=examples)
+
+
 def path_option(*names: str, **attributes: Any) -> Callable[[F], F]:
     """An option that takes a path; whether a file can be read is not for click to say: that is no wrong use."""
     return click.option(*names, type=click.Path(readable=False, path_type=Path), **attributes)
@@ -35,7 +55,7 @@ engine = click.option(
     help="What does the heavy work: this machine, or a Dask cluster (UDA_ENGINE, UDA_DASK_SCHEDULER).",
 )  # fmt: skip
 filepath = path_option("--filepath", help="The file to work on.")
-mode = click.option("--mode", type=click.Choice(MODES), default="csv", show_default=True)
+mode = click.option("--mode", type=click.Choice(MODES), default="csv", show_default=True, help="Kind of file.")
 output = path_option("--output", help="Where to write; default: stdout.")
 form = click.option("--format", "form", type=click.Choice(FORMATS), help="How to print the table.")
 n = click.option("--n", type=int, help="Users a platform (UDA_N; default: 50).")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import click
+from click.shell_completion import shell_complete
 
 from uda_assets.cli import asked, committed, options, records, synthesis
 from uda_assets.cli.display import has_colours
@@ -24,8 +25,18 @@ class _InOrder(click.Group):
         del ctx
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Whole sentences, which are wrapped where click would cut them."""
+        with formatter.section("Commands"):
+            named = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+            formatter.write_dl([(name, one.get_short_help_str(1000)) for name, one in named])
 
-@click.group(cls=_InOrder)
+
+@click.group(
+    cls=_InOrder,
+    epilog="Each command's --help has examples. To have names completed by the shell: "
+    'eval "$(_UDA_COMPLETE=bash_source uda)", or zsh_source, or fish_source.',
+)
 @options.data_root
 @click.pass_context
 def app(context: click.Context, data_root: str | None) -> None:
@@ -56,10 +67,7 @@ def _with_subcommand(arguments: list[str]) -> list[str]:
 def run(arguments: list[str]) -> int:
     """Run the program and return its exit code; no error that a user can cause shows a traceback."""
     try:
-        if not arguments:
-            _invoke(["--help"])
-            return 2
-        return _invoke(_with_subcommand(arguments))
+        return _dispatch(arguments)
     except BrokenPipeError:
         # The reader of our output has seen enough; what is still in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,6 +82,16 @@ def run(arguments: list[str]) -> int:
         if explained is None:
             raise
         return _fail(*explained)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if instruction := os.environ.get("_UDA_COMPLETE"):
+        # A shell asks, either for a script or for what can stand next.
+        return shell_complete(app, {}, "uda", "_UDA_COMPLETE", instruction)
+    if not arguments:
+        _invoke(["--help"])
+        return 2
+    return _invoke(_with_subcommand(arguments))
 
 
 def _invoke(arguments: list[str]) -> int:

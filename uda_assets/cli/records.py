@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from uda_assets.settings import Settings
 
 
-@click.command()
+@options.command(
+    "uda converter --filepath data/datasets/sample.csv",
+    "uda converter",
+    "uda converter --filepath drop.csv --output drop.parquet",
+)
 @options.filepath
 @click.option(
     "--mode", type=click.Choice(options.MODES), default="csv", show_default=True,
@@ -39,8 +43,6 @@ def converter(
 
     A file below the data root's datasets/ is committed to the data root. Any other is converted beside itself, or to
     --output. The path of what was written is printed.
-
-    Example: uda converter --filepath data/datasets/sample.csv
     """
     del mode, n
     settings = options.settings_of(context, **overrides)
@@ -153,7 +155,11 @@ def _drop_name(lake: Lake, path: Path) -> str | None:
     )  # fmt: skip
 
 
-@click.command()
+@options.command(
+    "uda inspector --filepath drop.csv --n 10 --output top.csv",
+    "uda inspector --filepath drop.csv --since 2026-01-10 --until 2026-01-20",
+    "uda inspector --mode parquet --filepath drop.parquet --format json",
+)
 @options.filepath
 @options.mode
 @options.n
@@ -168,10 +174,7 @@ def _drop_name(lake: Lake, path: Path) -> str | None:
 def inspector(
     context: click.Context, /, filepath: Path | None, mode: str, output: Path | None, form: str | None, **overrides: Any
 ) -> None:
-    """One file in, one leaderboard out; needs no data root and no build.
-
-    Example: uda inspector --filepath drop.csv --n 10 --output top.csv
-    """
+    """One file in, one leaderboard out; needs no data root and no build."""
     settings = options.settings_of(context, **overrides)
     from uda_assets.output import Format, output_kind, print_table, table_of, write_table
 

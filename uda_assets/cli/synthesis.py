@@ -19,7 +19,10 @@ _malformed_ratio = click.option(
 )
 
 
-@click.command()
+@options.command(
+    "uda generator --filepath activity.csv --n 100000 --truth truth/",
+    "uda generator --filepath activity.csv.gz --n 100000 --seed 7 --malformed-ratio 0.02",
+)
 @options.filepath
 @options.mode
 @click.option("--n", "--records", "n", type=int, default=100_000, show_default=True, help="Records to write.")
@@ -35,10 +38,7 @@ _malformed_ratio = click.option(
 def generator(
     filepath: Path | None, mode: str, n: int, truth: Path | None, output: Path | None, **characteristics: Any
 ) -> None:
-    """Write realistic activity with a known right answer.
-
-    Example: uda generator --filepath big.csv --n 1000000 --truth truth/
-    """
+    """Write realistic activity with a known right answer."""
     from uda_assets.output import say
     from uda_assets.synthetic import GeneratorConfig, generate
 
@@ -65,7 +65,10 @@ def generator(
         say(f"wrote {n} records to {target}" + (f", the right answer to {truth}" if truth else ""))
 
 
-@click.command()
+@options.command(
+    "uda supplier --drops 3 --interval 1",
+    "uda supplier --filepath incoming --drops 2 --interval 0 --corrections 0.2",
+)
 @options.path_option("--filepath", help="Directory to supply; default: the data root's datasets.")
 @options.mode
 @click.option("--n", "--records", "n", type=int, default=1000, show_default=True, help="Records a drop.")
@@ -73,7 +76,10 @@ def generator(
 @click.option("--interval", type=float, default=5.0, show_default=True, help="Seconds between drops.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same drops.")
 @_malformed_ratio
-@click.option("--compression", type=click.Choice(("none", "gz", "zst")), default="none", show_default=True)
+@click.option(
+    "--compression", type=click.Choice(("none", "gz", "zst")), default="none", show_default=True,
+    help="How drops are packed.",
+)  # fmt: skip
 @click.option(
     "--corrections", type=float, default=0.0, show_default=True,
     help="Chance that an earlier drop is delivered anew, 0 to 1.",
@@ -100,10 +106,7 @@ def supplier(
     data_root: str | None,
     **characteristics: Any,
 ) -> None:
-    """Deliver a drop every few seconds, as a supplier would.
-
-    Example: uda supplier --drops 20 --interval 2
-    """
+    """Deliver a drop every few seconds, as a supplier would."""
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.output import say
     from uda_assets.storage import is_remote
