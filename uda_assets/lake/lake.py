@@ -39,7 +39,7 @@ from uda_assets.lake.names import is_below
 from uda_assets.lake.places import Places
 from uda_assets.limits import limit_pools
 from uda_assets.settings import Settings
-from uda_assets.storage import Guard, Location, Refusal, Signature, storage_of
+from uda_assets.storage import Guard, Location, Refusal, Signature, in_use, is_in_use, storage_of
 
 _SPILL = "spill-"
 _A_DAY = 86_400
@@ -542,14 +542,15 @@ class Lake(Places):
     def scratch(self) -> Iterator[Path]:
         """A directory for a reader to spill to, removed at the end; the system's own where none can be made here."""
         usable = isinstance(self.internal, Path) and os.access(self.internal, os.W_OK)
-        with tempfile.TemporaryDirectory(prefix=_SPILL, dir=self.internal if usable else None) as path:
+        with tempfile.TemporaryDirectory(prefix=_SPILL, dir=self.internal if usable else None) as path, in_use(path):
             yield Path(path)
 
     def _remove_old_spills(self) -> None:
         """Of readers that died; a younger one may be in use."""
         for path in self.internal.glob(f"{_SPILL}*") if isinstance(self.internal, Path) else ():
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > _A_DAY:
+                # By a clock that jumped, a directory may seem old that is in use.
+                if time.time() - path.stat().st_mtime > _A_DAY and not is_in_use(path):
                     shutil.rmtree(path, ignore_errors=True)
 
 

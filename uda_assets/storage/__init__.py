@@ -2,7 +2,16 @@
 
 from uda_assets.storage.base import RACY_NANOSECONDS, Guard, Location, Refusal, Signature, Storage
 from uda_assets.storage.choice import filesystem_of, is_remote, locate, storage_fault, storage_of
-from uda_assets.storage.directory import Directory, hash_file, make_dir, make_dir_alone, replacing, signature_of
+from uda_assets.storage.directory import (
+    Directory,
+    hash_file,
+    in_use,
+    is_in_use,
+    make_dir,
+    make_dir_alone,
+    replacing,
+    signature_of,
+)
 from uda_assets.storage.disk import disk_fault, naming
 
 __all__ = [
@@ -16,6 +25,8 @@ __all__ = [
     "disk_fault",
     "filesystem_of",
     "hash_file",
+    "in_use",
+    "is_in_use",
     "is_remote",
     "locate",
     "make_dir",

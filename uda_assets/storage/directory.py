@@ -139,6 +139,29 @@ def _acquire(descriptor: int, path: Path, timeout: float) -> None:
             time.sleep(0.05)
 
 
+@contextmanager
+def in_use(directory: str | Path) -> Iterator[None]:
+    """Mark a directory as in use for as long as this process lives, by a lock of the system's."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_in_use(directory: Path) -> bool:
+    """Whether a process that lives has marked a directory as in use."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def signature_of(stat: os.stat_result) -> Signature:
     """What a file's stat says of its content."""
     return Signature(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)

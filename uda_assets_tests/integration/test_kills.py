@@ -1,9 +1,11 @@
 """A run killed with `kill -9`, anywhere: what was published stays readable, the next run ends in the right answer.
 
-Each run is a process over a data root whose drops are added, replaced, forgotten, vanish or go bad in between. The
-oracle is plain Python over copies of the raw files. The recorded run is of 100 kills; see what they struck with
+Each run is a process over a data root whose drops are added, replaced, forgotten, vanish or go bad in between. Some
+runs have their work done by a Dask cluster, which outlives them. The oracle is plain Python over copies of the raw
+files. The recorded run is of 200 kills; see what they struck with
 
-    UDA_TEST_KILLS=100 uv run pytest -n 0 -s uda_assets_tests/integration/test_kills.py
+    UDA_TEST_KILLS=200 uv run pytest -n 0 -s uda_assets_tests/integration/test_kills.py
+    UDA_TEST_KILLS=50 uv run pytest -n 0 -s -m heavy -k cluster uda_assets_tests/integration/test_kills.py
 """
 
 from __future__ import annotations
@@ -20,16 +22,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import pytest
+from distributed import Client
 
 from uda_assets.lake import Lake
+from uda_assets_tests.cluster import Cluster, cluster_of_processes, settle
 
-KILLS = int(os.environ.get("UDA_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("UDA_TEST_KILLS", "5"))
 SEED = int(os.environ.get("UDA_TEST_SEED", "1"))
 REPOSITORY = Path(__file__).parents[2]
 N = 4
@@ -38,6 +43,8 @@ PLATFORMS = {"ios": "iOS", "android": "Android", "web": "Web"}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 # One run in so many is `dagster asset materialize` itself, which takes as long as several others.
 DAGSTER_EVERY = 8
+# And one in so many has a cluster do the work, where connecting takes as long as the rest.
+CLUSTER_EVERY = 4
 
 MOMENTS = [
     "drop: staged",
@@ -249,12 +256,13 @@ class Ended(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How a run is to die: at a moment, or after so many seconds of its work; or not at all."""
+    """How a run is to die: at a moment, or after so many seconds of its work; or not at all; and what does its work."""
 
     at: str | None = None
     passes: int = 1
     after: float | None = None
     how: str = "kernel"
+    scheduler: str = ""
 
 
 def run(root: Path, plan: Plan, forget: list[str]) -> Ended:
@@ -262,6 +270,8 @@ def run(root: Path, plan: Plan, forget: list[str]) -> Ended:
         "UDA_DATA_ROOT": str(root), "UDA_N": str(N), "UDA_THREADS": "2", "UDA_LOCK_TIMEOUT": "5",
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }  # fmt: skip
+    if plan.scheduler:
+        environment |= {"UDA_ENGINE": "dask", "UDA_DASK_SCHEDULER": plan.scheduler}
     without_home = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     said, write = os.pipe()
     orders = {"fd": write, "how": plan.how, "at": plan.at, "passes": plan.passes, "forget": forget}
@@ -382,25 +392,47 @@ def assert_no_debris(root: Path, feed: Feed) -> None:
 # -- killing ---------------------------------------------------------------------------------------------------------
 
 
-def plans(seconds: float, attempt: int, random_: random.Random) -> Plan:
+def plans(seconds: float, attempt: int, random_: random.Random, scheduler: str) -> Plan:
     """How the next run is to die: at times spread over a run's work, and at each named moment in turn."""
-    how = "dagster" if attempt % DAGSTER_EVERY == DAGSTER_EVERY - 1 else "kernel"
-    if attempt % 2 == 0:
+    how = "dagster" if attempt % DAGSTER_EVERY == DAGSTER_EVERY - 1 and not scheduler else "kernel"
+    if attempt % 2 == 0 or (scheduler and random_.random() < 0.5):
         share = (attempt // 2 * 0.618 + random_.random() * 0.1) % 1
-        return Plan(after=share * seconds)
+        return Plan(after=share * seconds, scheduler=scheduler)
     moment_ = MOMENTS[(SEED + attempt // 2 * 5) % len(MOMENTS)]
     passes = {"file: written": 9, "sessions: file written": 3, "drop: staged": 2, "drop: intent written": 2}
-    return Plan(at=moment_, passes=random_.randint(1, passes.get(moment_, 1)), how=how)
+    return Plan(at=moment_, passes=random_.randint(1, passes.get(moment_, 1)), how=how, scheduler=scheduler)
 
 
 def where(plan: Plan, ended: Ended) -> str:
     """Where a kill struck: the phase at a random time, or the named moment."""
     moment_ = f"at the moment {ended.moments[-1]!r}" if plan.at else f"at a random time in {ended.phase}"
-    return f"{moment_} under dagster" if plan.how == "dagster" else moment_
+    return moment_ + " under dagster" * (plan.how == "dagster") + " on the cluster" * bool(plan.scheduler)
 
 
-@pytest.mark.timeout(120 + 20 * KILLS)
-def test_killed_runs_lose_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with cluster_of_processes(tmp_path / "cluster") as started:
+        yield started
+
+
+@pytest.mark.timeout(180 + 20 * KILLS)
+def test_killed_runs_lose_nothing(tmp_path: Path, cluster: Cluster) -> None:
+    assert_nothing_is_lost(tmp_path, cluster, CLUSTER_EVERY)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(180 + 40 * KILLS)
+def test_killed_runs_on_a_cluster_lose_nothing(tmp_path: Path, cluster: Cluster) -> None:
+    assert_nothing_is_lost(tmp_path, cluster, 1)
+
+
+def settled(cluster: Cluster) -> None:
+    """What a run that was killed had given to the cluster is done."""
+    with Client(cluster.address, timeout=60, set_as_default=False) as client:
+        settle(client)
+
+
+def assert_nothing_is_lost(tmp_path: Path, cluster: Cluster, cluster_every: int) -> None:
     root, feed, random_ = tmp_path / "data", Feed(tmp_path / "data", SEED), random.Random(SEED)
     for _ in range(6):
         feed.change()
@@ -408,16 +440,22 @@ def test_killed_runs_lose_nothing(tmp_path: Path) -> None:
     feed.completed()
     assert_complete(root, feed)
     feed.change()
-    work = run(root, Plan(), []).seconds
+    work = {"": run(root, Plan(), []).seconds}
     feed.completed()
+    feed.change()
+    work[cluster.address] = run(root, Plan(scheduler=cluster.address), []).seconds
+    feed.completed()
+    assert_complete(root, feed)
     struck: Counter[str] = Counter()
     attempt = in_a_row = 0
+    struck_on_cluster = at_work = False
     possible: list[Board] = [answer(feed.contributions).board]
     forget: list[str] = []
     going: dict[str, bytes] = {}
     while struck.total() < KILLS:
         feed.change()
-        plan = plans(work, attempt, random_)
+        scheduler = cluster.address if attempt % cluster_every == 1 % cluster_every else ""
+        plan = plans(work[scheduler], attempt, random_, scheduler)
         attempt += 1
         assert attempt < 4 * KILLS, f"too few runs were struck: {struck}"
         # A drop that is yet to be forgotten may still count.
@@ -432,17 +470,27 @@ def test_killed_runs_lose_nothing(tmp_path: Path) -> None:
         ended = run(root, plan, forget)
         if ended.killed:
             struck[where(plan, ended)] += 1
+            struck_on_cluster = struck_on_cluster or bool(scheduler)
             assert_readable(root, possible)
             in_a_row += 1
             if in_a_row < 3 and random_.random() < 0.3:
                 continue
-            ended = run(root, Plan(), forget)
+            # The cluster may still be at work for a run that is dead, while the next one is under way.
+            at_work = bool(struck_on_cluster) and random_.random() < 0.5
+            if struck_on_cluster and not at_work:
+                settled(cluster)
+            ended = run(root, Plan(scheduler=scheduler), forget)
         assert not ended.killed
-        work = max(work * 0.9, ended.seconds) if not forget and plan.how == "kernel" else work
+        if not forget and plan.how == "kernel":
+            work[scheduler] = max(work[scheduler] * 0.9, ended.seconds)
         assert_complete(root, feed)
-        assert_no_debris(root, feed)
+        if at_work:
+            settled(cluster)
+        else:
+            assert_no_debris(root, feed)
         feed.completed()
         in_a_row, forget, going, possible = 0, [], {}, [answer(feed.contributions).board]
+        struck_on_cluster = at_work = False
     shutil.rmtree(root)
     timed = {place: count for place, count in struck.items() if place.startswith("at a random time")}
     named = {place: count for place, count in struck.items() if place not in timed}
