@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
@@ -60,7 +63,10 @@ def print_table(table: Table, form: Format) -> None:
         raise UdaError("stdout is closed; name a file by --output")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    for piece in rendered(table, form):
+    pieces = rendered(table, form)
+    if form is Format.TABLE and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        pieces = _as_columns(table, shutil.get_terminal_size().columns, bold=not os.environ.get("NO_COLOR"))
+    for piece in pieces:
         sys.stdout.write(piece)
     sys.stdout.flush()
 
@@ -219,22 +225,72 @@ def _hexadecimal(value: bytes) -> str:
 _ROWS_ALIGNED = 5_000
 
 
-def _as_columns(table: Table) -> Iterator[str]:
-    """Columns wide enough for the rows so far, of which some thousands are seen at once."""
+_LEAST_WIDTH = 8
+
+
+def _as_columns(table: Table, room: int | None = None, *, bold: bool = False) -> Iterator[str]:
+    """Columns wide enough for the rows so far, of which some thousands are seen at once.
+
+    Args:
+        table: What to print.
+        room: Columns of the terminal; the widest cells are cut, and say so by an ellipsis, where there is not enough.
+        bold: Print the header so.
+
+    """
     rows = iter(table.rows)
     header = [visibly(name) for name in table.columns]
-    widths = [len(name) for name in header]
+    widths = [_width(name) for name in header]
     right = [kind is int for kind in table.columns.values()]
-    above = [header]
+    first = True
     while True:
         batch = [["" if value is None else _text(value) for value in row] for row in islice(rows, _ROWS_ALIGNED)]
-        widths = [max(width, *(len(row[i]) for row in batch), 0) for i, width in enumerate(widths)]
-        lines = [*above, ["-" * width for width in widths], *batch] if above else batch
-        yield "".join(
-            "  ".join(cell.rjust(width) if flush else cell.ljust(width)
-                      for cell, width, flush in zip(row, widths, right, strict=True)).rstrip() + "\n"
-            for row in lines
-        )  # fmt: skip
+        widths = [max(width, *(_width(row[i]) for row in batch), 0) for i, width in enumerate(widths)]
+        if room is not None:
+            widths = _within(room, widths)
+        if first:
+            line = _line(map(_cut, header, widths), widths, right)
+            yield f"\x1b[1m{line}\x1b[0m\n" if bold else f"{line}\n"
+            yield "  ".join("-" * width for width in widths) + "\n"
+        yield "".join(_line(row if room is None else map(_cut, row, widths), widths, right) + "\n" for row in batch)
         if len(batch) < _ROWS_ALIGNED:
             return
-        above = []
+        first = False
+
+
+def _line(cells: Iterable[str], widths: list[int], right: list[bool]) -> str:
+    filled = [
+        " " * (width - _width(cell)) + cell if flush else cell + " " * (width - _width(cell))
+        for cell, width, flush in zip(cells, widths, right, strict=True)
+    ]
+    return "  ".join(filled).rstrip()
+
+
+def _within(room: int, widths: list[int]) -> list[int]:
+    """Widths that fit, if they can: the widest are made as narrow as the next ones."""
+    widths, over = list(widths), sum(widths) + 2 * (len(widths) - 1) - room
+    while over > 0 and (widest := max(widths)) > _LEAST_WIDTH:
+        many = widths.count(widest)
+        below = max([_LEAST_WIDTH, *(width for width in widths if width < widest)])
+        target = max(below, widest - max(1, over // many))
+        over -= many * (widest - target)
+        widths = [target if width == widest else width for width in widths]
+    return widths
+
+
+def _cut(text: str, width: int) -> str:
+    """Text that is no wider than it may be."""
+    if _width(text) <= width:
+        return text
+    end = width - 1
+    while _width(text[:end]) > width - 1:
+        end -= 1
+    return text[:end] + "…"
+
+
+def _width(text: str) -> int:
+    """Columns that a terminal takes for a text: two for each wide character of East Asia, none for a mark above one."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+    )

@@ -168,7 +168,7 @@ def _explained() -> Iterator[None]:
     except (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.FatalException) as error:
         raise UdaError(_said(error)) from None
     except duckdb.CatalogException as error:
-        raise UsageError(f'{_said(error)}; `uda query "SHOW TABLES"` lists the tables') from None
+        raise UsageError(f'{_said(error)} (`uda query "SHOW TABLES"` lists the tables)') from None
     except duckdb.Error as error:
         raise UsageError(_said(error)) from None
     except RecursionError:

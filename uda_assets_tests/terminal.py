@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -15,8 +16,13 @@ from pathlib import Path
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][AB0]|\x1b\][^\x07]*\x07")
 
 
-def in_terminal(*arguments: str | Path, root: Path, width: int = 100, **environment: str) -> tuple[int, str]:
-    """Exit code and output of ``uda`` with stdout and stderr on a terminal of some width."""
+def in_terminal(
+    *arguments: str | Path, root: Path, width: int = 100, until: str | None = None, **environment: str
+) -> tuple[int, str]:
+    """Exit code and output of ``uda`` with stdout and stderr on a terminal of some width.
+
+    It is interrupted when it has printed ``until``.
+    """
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     given = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
@@ -35,6 +41,9 @@ def in_terminal(*arguments: str | Path, root: Path, width: int = 100, **environm
         if not piece:
             break
         pieces.append(piece)
+        if until and until.encode() in b"".join(pieces):
+            process.send_signal(signal.SIGINT)
+            until = None
     os.close(main)
     return process.wait(60), b"".join(pieces).decode()
 

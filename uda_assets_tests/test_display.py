@@ -50,6 +50,43 @@ def test_a_terminal_shows_bars_and_a_table(tmp_path: Path) -> None:
         assert all(len(line) <= width for line in moved), moved
 
 
+def test_a_bar_that_is_interrupted_leaves_a_line(tmp_path: Path) -> None:
+    code, output = in_terminal(
+        "generator", "--filepath", "g.csv", "--n", "1000000000", root=tmp_path, until=" records/s"
+    )
+    assert code == 130
+    assert output.endswith("\x1b[31m\x1b[1muda: \x1b[0mstopped; nothing is left half-written\r\n")
+    assert output.count("\x1b[?25l") == output.count("\x1b[?25h") == 1, "the cursor is shown again"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_fits_the_terminal(tmp_path: Path) -> None:
+    kernel.deliver(
+        tmp_path, f"{'long-' * 20}.csv", HEADER + record("s1", user="日本" * 40) + record("s2", user="e\u0301")
+    )
+    kernel.run(tmp_path)
+    code, output = in_terminal("drops", root=tmp_path, width=100)
+    header, rule, row = output.splitlines()
+    assert (code, header[:4]) == (0, "\x1b[1m")
+    assert 98 <= len(rule) <= 100
+    assert row.startswith("long-long-") and "… " in row  # noqa: PT018
+    code, output = in_terminal("leaderboard", root=tmp_path, width=60, NO_COLOR="1")
+    lines = output.splitlines()
+    assert (len(lines), lines[1]) == (4, "--------  -----------------------------------  -------------")
+    wide = next(line for line in lines if "日" in line)
+    assert wide == "iOS       " + "日本" * 8 + "日…" + "              1"
+    narrow = next(line for line in lines if "e\u0301" in line)
+    assert narrow == "iOS       e\u0301" + " " * 34 + "              1"
+    # In a pipe nothing is cut.
+    done = uda("leaderboard", root=tmp_path)
+    assert "日本" * 40 in done
+
+
+def uda(*arguments: str, root: Path) -> str:
+    command = [sys.executable, "-m", "uda_assets", "--data-root", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_nothing_of_it_where_there_is_no_terminal(tmp_path: Path) -> None:
     code, output = in_terminal(*GENERATE, root=tmp_path, TERM="dumb")
     assert (code, output) == (0, "wrote 60000 records to g.csv\r\n")
