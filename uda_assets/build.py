@@ -96,18 +96,27 @@ def publish_merged(
     connect: Connect | None = None,
     engine: Engine | None = None,
 ) -> Publication:
-    """Publish the merged sessions, then archive the raw files if so configured; the caller holds the lake's lock."""
+    """Publish the sessions, then archive the raw files if so configured; the caller holds the lake's lock.
+
+    Sessions that are not those of the committed drops are merged first: between the steps of a run, another writer may
+    have converted more, and what is published is to be of one state.
+    """
+    if not _is_merged(lake):
+        merge_sessions(lake, settings, engine)
     archiving = settings.clean_source is CleanSource.ARCHIVE
     # No raw file is moved away while a file of its converted form is missing.
     entries = read_catalogue(lake, platforms, settings, whole=archiving)
     published = publish(lake, settings, entries, connect, engine)
     if archiving:
         archive_sources(lake, entries)
-    # Between the steps of a run, another writer may have converted more.
-    merged = lake.sessions_manifest()
-    if merged and merged.drops == {drop: manifest.fingerprint for drop, manifest in lake.manifests().items()}:
-        note_published(lake, published=True)
+    note_published(lake, published=True)
     return published
+
+
+def _is_merged(lake: Lake) -> bool:
+    merged = lake.sessions_manifest()
+    committed = {drop: manifest.fingerprint for drop, manifest in lake.manifests().items()}
+    return committed == (merged.drops if merged else {})
 
 
 def archive_sources(lake: Lake, entries: list[DropEntry]) -> list[str]:

@@ -110,12 +110,16 @@ def publish(
         }  # fmt: skip
         passed("publish: files written")
     passed("publish: files in place")
+    before, superseded = lake.publication(), lake.superseded_quarantines()
+    over = superseded.intersection(before.superseded if before else [])
     lake.write_publication(
         PublicationManifest(
             generation=manifest.generation, n=settings.n, since=settings.since, until=settings.until,
             published_at=now, board=board, previous=previous, files=dict(sorted(files.items())),
+            superseded=sorted(superseded - over),
         )
     )  # fmt: skip
+    lake.remove_superseded(over)
     remove_boards_but(lake, [board, previous])
     lake.finish_removals()
     return Publication(leaderboard, csv, parquet, drops)

@@ -11,6 +11,7 @@ as Delta Lake (Armbrust et al. 2020).
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from uda_assets.faults import Killed, passed
-from uda_assets.lake.manifests import MANIFEST, DropManifest, as_json, read_note, sealed, undamaged
+from uda_assets.lake.manifests import MANIFEST, QUARANTINE, DropManifest, as_json, read_note, sealed, undamaged
 from uda_assets.lake.places import Places
 from uda_assets.storage import Guard, Location, Storage, make_dir
 
@@ -76,6 +77,13 @@ class Commits(Protocol):
     def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:
         """Remove the quarantine of drops, and whatever nothing published refers to any more."""
 
+    def superseded_quarantines(self, manifests: Iterable[DropManifest]) -> set[str]:
+        """Quarantines of earlier versions of drops, which a reader may still have open: their paths."""
+
+
+_LATER = ".later"
+"""Below the quarantine: files of drops whose own name there is that of an earlier version. No drop is called so."""
+
 
 class Renames:
     """Commits in a directory."""
@@ -100,17 +108,38 @@ class Renames:
 
     def commit(self, staged: Path, manifest: DropManifest) -> None:
         """Write the intent, then carry it out."""
+        manifest = msgspec.structs.replace(manifest, quarantine=self._quarantine_name(manifest))
         self._files.commit(staged / "data" / MANIFEST, sealed(manifest))
         passed("drop: staged")
-        self._files.commit(staged / "intent.json", as_json({"drop": manifest.drop}))
+        intent = {"drop": manifest.drop, "quarantine": manifest.quarantine}
+        self._files.commit(staged / "intent.json", as_json(intent))
         passed("drop: intent written")
         self._complete(staged)
+
+    def _quarantine_name(self, manifest: DropManifest) -> str:
+        """The path below ``quarantine`` for one that differs from the drop's earlier one; empty for the drop's own.
+
+        What is published refers to the earlier one, which is not to change before the rest of what is told does.
+        """
+        own, checksum = self._places.quarantine_file(manifest.drop), manifest.checksums.get(QUARANTINE)
+        if not own.exists() or self._files.hash(own) == checksum:
+            return ""
+        before = undamaged(self._files, self._places.parquet_dir(manifest.drop) / MANIFEST, DropManifest)
+        if before and before.checksums.get(QUARANTINE) == checksum:
+            return before.quarantine  # it is lost or damaged, and made anew as it was
+        mark = hashlib.sha256(f"{manifest.fingerprint} {manifest.drop}".encode()).hexdigest()[:32]
+        return f"{_LATER}/{mark}.parquet"
 
     def _complete(self, staged: Path) -> None:
         """Carry out a commit whose intent is written; every step may already have been done."""
         intent = read_note(self._files, staged / "intent.json", dict[str, str])
         if intent:
             target, data = self._places.parquet_dir(intent["drop"]), staged / "data"
+            malformed, later = staged / "quarantine.parquet", intent.get("quarantine")
+            place = self._places.quarantine / later if later else self._places.quarantine_file(intent["drop"])
+            if malformed.exists():
+                make_dir(place.parent)
+                malformed.replace(place)
             if data.exists():
                 if target.exists():
                     target.replace(staged / "superseded")
@@ -118,11 +147,6 @@ class Renames:
                 make_dir(target.parent)
                 data.replace(target)
                 passed("drop: new version in place")
-            malformed = staged / "quarantine.parquet"
-            place = self._places.quarantine_file(intent["drop"])
-            if malformed.exists():
-                make_dir(place.parent)
-                malformed.replace(place)
         shutil.rmtree(staged, ignore_errors=True)
 
     def recover(self, manifests: Iterable[DropManifest] | None) -> bool:
@@ -155,6 +179,14 @@ class Renames:
         """Those of the drops."""
         committed = {manifest.drop for manifest in manifests}
         self._files.remove(self._places.quarantine_file(drop) for drop in drops if drop not in committed)
+
+    def superseded_quarantines(self, manifests: Iterable[DropManifest]) -> set[str]:
+        """Those under drops' own names where the manifest names another one, and the others that none names."""
+        places = self._places
+        later = {manifest.quarantine: manifest.drop for manifest in manifests if manifest.quarantine}
+        own = {places.name_of(drop) for drop in later.values() if places.quarantine_file(drop).exists()}
+        others = {f"{_LATER}/{name}" for name in self._files.files_below(places.quarantine / _LATER)}
+        return own | others.difference(later)
 
 
 class _StagedFiles(NamedTuple):
@@ -238,6 +270,11 @@ class Puts:
         del drops
         self._guard.require()
         self._remove_unnamed(self._places.quarantine, {manifest.quarantine for manifest in manifests})
+
+    def superseded_quarantines(self, manifests: Iterable[DropManifest]) -> set[str]:
+        """None is left by :meth:`remove_quarantines`."""
+        del manifests
+        return set()
 
     def _remove_unnamed(self, directory: Location, named: set[str]) -> None:
         debris = [name for name in self._files.files_below(directory) if name not in named and self._is_older(name)]

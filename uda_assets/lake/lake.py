@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -487,6 +487,15 @@ class Lake(Places):
         if ledger.removed:
             ledger.removed.clear()
             self.write_ledger(ledger)
+
+    def superseded_quarantines(self) -> set[str]:
+        """Quarantines of earlier versions of drops, by their paths below ``quarantine``."""
+        return self._commits.superseded_quarantines(self.manifests().values())
+
+    def remove_superseded(self, quarantines: Iterable[str]) -> None:
+        """Remove some of them, now that they are of what was published before the last time."""
+        self._require_lock()
+        self.files.remove(self.quarantine / path for path in quarantines)
 
     # -- lock ----------------------------------------------------------------------------------------------------
 

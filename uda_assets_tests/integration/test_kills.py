@@ -370,14 +370,16 @@ def assert_no_debris(root: Path, feed: Feed) -> None:
     assert manifest is not None
     sessions = {f"sessions/{path}" for path in manifest.paths()}
     assert sessions <= files, "files of sessions are missing"
-    named = {f"datasets/{drop}" for drop in feed.sources} | {
-        f"quarantine/{drop}.parquet" for drop in feed.contributions
-    }
+    named = {f"datasets/{drop}" for drop in feed.sources}
+    manifests = Lake(root).manifests()
+    assert manifests.keys() == set(feed.contributions)
+    named |= {str(Path(Lake(root).quarantine_of(made)).relative_to(root)) for made in manifests.values()}
     named |= sessions | {f"sessions/{path}" for path in manifest.superseded} | {"sessions/_manifest.json"}
     named |= {f"results/Result_top_n_by_platform.{kind}" for kind in ("csv", "parquet")}
     named |= {"results/_manifest.json", "uda.duckdb", "run.log"}
     publication = Lake(root).publication()
     assert publication is not None
+    named |= {f"quarantine/{path}" for path in publication.superseded}
     assert publication.board is not None
     boards = [board.name for board in (publication.board, publication.previous) if board]
     named |= {f"results/history/{name}.parquet" for name in boards}
