@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import duckdb
 import polars as pl
+from blake3 import blake3
 
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import LEADERBOARD_SCHEMA
@@ -43,6 +44,7 @@ _DROPS_SCHEMA: dict[str, pl.DataType] = {
     "fingerprint": pl.String(),
     "converted_at": pl.Datetime("us", "UTC"),
 }
+_NONE: Mapping[Location, str] = {}
 _DAILY_SCHEMA = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
 
 
@@ -239,7 +241,7 @@ def publish_days(
             with lake.replacing(lake.warehouse) as new_warehouse:
                 lake.files.fetch(lake.warehouse, new_warehouse)
                 with naming(lake.warehouse), (connect or _connect)(new_warehouse) as connection:
-                    _fill_daily(connection, lake)
+                    _fill_daily(connection, lake, checksums)
                     connection.execute("CHECKPOINT")
                 checksums[lake.warehouse] = hash_file(new_warehouse)
     lake.record_published(checksums)
@@ -259,14 +261,20 @@ def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:
     return lake.results / "daily" / f"{stem}.csv", lake.results / "daily" / f"{stem}.parquet"
 
 
-def _fill_daily(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
-    """The leaderboards of all days that were published, as one table."""
+def _fill_daily(connection: duckdb.DuckDBPyConnection, lake: Lake, checksums: Mapping[Location, str] = _NONE) -> None:
+    """The leaderboards of all days that were published, as one table; without those whose files are damaged.
+
+    ``checksums`` are of files that were written since the last publication.
+    """
     directory = lake.results / "daily"
     named = {name: day for name in lake.files.files_below(directory) if (day := _day_of(name))}
-    days = [
-        pl.read_parquet(lake.files.read(directory / name)).select(pl.lit(day).alias("day"), pl.all())
-        for name, day in sorted(named.items())
-    ]
+    recorded = lake.published_files() | {lake.below(path): checksum for path, checksum in checksums.items()}
+    days = []
+    for name, day in sorted(named.items()):
+        content = lake.files.read(directory / name)
+        expected = recorded.get(lake.below(directory / name))
+        if expected in {None, blake3(content).hexdigest()}:
+            days.append(pl.read_parquet(content).select(pl.lit(day).alias("day"), pl.all()))
     table = pl.concat([_DAILY_SCHEMA.to_frame(), *days]).to_arrow()
     connection.register("days", table)
     connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")

@@ -160,7 +160,7 @@ def test_everything_that_is_published_is_read(root: Path) -> None:
         "results/report.html",
         "results/history/*.parquet",
     ]
-    changed = decay(root, *names, "results/daily/*.csv")
+    changed = decay(root, *names, "results/daily/*.parquet")
     damage = verified(root).damage
     assert sorted(one.what for one in damage) == sorted(changed)
     mended = {one.what: one.mended_by for one in damage}
@@ -168,9 +168,11 @@ def test_everything_that_is_published_is_read(root: Path) -> None:
     assert mended.pop(changed[-1]) == "materialize daily_top_n_by_platform for that day"
     assert set(mended.values()) == {"the next run"}
     run(root)
+    assert published(root, "SELECT * FROM daily_top_n_by_platform") == [], "what is damaged is left out"
     with lake.writing(0):
         publish_days(lake, settings, [date(2026, 1, 1)])
         _write_a_report(lake)
+    assert len(published(root, "SELECT * FROM daily_top_n_by_platform")) == 1
     assert verified(root).damage == []
 
 

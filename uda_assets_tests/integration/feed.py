@@ -93,7 +93,9 @@ def conversions(address: str) -> Counter[str]:
         metadata: dict[str, Any] = {
             entry["label"]: entry.get("intValue", entry.get("mdStr")) for entry in made["metadataEntries"]
         }
-        names = [row.split("|")[1].strip().replace("\\", "") for row in metadata["converted_drops"].splitlines()[2:]]
+        names = [
+            row.split("|")[1].strip(" `").replace("\\", "") for row in metadata["converted_drops"].splitlines()[2:]
+        ]
         assert len(names) == metadata["converted_now"]
         times.update(names)
     return times
