@@ -35,7 +35,7 @@ from .ingest.reference import Kept, read
 from .ingest.strategies import mutated_files, valid_files
 from .kernel import HEADER, record, settings_of, verify
 
-EXAMPLES = int(os.environ.get("UDA_TEST_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("UDA_TEST_EXAMPLES", "2"))
 N = 3
 RESULT = "results/Result_top_n_by_platform.csv"
 NAMES = ["a.csv", "b.csv.gz", "sub/c.csv.zst", "sub/date=1/d.csv", "e '*'.csv.gz"]
