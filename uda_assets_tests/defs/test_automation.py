@@ -239,7 +239,7 @@ def test_a_tick_opens_no_drop_and_no_file_of_a_drop(root: Path, instance: dg.Dag
     with opened_files() as opened:
         assert request(root, instance).tags["uda/drops"] == "2"
     below = {str(Path(path).relative_to(root)) for path in opened if path.startswith(str(root))}
-    assert below <= {".uda/examined.json", "platforms.toml"}
+    assert below <= {".uda/examined.json", ".uda/format.json", "platforms.toml"}
 
 
 def test_the_run_key_is_that_of_the_pending_set(root: Path, instance: dg.DagsterInstance) -> None:
