@@ -536,14 +536,16 @@ class Lake(Places):
 
     def _require_formats(self) -> None:
         """See in each manifest that it can be read before anything is written; then say which format it will be."""
-        self.sessions_manifest()
-        self.publication()
-        self.examined()
-        undamaged(self.files, self._ledger_file, Ledger)
+        known = undamaged(self.files, self.internal / "format.json", LakeFormat)
+        if known is None or not self.files.remote:
+            # Whoever writes a newer format says so first; a bucket is not asked for each file again.
+            self.sessions_manifest()
+            self.publication()
+            self.examined()
+            undamaged(self.files, self._ledger_file, Ledger)
         manifests, damaged = self.read_manifests()
         if not self._without_source(damaged):
             self._held = manifests
-        known = undamaged(self.files, self.internal / "format.json", LakeFormat)
         if known is None or known.version < FORMAT:
             self._commit(self.internal / "format.json", LakeFormat())
 
