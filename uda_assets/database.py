@@ -28,6 +28,36 @@ def working_database(limits: Limits, spill: Path, root: Location | None = None) 
         yield connection
 
 
+def open_published(path: Path) -> duckdb.DuckDBPyConnection:
+    """A database, to be read only, at a path where it is replaced by newer ones meanwhile.
+
+    DuckDB opens a file three times: for its kind, for its headers, and for its blocks. Where another file was put in
+    its place between these, the headers are not those of the blocks, and it is opened anew.
+
+    Raises:
+        OSError: There is no file.
+        duckdb.Error: It is no database.
+
+    """
+    while True:
+        opened = _which(path)
+        try:
+            connection = duckdb.connect(path, read_only=True)
+        except duckdb.Error:
+            if _which(path) == opened:
+                raise
+            continue
+        if _which(path) == opened:
+            return connection
+        connection.close()
+
+
+def _which(path: Path) -> tuple[int, ...]:
+    """Which file is at a path."""
+    stat = path.stat()
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
 def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path, root: Location | None = None) -> None:
     """Bound a connection's threads and memory; beyond the memory it spills to the directory ``spill``.
 

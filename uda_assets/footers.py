@@ -84,9 +84,10 @@ def read_footers(lake: Lake, manifests: Mapping[str, DropManifest]) -> dict[str,
     return found
 
 
-def damaged_drops(lake: Lake, manifests: Mapping[str, DropManifest]) -> set[str]:
-    """The committed drops of which a file is missing or not as it was written, as far as stats tell."""
-    return {drop for drop, footers in read_footers(lake, manifests).items() if not footers.sound}
+def damaged_drops(lake: Lake, manifests: Mapping[str, DropManifest]) -> dict[str, str]:
+    """The committed drops of which a file is missing or not as it was written, as far as stats tell, with one such."""
+    found = read_footers(lake, manifests)
+    return {drop: [*footers.damaged, *footers.faults][0] for drop, footers in found.items() if not footers.sound}
 
 
 def distrust(lake: Lake, manifests: Iterable[DropManifest]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from uda_assets.database import configure, empty_relation, parquet_files, working_database
+from uda_assets.database import configure, empty_relation, open_published, parquet_files, working_database
 from uda_assets.errors import UdaError
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.movement import MOVEMENT_COLUMNS
@@ -66,7 +66,7 @@ def published_warehouse(lake: Lake, settings: Settings) -> Iterator[duckdb.DuckD
     """
     if not lake.warehouse.exists():
         raise UdaError(BUILD_FIRST)
-    with lake.scratch() as scratch, duckdb.connect(_local_copy(lake, scratch), read_only=True) as connection:
+    with lake.scratch() as scratch, open_published(_local_copy(lake, scratch)) as connection:
         configure(connection, settings, scratch, lake.root)
         try:
             connection.execute("FROM publication, rank_movement LIMIT 0")

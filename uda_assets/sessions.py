@@ -110,10 +110,10 @@ def merge_sessions(lake: Lake, settings: Settings, engine: Engine | None = None)
 
 
 def _require_whole(lake: Lake, manifests: dict[str, DropManifest]) -> None:
-    if damaged := sorted(damaged_drops(lake, manifests)):
+    for drop, file in sorted(damaged_drops(lake, manifests).items()):
         raise UdaError(
-            f"converted files of drop {damaged[0]!r} are missing or damaged; deliver it again, or `uda forget` it to "
-            "go on without it"
+            f"converted files of drop {drop!r} are missing or damaged ({file}); run again, or where its raw file is "
+            "gone deliver it again, or `uda forget` it to go on without it"
         )
 
 

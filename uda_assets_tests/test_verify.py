@@ -127,7 +127,9 @@ def test_without_a_raw_file_it_says_what_to_do(root: Path) -> None:
     run_without_checks(root)
     assert ("c", 1) in published(root, "SELECT session_id, events FROM sessions")
     (root / "sessions/_manifest.json").write_text("{")
-    with pytest.raises(UdaError, match=r"drop 'a\.csv' are missing or damaged; deliver it again, or `uda forget` it"):
+    with pytest.raises(
+        UdaError, match=r"drop 'a\.csv' are missing or damaged .*; run again, .* deliver it again, or `uda forget` it"
+    ):
         run(root)
     (root / "datasets/c.csv").unlink()
     deliver(root, "a.csv", HEADER + record("a.csv") + record("shared") + "short\n")

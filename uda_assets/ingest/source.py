@@ -50,10 +50,15 @@ class Source:
         self.bytes_read = 0
 
     @classmethod
-    def of_file(cls, file: BinaryIO, bounds: Bounds) -> Source:
-        """A plain file of this machine."""
+    def of_file(cls, file: BinaryIO, path: Location, bounds: Bounds) -> Source:
+        """A plain file of this machine; ``path`` is what a person is told where it cannot be read."""
         descriptor = file.fileno()
-        return cls(os.fstat(descriptor).st_size, lambda length, offset: os.pread(descriptor, length, offset), bounds)
+
+        def read_at(length: int, offset: int) -> bytes:
+            with naming(path):
+                return os.pread(descriptor, length, offset)
+
+        return cls(os.fstat(descriptor).st_size, read_at, bounds)
 
     @classmethod
     def of_object(cls, path: Location, bounds: Bounds) -> Source:
@@ -200,12 +205,13 @@ def open_source(
         file = path.open("rb")
     with file:
         if compression is None:
-            yield Source.of_file(file, bounds)
+            yield Source.of_file(file, path, bounds)
             return
+        unpacked = spill or Path(tempfile.gettempdir())
         with tempfile.TemporaryFile(dir=spill) as plain:
-            with naming(spill or Path(tempfile.gettempdir())):
+            with naming(unpacked):
                 _decompress(file, compression, plain, bounds, most)
-            yield Source.of_file(plain, bounds)
+            yield Source.of_file(plain, unpacked, bounds)
 
 
 @contextmanager

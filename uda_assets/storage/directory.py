@@ -62,7 +62,8 @@ class Directory:
 
     def read(self, path: Location) -> bytes:
         """All of it."""
-        return path.read_bytes()
+        with naming(path):
+            return path.read_bytes()
 
     def fetch(self, path: Location, target: Path) -> None:
         """By copying."""
@@ -169,7 +170,7 @@ def signature_of(stat: os.stat_result) -> Signature:
 
 def hash_file(path: Location) -> str:
     """BLAKE3 of a file's bytes: as hard to forge as SHA-256, and several times faster."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         return hash_stream(file)
 
 

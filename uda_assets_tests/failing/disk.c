@@ -1,6 +1,6 @@
-/* A disk that fails, to be loaded before the C library (LD_PRELOAD): one call that changes files below a directory,
- * counted from the moment that failing_arm() names, fails with an error number, or only half of it is done.
- * Python, DuckDB, Polars and Arrow all write through these functions.
+/* A disk that fails, to be loaded before the C library (LD_PRELOAD): one call that changes files below a directory, or
+ * one that reads them, counted from the moment that failing_arm() names, fails with an error number, or only half of it
+ * is done. Python, DuckDB, Polars and Arrow all write through these functions; what is mapped is read without them.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,15 +23,15 @@ static char below[4096];
 static size_t below_length;
 static atomic_long calls;
 static long failing_call = -1;
-static int failing_error, failing_on;
+static int failing_error, failing_on, failing_reads;
 static char last_failed[64];
-static atomic_char ours[MOST_FILES];
+static atomic_char ours[MOST_FILES], read_by_us[MOST_FILES];
 
-/* Count calls on files below `directory` from now on; let call number `call` (from 1) fail with `error`, or be short,
- * and with `on` all later ones too, as on a full disk. */
-void failing_arm(const char *directory, long call, int error, int on) {
+/* Count calls on files below `directory` from now on, those that write or, with `reads`, those that read; let call number
+ * `call` (from 1) fail with `error`, or be short, and with `on` all later ones too, as on a full disk. */
+void failing_arm(const char *directory, long call, int error, int on, int reads) {
     snprintf(below, sizeof below, "%s/", directory);
-    failing_call = call, failing_error = error, failing_on = on;
+    failing_call = call, failing_error = error, failing_on = on, failing_reads = reads;
     last_failed[0] = 0;
     atomic_store(&calls, 0);
     below_length = strlen(below);
@@ -44,7 +44,8 @@ static int is_below(const char *path) { return below_length && path && !strncmp(
 static int is_ours(int file) { return below_length && file >= 0 && file < MOST_FILES && ours[file]; }
 
 /* The error of this call; 0: none. */
-static int verdict(const char *what) {
+static int verdict(const char *what, int reads) {
+    if (reads != failing_reads) return 0;
     long number = atomic_fetch_add(&calls, 1) + 1;
     if (failing_call < 0 || number < failing_call || (number > failing_call && !failing_on)) return 0;
     if (number == failing_call) snprintf(last_failed, sizeof last_failed, "%s", what);
@@ -53,15 +54,22 @@ static int verdict(const char *what) {
 
 #define REAL(name) ({ static __typeof__(&name) real; if (!real) real = dlsym(RTLD_NEXT, #name); real; })
 #define FAIL_IF(condition, what) do { int error_; \
-    if ((condition) && (error_ = verdict(what)) && error_ != SHORT) { errno = error_; return -1; } } while (0)
+    if ((condition) && (error_ = verdict(what, 0)) && error_ != SHORT) { errno = error_; return -1; } } while (0)
 /* Of a short call half is done, which every caller has to expect. */
 #define WRITE(condition, what, bytes) do { int error_; \
-    if ((condition) && (error_ = verdict(what))) { \
+    if ((condition) && (error_ = verdict(what, 0))) { \
         if (error_ != SHORT) { errno = error_; return -1; } \
         if (bytes > 1) bytes /= 2; } } while (0)
 
+#define READ(file) do { int error_; \
+    if (file >= 0 && file < MOST_FILES && read_by_us[file] && (error_ = verdict("read", 1))) { \
+        errno = error_; return -1; } } while (0)
+
 static int opened(int file, const char *path, int flags) {
-    if (file >= 0 && file < MOST_FILES) ours[file] = is_below(path) && (flags & (O_WRONLY | O_RDWR)) != 0;
+    if (file >= 0 && file < MOST_FILES) {
+        ours[file] = is_below(path) && (flags & (O_WRONLY | O_RDWR)) != 0;
+        read_by_us[file] = is_below(path) && (flags & O_ACCMODE) != O_WRONLY && !(flags & O_DIRECTORY);
+    }
     return file;
 }
 
@@ -80,9 +88,14 @@ OPENAT(openat)
 OPENAT(openat64)
 
 int close(int file) {
-    if (file >= 0 && file < MOST_FILES) ours[file] = 0;
+    if (file >= 0 && file < MOST_FILES) ours[file] = read_by_us[file] = 0;
     return REAL(close)(file);
 }
+
+ssize_t read(int file, void *bytes, size_t size) { READ(file); return REAL(read)(file, bytes, size); }
+ssize_t readv(int file, const struct iovec *parts, int count) { READ(file); return REAL(readv)(file, parts, count); }
+ssize_t pread(int file, void *bytes, size_t size, off_t at) { READ(file); return REAL(pread)(file, bytes, size, at); }
+ssize_t pread64(int file, void *bytes, size_t size, off64_t at) { READ(file); return REAL(pread64)(file, bytes, size, at); }
 
 ssize_t write(int file, const void *bytes, size_t size) {
     WRITE(is_ours(file), "write", size);

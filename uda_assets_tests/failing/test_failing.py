@@ -41,16 +41,21 @@ def assert_borne(cases: list[Case], root: Path) -> None:
     """Nothing is lost, and who has to do something is told what."""
     for case in cases:
         assert not case.wrong, f"{case.kind} at call {case.call}, a {case.what}: {case.wrong}\n{case.told}"
-        if case.told:
+        if case.told and "are missing or damaged" in case.told:
+            # What cannot be read when sessions are merged is no different to a run than what was lost.
+            assert case.kind == "unreadable"
+            assert re.fullmatch(r"[^\n]*cannot be read \(Input/output error\)[^\n]*", case.told)
+        elif case.told:
             assert re.fullmatch(
                 rf".*{re.escape(str(root))}[^\n]*: (No space left on device|Input/output error)[^\n]*", case.told
             ), f"{case.kind} at call {case.call}, a {case.what}: {case.told}"
-    assert {case.kind for case in cases if case.told} == {"full", "faulty"}, "what is written short is written on"
+    assert {case.kind for case in cases if case.told} >= {"full", "faulty"}
+    assert not any(case.told for case in cases if case.kind == "short"), "what is written short is written on"
 
 
 def test_a_failing_disk_loses_nothing(tmp_path: Path) -> None:
-    cases = walk(tmp_path, calls=6)
-    assert len(cases) >= 6
+    cases = walk(tmp_path, calls=8)
+    assert len(cases) >= 8
     assert_borne(cases, tmp_path / "data")
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,13 @@ from uda_assets_tests.integration.test_kills import (
 )
 
 SHORT = -1
-KINDS = {"full": (errno.ENOSPC, 1), "faulty": (errno.EIO, 0), "short": (SHORT, 0)}
-"""A disk that stays full, one that fails once, and one that writes less than it was given."""
+KINDS = {
+    "full": (errno.ENOSPC, 1, 0),
+    "faulty": (errno.EIO, 0, 0),
+    "short": (SHORT, 0, 0),
+    "unreadable": (errno.EIO, 0, 1),
+}
+"""A disk that stays full, one that fails once, one that writes less than it was given, and one that fails to read."""
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -77,14 +83,15 @@ def main(orders: Orders) -> None:
         feed.change()
     assert not in_a_fork(lambda: chain(root))
     feed.completed()
-    possible = [answer(feed.contributions).board]
+    before = dict(feed.contributions)
     feed.change()
-    possible.append(answer(feed.contributions).board)
+    whole = [answer(contributions).board for contributions in (before, feed.contributions)]
+    # A drop that cannot be read stays as it was, and the others go on.
+    partly = [answer(contributions).board for contributions in between(before, feed.contributions)]
     shutil.copytree(root, pristine)
 
     def failing(kind: str, call: int) -> Case:
-        number, lasting = KINDS[kind]
-        library.failing_arm(str(root).encode(), ctypes.c_long(call), number, lasting)
+        library.failing_arm(str(root).encode(), ctypes.c_long(call), *KINDS[kind])
         told = ""
         try:
             chain(root)
@@ -93,8 +100,8 @@ def main(orders: Orders) -> None:
             told = explained[0] if explained else "".join(traceback.format_exception(error))
         return Case(kind, call, library.failing_last().decode(), told, "", library.failing_calls())
 
-    def sound() -> None:
-        assert_readable(root, possible)
+    def sound(kind: str) -> None:
+        assert_readable(root, partly if kind == "unreadable" else whole)
         chain(root)
         assert_complete(root, feed)
         assert_no_debris(root, feed)
@@ -103,13 +110,30 @@ def main(orders: Orders) -> None:
         shutil.rmtree(root)
         shutil.copytree(pristine, root)
         case = msgspec.json.decode(in_a_fork(lambda: msgspec.json.encode(failing(kind, call))), type=Case)
-        return msgspec.structs.replace(case, wrong=in_a_fork(sound).decode())
+        return msgspec.structs.replace(case, wrong=in_a_fork(lambda: sound(kind)).decode())
 
-    total = one("full", 1 << 40).of
-    every = orders.every or max(1, total // orders.calls)
-    for place, call in enumerate(range(1, total + 1, every)):
-        for kind in KINDS if orders.every else [list(KINDS)[place % len(KINDS)]]:
-            print(msgspec.json.encode(one(kind, call)).decode(), flush=True)
+    for kind, call in calls(orders, {kind: one(kind, 1 << 40).of for kind in KINDS}):
+        print(msgspec.json.encode(one(kind, call)).decode(), flush=True)
+
+
+def between(before: dict[str, bytes], after: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
+    """What may contribute where each changed drop may have got through or not."""
+    changed = sorted(drop for drop in before | after if before.get(drop) != after.get(drop))
+    for chosen in itertools.product((before, after), repeat=len(changed)):
+        mixed = {drop: content for drop, content in after.items() if drop not in changed}
+        mixed |= {drop: of[drop] for drop, of in zip(changed, chosen, strict=True) if drop in of}
+        yield mixed
+
+
+def calls(orders: Orders, totals: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """Which call is to fail in which way: every so many in each way, or so many in all, each way in turn."""
+    for place, (kind, total) in enumerate(totals.items()):
+        if orders.every:
+            yield from ((kind, call) for call in range(1, total + 1, orders.every))
+        else:
+            share = orders.calls // len(totals)
+            step = max(1, total // share)
+            yield from ((kind, call) for call in range(1 + step * place // len(totals), total + 1, step))
 
 
 def chain(root: Path) -> None:

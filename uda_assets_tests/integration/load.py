@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import pyarrow.parquet as pq
 
 from uda_assets.build import convert_pending, platform_table, publish_merged
 from uda_assets.cli.program import run as program
+from uda_assets.database import open_published
 from uda_assets.lake import open_lake
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import Settings, load_settings
@@ -148,7 +148,8 @@ def look_up(root: Path) -> Versions:
 
 def read_warehouse(root: Path) -> Versions:
     """All tables and views of one opened warehouse agree."""
-    with duckdb.connect(root / "uda.duckdb", read_only=True, config={"threads": 1}) as warehouse:
+    with open_published(root / "uda.duckdb") as warehouse:
+        warehouse.execute("SET threads = 1")
         ask = warehouse.execute
         board = versions_in(ask("FROM top_n_by_platform").fetchall())
         counts = versions_in(ask("SELECT platform, user_id, session_count FROM session_counts").fetchall())

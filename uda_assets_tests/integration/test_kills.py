@@ -385,7 +385,7 @@ def assert_no_debris(root: Path, feed: Feed) -> None:
     named |= {f"results/history/{name}.parquet" for name in boards}
     internal = ("lock", "format.json", "catalogue.json", "examined.json", "ledger.json")
     named |= {f".uda/{name}" for name in internal}
-    named |= {f".uda/{name}.msgpack" for name in ("footers", "manifests", "sessions")}
+    named |= {f".uda/{name}.msgpack" for name in ("footers", "manifests", "sessions", "chart", "some_sessions")}
     converted = tuple(f"dataset_parquets/{drop}.parquet/" for drop in feed.contributions)
     assert {name for name in files - named if not name.startswith(converted)} == set()
     assert not list((root / ".uda/staging").iterdir())
