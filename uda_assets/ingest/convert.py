@@ -254,7 +254,7 @@ def write_summaries(target: Location, files: Iterable[PartFile]) -> dict[str, st
         checksums["_common_metadata"] = hash_file(path)
     footers = []
     for file in files:
-        with (target / file.path).open("rb") as written:
+        with naming(target / file.path), (target / file.path).open("rb") as written:
             footer = pq.read_metadata(written)
         footer.set_file_path(file.path)
         footers.append(footer)
