@@ -6,6 +6,7 @@ at each read, and queries are interrupted from outside. Nothing happens here unl
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -34,8 +35,14 @@ def ask() -> None:
     _asked.set()
     with _changing:
         connections = list(_connections)
+    if not connections:
+        return
+    import duckdb  # noqa: PLC0415 - it is there if there are connections, and takes long otherwise
+
     for connection in connections:
-        connection.interrupt()
+        # One that was closed meanwhile has nothing to be stopped.
+        with suppress(duckdb.ConnectionException):
+            connection.interrupt()
 
 
 def check() -> None:

@@ -11,11 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
+import duckdb
 import pytest
 
+from uda_assets import stopping
 from uda_assets_tests import kernel
 from uda_assets_tests.kernel import HEADER, record
 
@@ -128,6 +132,23 @@ def test_a_query_is_stopped_inside_duckdb(tmp_path: Path, name: str) -> None:
         assert process.communicate(timeout=60) == ("", SAID)
         assert process.returncode == 128 + getattr(signal, name)
     assert sorted(tmp_path.rglob("*")) == files
+
+
+def test_a_connection_that_was_closed_meanwhile_stops_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "_asked", Event())
+    closed, busy = duckdb.connect(), duckdb.connect()
+    for connection in (closed, busy):
+        stopping.watch(connection)
+    closed.close()
+    with ThreadPoolExecutor(1) as thread:
+        query = thread.submit(busy.execute, "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b")
+        while not query.done():
+            stopping.ask()
+        with pytest.raises(duckdb.InterruptException):
+            query.result()
+    with pytest.raises(stopping.Stopped):
+        stopping.check()
+    busy.close()
 
 
 DAGSTER = """
