@@ -110,11 +110,15 @@ def merge_sessions(lake: Lake, settings: Settings, engine: Engine | None = None)
 
 
 def _require_whole(lake: Lake, manifests: dict[str, DropManifest]) -> None:
-    for drop, file in sorted(damaged_drops(lake, manifests).items()):
-        raise UdaError(
-            f"converted files of drop {drop!r} are missing or damaged ({file}); run again, or where its raw file is "
-            "gone deliver it again, or `uda forget` it to go on without it"
-        )
+    damaged = sorted(damaged_drops(lake, manifests).items())
+    if not damaged:
+        return
+    drop, file = damaged[0]
+    others = f", as are those of {len(damaged) - 1} more (`uda verify` names all)" if len(damaged) > 1 else ""
+    raise UdaError(
+        f"converted files of drop {drop!r} are missing or damaged ({file}){others}; run again, or where its raw file "
+        "is gone deliver it again, or `uda forget` it to go on without it"
+    )
 
 
 # -- buckets -------------------------------------------------------------------------------------------------------

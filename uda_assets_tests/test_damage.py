@@ -181,6 +181,17 @@ def test_missing_part_files_without_a_source_are_named_where_they_are_needed(roo
     assert published(root, "SELECT count(*) FROM sessions") == [(2,)]
 
 
+def test_one_error_counts_all_drops_that_a_person_has_to_mend(root: Path) -> None:
+    for drop in ("a.csv", "sub/b.csv"):
+        (root / "datasets" / drop).unlink()
+        shutil.rmtree(root / f"dataset_parquets/{drop}.parquet/platform=iOS")
+    shutil.rmtree(root / "sessions")
+    with pytest.raises(UdaError, match=r"drop 'a\.csv' .*, as are those of 1 more \(`uda verify` names all\); run"):
+        run(root)
+    named = uda("verify", root=root).stdout
+    assert all(f"{drop}/platform=iOS" in named for drop in ("a.csv", "sub/b.csv"))
+
+
 def test_a_damaged_ledger_says_what_only_a_person_can_mend(root: Path) -> None:
     (root / ".uda/ledger.json").write_text("[")
     done = uda("drops", root=root)

@@ -20,10 +20,11 @@ from uda_assets_tests.documentation import PAGES, PROJECT, Block, blocks, inline
 
 NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
 DEPLOYED = "uda_assets_tests/integration/test_postgres.py"
+BY_TEST = r"(?:UDA_TEST_\w+=\d+ )*uv run pytest .*uda_assets_tests/.*"
 ELSEWHERE = {
     r"uv run uda dev": "uda_assets_tests/integration/test_ui.py",
     r"uv run pytest": ".ci/run",
-    r"(?:UDA_TEST_\w+=\d+ )*uv run pytest .*uda_assets_tests/.*": "uda_assets_tests",
+    BY_TEST: "uda_assets_tests",
     r"(?:uv run (?:--group bench )?)?python -m benchmarks.*": "uda_assets_tests/test_benchmarks.py",
     r"uv run python -m uda_assets_tests\.screenshots docs/pictures": "uda_assets_tests/integration/test_screenshots.py",
     r"uv run --with atheris python -m .*guided_fuzz .*": "uda_assets_tests/ingest/test_guided_fuzz.py",
@@ -222,3 +223,15 @@ def test_messages_under_troubleshooting_are_those_of_the_code() -> None:
     for title in titles:
         for part in re.split(r"\s*…\s*", title):
             assert part in messages(), f"no message of ours has {part!r}"
+
+
+def test_each_promise_has_a_command_that_tests_it_and_what_it_found_last() -> None:
+    text = (PROJECT / "docs/guarantees.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    tested = set()
+    for promises, command, found in rows:
+        assert re.fullmatch(BY_TEST, command.strip("`")), command
+        assert re.search(r"\d", found), command
+        tested |= set(promises.split(", "))
+    promised = {title.casefold() for title in re.findall(r"(?m)^## (.*)$", text)} - {"what the tests found last"}
+    assert tested == {title.removesuffix(" for") for title in promised}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,10 +87,9 @@ def _tell(report: ConversionReport, lake: Lake, seconds: float) -> None:
 
 
 def _together(outcomes: list[Outcome]) -> Outcome:
-    reasons: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     for one in outcomes:
-        for reason, count in one.reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + count
+        reasons.update(one.reasons)
     records, quarantined = sum(one.records for one in outcomes), sum(one.quarantined or 0 for one in outcomes)
     return Outcome(f"{len(outcomes)} drops; `uda drops` lists them", records, quarantined, reasons)
 

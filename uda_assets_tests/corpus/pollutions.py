@@ -62,6 +62,13 @@ def _cut(data: bytes, place: int, length: int = 1) -> bytes:
     return data[:place] + data[place + length :]
 
 
+def _without_each(base: Base, byte: bytes) -> Files:
+    """The base without one occurrence of the byte, for each that it has."""
+    for place, code in enumerate(base.data):
+        if code == ord(byte):
+            yield f"{base.name}-{place}", _cut(base.data, place)
+
+
 def _put(data: bytes, place: int, text: bytes, instead_of: int = 0) -> bytes:
     return data[:place] + text + data[place + instead_of :]
 
@@ -77,9 +84,7 @@ def extra_delimiter(base: Base) -> Files:
 
 
 def missing_delimiter(base: Base) -> Files:
-    for place, code in enumerate(base.data):
-        if code == ord(","):
-            yield f"{base.name}-{place}", _cut(base.data, place)
+    yield from _without_each(base, b",")
 
 
 def extra_quote(base: Base) -> Files:
@@ -89,9 +94,7 @@ def extra_quote(base: Base) -> Files:
 
 
 def missing_quote(base: Base) -> Files:
-    for place, code in enumerate(base.data):
-        if code == ord('"'):
-            yield f"{base.name}-{place}", _cut(base.data, place)
+    yield from _without_each(base, b'"')
 
 
 def quoted_line(base: Base) -> Files:
