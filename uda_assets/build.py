@@ -8,6 +8,7 @@ from uda_assets.arrivals import Arrivals, is_settled, look_for_arrivals, note_ex
 from uda_assets.catalogue import DropEntry, Status, pending, read_catalogue
 from uda_assets.contract import Platforms, platforms_from, read_platforms
 from uda_assets.conversion import ConversionReport, convert_drops
+from uda_assets.database import Connect
 from uda_assets.engines import Engine, running
 from uda_assets.errors import UdaError
 from uda_assets.lake import Lake, open_lake
@@ -15,7 +16,7 @@ from uda_assets.progress import Progress
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import CleanSource, Settings
 from uda_assets.upgrades import add_checksums
-from uda_assets.warehouse import Connect, Publication, publish
+from uda_assets.warehouse import Publication, publish
 
 PLATFORMS_FILE = "platforms.toml"
 

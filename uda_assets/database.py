@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,14 @@ from uda_assets.errors import UsageError
 from uda_assets.limits import Limits
 from uda_assets.stopping import watch
 from uda_assets.storage import Location, filesystem_of, is_remote
+
+Connect = Callable[[Path], AbstractContextManager[duckdb.DuckDBPyConnection]]
+"""Opens the database file at a path, making it where there is none."""
+
+
+def plain_database(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    """A database file, opened by DuckDB alone."""
+    return duckdb.connect(path)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class _Verification:
             files = {f"sessions/{file.path}": file.checksum for file in sessions.files()}
             self._sessions = {path.removeprefix("sessions/") for path in self._compare(files)}
         published = self._lake.publication()
-        self._compare(published.files if published else {})
+        self._compare(self._lake.published_files())
         if sessions and not self._damage:
             self._count_again(footers, sessions, published)
         return Verified(self._files, self._without, self._records, self._damage)

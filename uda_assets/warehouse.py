@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import polars as pl
-from blake3 import blake3
 
 from uda_assets.catalogue import DropEntry
 from uda_assets.contract import LEADERBOARD_SCHEMA
-from uda_assets.database import configure, working_database
+from uda_assets.database import Connect, configure, plain_database
+from uda_assets.days import fill_days
 from uda_assets.engines import Engine, running
-from uda_assets.errors import UdaError
 from uda_assets.faults import passed
 from uda_assets.history import board_file, board_of, keep_board, load_board, previous_board, remove_boards_but
 from uda_assets.lake import Lake, PublicationManifest, PublishedBoard, SessionsManifest
 from uda_assets.lookup import counts_within, quarantine_relation
 from uda_assets.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
-from uda_assets.ranking import Window, rank, rank_days
+from uda_assets.ranking import Window, rank
 from uda_assets.relations import SESSIONS
+from uda_assets.results import RESULT_NAME, write_board
 from uda_assets.sessions import sessions_relation, units_of
 from uda_assets.settings import Settings
 from uda_assets.storage import Location, hash_file, naming
 from uda_assets.units import RankJob, rank_unit
-
-RESULT_NAME = "Result_top_n_by_platform"
-
-Connect = Callable[[Path], AbstractContextManager[duckdb.DuckDBPyConnection]]
-"""Opens the database file at a path, making it where there is none."""
 
 _DROPS_SCHEMA: dict[str, pl.DataType] = {
     "drop": pl.String(),
@@ -44,8 +38,6 @@ _DROPS_SCHEMA: dict[str, pl.DataType] = {
     "fingerprint": pl.String(),
     "converted_at": pl.Datetime("us", "UTC"),
 }
-_NONE: Mapping[Location, str] = {}
-_DAILY_SCHEMA = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
 
 
 class Publication(NamedTuple):
@@ -87,13 +79,13 @@ def publish(
             running(engine, settings) as opened,
             lake.stage() as staged,
             naming(lake.warehouse),
-            (connect or _connect)(new_warehouse) as connection,
+            (connect or plain_database)(new_warehouse) as connection,
         ):
             configure(connection, settings, staged.scratch, lake.root)
             filler = _Filler(connection, lake, manifest, settings, opened, staged.scratch)
             filler.fill_sessions()
             leaderboard = filler.fill_leaderboard()
-            _write_board(leaderboard, new_csv, new_parquet)
+            write_board(leaderboard, new_csv, new_parquet)
             filler.fill_ledger(drops)
             board = board_of(new_csv, settings, now)
             previous = previous_board(lake.publication(), board)
@@ -103,7 +95,7 @@ def publish(
             connection.execute("CHECKPOINT")
         keep_board(lake, board, new_parquet)
         # What was published beside these stays as it is: the leaderboards of days, and the one that is compared with.
-        files = lake.published_files() | {
+        files = lake.results_there() | {
             lake.below(path): hash_file(new)
             for path, new in (
                 (csv, new_csv), (parquet, new_parquet), (lake.warehouse, new_warehouse),
@@ -125,10 +117,6 @@ def publish(
     remove_boards_but(lake, [board, previous])
     lake.finish_removals()
     return Publication(leaderboard, csv, parquet, drops)
-
-
-def _connect(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    return duckdb.connect(path)
 
 
 class _Filler(NamedTuple):
@@ -184,7 +172,7 @@ class _Filler(NamedTuple):
         self.connection.register("ledger", ledger)
         self.connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
         self.connection.unregister("ledger")
-        _fill_daily(self.connection, self.lake)
+        fill_days(self.connection, self.lake)
         quarantined = quarantine_relation(self.lake, self.manifest)
         self.connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantined}")
 
@@ -211,81 +199,6 @@ class _Filler(NamedTuple):
             self._rank("earlier_board", "earlier_counts", earlier, "TEMP")
             before = Ranking("earlier_board", board.n, "earlier_counts")
             connection.execute(f"INSERT INTO rank_movement {movement(Against.PERIOD, now, before)}")
-
-
-def publish_days(
-    lake: Lake, settings: Settings, days: Sequence[date], connect: Connect | None = None
-) -> dict[date, pl.DataFrame]:
-    """Publish a leaderboard for each day, of the sessions that started on it (UTC); the caller holds the lake's lock.
-
-    The sessions are read once for all days. A day without sessions gets an empty leaderboard.
-
-    Raises:
-        UdaError: No sessions were ever merged.
-    """
-    manifest = lake.sessions_manifest()
-    if manifest is None:
-        raise UdaError("nothing is built yet; materialize top_n_by_platform first")
-    with lake.stage() as staged:
-        with working_database(settings, staged.scratch / "spill", lake.root) as connection:
-            query = rank_days(sessions_relation(lake, manifest), settings.n, min(days), max(days))
-            ranked = pl.DataFrame(connection.sql(query).pl(), schema=_DAILY_SCHEMA)
-        boards = {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}
-        checksums: dict[Location, str] = {}
-        for day, board in boards.items():
-            csv, parquet = daily_result(lake, day)
-            with lake.replacing(csv) as new_csv, lake.replacing(parquet) as new_parquet:
-                _write_board(board, new_csv, new_parquet)
-                checksums |= {csv: hash_file(new_csv), parquet: hash_file(new_parquet)}
-        if lake.warehouse.exists():
-            with lake.replacing(lake.warehouse) as new_warehouse:
-                lake.files.fetch(lake.warehouse, new_warehouse)
-                with naming(lake.warehouse), (connect or _connect)(new_warehouse) as connection:
-                    _fill_daily(connection, lake, checksums)
-                    connection.execute("CHECKPOINT")
-                checksums[lake.warehouse] = hash_file(new_warehouse)
-    lake.record_published(checksums)
-    return boards
-
-
-def _write_board(board: pl.DataFrame, csv: Path, parquet: Path) -> None:
-    with naming(csv):
-        board.write_csv(csv)
-    with naming(parquet):
-        board.write_parquet(parquet)
-
-
-def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:
-    """The CSV and Parquet files of a day's leaderboard."""
-    stem = f"{RESULT_NAME}_{day:%Y-%m-%d}"
-    return lake.results / "daily" / f"{stem}.csv", lake.results / "daily" / f"{stem}.parquet"
-
-
-def _fill_daily(connection: duckdb.DuckDBPyConnection, lake: Lake, checksums: Mapping[Location, str] = _NONE) -> None:
-    """The leaderboards of all days that were published, as one table; without those whose files are damaged.
-
-    ``checksums`` are of files that were written since the last publication.
-    """
-    directory = lake.results / "daily"
-    named = {name: day for name in lake.files.files_below(directory) if (day := _day_of(name))}
-    recorded = lake.published_files() | {lake.below(path): checksum for path, checksum in checksums.items()}
-    days = []
-    for name, day in sorted(named.items()):
-        content = lake.files.read(directory / name)
-        expected = recorded.get(lake.below(directory / name))
-        if expected in {None, blake3(content).hexdigest()}:
-            days.append(pl.read_parquet(content).select(pl.lit(day).alias("day"), pl.all()))
-    table = pl.concat([_DAILY_SCHEMA.to_frame(), *days]).to_arrow()
-    connection.register("days", table)
-    connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")
-    connection.unregister("days")
-
-
-def _day_of(name: str) -> date | None:
-    """The day whose leaderboard a file is; None for any other file."""
-    if not name.startswith(f"{RESULT_NAME}_") or not name.endswith(".parquet"):
-        return None
-    return date.fromisoformat(name.removeprefix(f"{RESULT_NAME}_").removesuffix(".parquet"))
 
 
 def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:

@@ -12,12 +12,12 @@ import polars as pl
 import pytest
 
 from uda_assets import footers, integrity
+from uda_assets.days import publish_days
 from uda_assets.errors import UdaError
 from uda_assets.lake import Lake, SessionsManifest, open_lake
 from uda_assets.lake.manifests import sealed
 from uda_assets.storage import Signature
 from uda_assets.verification import Verified, verify
-from uda_assets.warehouse import publish_days
 from uda_assets_tests.kernel import HEADER, deliver, ledger, published, record, run, settings_of
 from uda_assets_tests.test_cli import uda
 
@@ -179,9 +179,9 @@ def test_everything_that_is_published_is_read(root: Path) -> None:
 
 
 def _write_a_report(lake: Lake) -> None:
-    path = lake.results / "report.html"
-    path.write_text("<title>not made by the charting script, which takes seconds</title>")
-    lake.record_published({path: lake.files.hash(path)})
+    with lake.publishing() as replacing:
+        text = "<title>not made by the charting script, which takes seconds</title>"
+        replacing(lake.results / "report.html").write_text(text)
 
 
 def test_what_does_not_add_up_is_found_though_every_file_is_sound(root: Path) -> None:

@@ -11,7 +11,7 @@ from uda_assets.defs.top_n_by_platform import top_n_by_platform
 from uda_assets.presentation import picture
 from uda_assets.report import published_picture, write_report
 from uda_assets.report.verify import is_self_contained, shows_leaderboard
-from uda_assets.warehouse import RESULT_NAME
+from uda_assets.results import RESULT_NAME
 
 _CHECKS = [
     dg.AssetCheckSpec(

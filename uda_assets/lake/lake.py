@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -39,13 +39,15 @@ from uda_assets.lake.names import is_below
 from uda_assets.lake.places import Places
 from uda_assets.limits import limit_pools
 from uda_assets.settings import Settings
-from uda_assets.storage import Guard, Location, Refusal, Signature, in_use, is_in_use, storage_of
+from uda_assets.storage import Guard, Location, Refusal, Signature, hash_file, in_use, is_in_use, storage_of
 
 _SPILL = "spill-"
 _A_DAY = 86_400
 _CHECKSUMMED_SINCE = 3
 _READ_AT_ONCE = 16
 """Requests to a bucket under way at a time."""
+
+_NOTHING: Mapping[str, str] = {}
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -388,16 +390,49 @@ class Lake(Places):
         return str(path).removeprefix(f"{self.root}/")
 
     def published_files(self) -> dict[str, str]:
-        """BLAKE3 of what was published and is still there, by path below the data root."""
+        """BLAKE3 of what was published, by path below the data root, whether it is still there or not."""
         published = self.publication()
-        there = {f"{self.results.name}/{name}" for name in self.files.files_below(self.results)}
-        return {path: checksum for path, checksum in published.files.items() if path in there} if published else {}
+        return published.files | self._arrived(published) if published else {}
 
-    def record_published(self, checksums: Mapping[Location, str]) -> None:
-        """Note BLAKE3 of files that were published beside the leaderboard, or anew."""
+    def results_there(self) -> dict[str, str]:
+        """BLAKE3 of what was published among the results and is still there, by path below the data root."""
+        there = {f"{self.results.name}/{name}" for name in self.files.files_below(self.results)}
+        return {path: checksum for path, checksum in self.published_files().items() if path in there}
+
+    def _arrived(self, published: PublicationManifest) -> dict[str, str]:
+        """Of the files that a writer began to put in place, and may have died over, those that are there."""
+        found = {}
+        for path, checksum in published.incoming.items():
+            with suppress(FileNotFoundError):
+                if self.files.hash(self.root / path) == checksum:
+                    found[path] = checksum
+        return found
+
+    @contextmanager
+    def publishing(self) -> Iterator[Callable[[Location], Path]]:
+        """For files that are published beside the leaderboard, or anew: like :meth:`replacing`, for all in one step.
+
+        Who dies between two of them leaves each as it was or as it was to be, and known to be so.
+        """
+        new: dict[Location, Path] = {}
+        with ExitStack() as stack:
+
+            def replacing(path: Location) -> Path:
+                new[path] = stack.enter_context(self.replacing(path))
+                return new[path]
+
+            yield replacing
+            checksums = {self.below(path): hash_file(written) for path, written in new.items()}
+            self._record_published(self.published_files(), incoming=checksums)
+            passed("publishing: announced")
+        passed("publishing: files in place")
+        self._record_published(self.published_files() | checksums)
+
+    def _record_published(self, files: Mapping[str, str], incoming: Mapping[str, str] = _NOTHING) -> None:
         if published := self.publication():
-            files = published.files | {self.below(path): checksum for path, checksum in checksums.items()}
-            self.write_publication(msgspec.structs.replace(published, files=dict(sorted(files.items()))))
+            self.write_publication(
+                msgspec.structs.replace(published, files=dict(sorted(files.items())), incoming=dict(incoming))
+            )
 
     def ledger(self) -> Ledger:
         """Rejections and forgotten drops.

@@ -185,6 +185,7 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
         board: The leaderboard that is published; its file is below ``results/history``.
         previous: The last one before it that was another one, if any; ranks are compared with it.
         files: BLAKE3 of what is published, by path below the data root.
+        incoming: The same of files that are being put in place; each is there already, or what ``files`` says.
         superseded: Quarantines, by path below ``quarantine``, that what was published before referred to; they are kept
             for its readers until the next time.
 
@@ -199,6 +200,7 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     board: PublishedBoard | None = None
     previous: PublishedBoard | None = None
     files: dict[str, str] = {}
+    incoming: dict[str, str] = {}
     superseded: list[str] = []
 
 

@@ -9,7 +9,7 @@ from uda_assets.report.content import Charted, read_content
 from uda_assets.report.page import render
 from uda_assets.report.vega import charting_script
 from uda_assets.settings import Settings
-from uda_assets.storage import Location, hash_file
+from uda_assets.storage import Location
 
 REPORT_NAME = "report.html"
 
@@ -45,8 +45,6 @@ def write_report(lake: Lake, settings: Settings) -> Location:
 
     """
     report, path = build_report(lake, settings), report_path(lake)
-    with lake.replacing(path) as temporary:
-        temporary.write_text(report.html, encoding="utf-8")
-        checksum = hash_file(temporary)
-    lake.record_published({path: checksum})
+    with lake.publishing() as replacing:
+        replacing(path).write_text(report.html, encoding="utf-8")
     return path

@@ -163,7 +163,7 @@ def test_a_session_belongs_to_the_day_it_started_in_utc(root: Path) -> None:
     )
     # The future is partitioned when it comes; the days are asked for by the kernel.
     build()
-    from uda_assets.warehouse import publish_days
+    from uda_assets.days import publish_days
 
     settings = load_settings()
     lake = open_lake(settings)
