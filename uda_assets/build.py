@@ -24,8 +24,7 @@ PLATFORMS_FILE = "platforms.toml"
 def platform_table(settings: Settings, further: object = None) -> Platforms:
     """The platform table in force: built in, the data root's ``platforms.toml``, and what a run config adds."""
     base = read_platforms(settings.root / PLATFORMS_FILE)
-    keep_unknown = settings.keep_unknown_platforms or None
-    return platforms_from(further or {}, base, keep_unknown=keep_unknown)
+    return platforms_from(further or {}, base, keep_unknown=settings.keep_unknown_platforms)
 
 
 def arrivals(settings: Settings) -> Arrivals:
@@ -59,8 +58,11 @@ def convert_pending(
     if restored := _restore_archived(lake, [drop for drop in waiting if drop not in listing.drops]):
         listing = lake.listing()
     listed = listing.drops
-    settled = {drop for drop in waiting if drop in listed and is_settled(listed[drop], settle_seconds, now)}
-    ready = [drop for drop in waiting if drop in settled or drop in restored]
+    ready = [
+        drop
+        for drop in waiting
+        if drop in listed and (drop in restored or is_settled(listed[drop], settle_seconds, now))
+    ]
     ready.sort(key=lambda drop: (listed[drop].modified, drop))
     chosen = ready[: settings.max_drops_per_run or None]
     if progress:
@@ -106,7 +108,7 @@ def publish_merged(
         merge_sessions(lake, settings, engine)
     archiving = settings.clean_source is CleanSource.ARCHIVE
     # No raw file is moved away while a file of its converted form is missing.
-    entries = read_catalogue(lake, platforms, settings, whole=archiving)
+    entries = read_catalogue(lake, platforms, settings, whole=archiving, as_judged=True)
     published = publish(lake, settings, entries, connect, engine)
     if archiving:
         archive_sources(lake, entries)

@@ -80,6 +80,7 @@ def read_catalogue(
     manifests: dict[str, DropManifest] | None = None,
     *,
     whole: bool = True,
+    as_judged: bool = False,
 ) -> list[DropEntry]:
     """All drops, present or not, in ascending order of name.
 
@@ -91,10 +92,13 @@ def read_catalogue(
         manifests: The committed drops, where they are known already.
         whole: Whether to look at every converted file, so that a drop of which one is missing or not as it was written
             counts as pending where there is a raw file to convert again.
+        as_judged: Tell how the last conversion left each drop: one that it rejected is rejected, also where it went by
+            stricter settings than these, and a run by these would convert it.
 
     """
     listing = listing or lake.listing()
-    contents, tolerance = lake.contents(listing.drops), Tolerance(settings.max_reject_ratio, bounds_of(settings))
+    contents = lake.contents(listing.drops)
+    tolerance = None if as_judged else Tolerance(settings.max_reject_ratio, bounds_of(settings))
     manifests, ledger = lake.manifests() if manifests is None else manifests, lake.ledger()
     entries = {name: _faulty(name, *fault) for name, fault in listing.inaccessible.items()}
     entries |= {
@@ -132,8 +136,14 @@ def _absent(lake: Lake, drop: str, manifest: DropManifest | None, damage: Footer
 
 
 def _entry(
-    drop: str, content: str, manifest: DropManifest | None, ledger: Ledger, platforms: Platforms, tolerance: Tolerance
+    drop: str,
+    content: str,
+    manifest: DropManifest | None,
+    ledger: Ledger,
+    platforms: Platforms,
+    tolerance: Tolerance | None,
 ) -> DropEntry:
+    """How a drop that is there stands; without a tolerance as it was judged last."""
     rejection = ledger.rejections.get(drop)
     current = manifest is not None and is_current(manifest, content, platforms)
     if manifest and current and not rejection and drop not in ledger.forgotten:
@@ -142,8 +152,11 @@ def _entry(
     mark = fingerprint(content, platforms)
     if ledger.forgotten.get(drop) == content and (manifest is None or drop in ledger.removing):
         return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=mark)
-    if rejection and rejection.fingerprint == mark and tolerance.upholds(rejection):
-        return _rejected(drop, rejection)
+    if rejection and rejection.content == content:
+        # Under another platform table, a drop may be committed as it is.
+        same_rules = rejection.fingerprint == mark
+        if (same_rules and tolerance.upholds(rejection)) if tolerance else (same_rules or not current):
+            return _rejected(drop, rejection)
     if manifest is None:
         return DropEntry(drop=drop, status=Status.PENDING, fingerprint=mark)
     if not current:

@@ -125,7 +125,7 @@ def _require_whole(lake: Lake, manifests: dict[str, DropManifest]) -> None:
 
 
 def _by_records(records: int, engine: Engine) -> int:
-    return _power_of_two(-(-records // engine.bucket_records))
+    return min(_MOST_BUCKETS, _power_of_two(-(-records // engine.bucket_records)))
 
 
 def _buckets(records: int, manifests: Iterable[DropManifest], settings: Settings, engine: Engine) -> int:

@@ -62,7 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dask_timeout: Seconds to wait for the scheduler, and for a first worker.
         since: Start of the window on sessions' ``started_at``, inclusive; none by default.
         until: End of the window, exclusive; none by default.
-        keep_unknown_platforms: Keep records of unknown platforms under their normalised spelling.
+        keep_unknown_platforms: Keep records of unknown platforms under their normalised spelling; by default as
+            ``platforms.toml`` has it, and not where that is silent.
         threads: Blocks read at once and threads of DuckDB; by default as many as there are processors.
         memory_limit: Memory that DuckDB may use before it spills to the data root, such as ``1GiB``.
         lock_timeout: Seconds to wait for another writer of the data root.
@@ -105,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dask_timeout: float = 10.0
     since: datetime | None = None
     until: datetime | None = None
-    keep_unknown_platforms: bool = False
+    keep_unknown_platforms: bool | None = None
     threads: int = os.cpu_count() or 1
     memory_limit: str = "1GiB"
     lock_timeout: float = 60.0
@@ -168,20 +169,18 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def _takes(kind: Any) -> str:
+    kind = bool if kind == bool | None else kind
     return _KINDS[kind] if kind in _KINDS else " or ".join(member.value for member in kind)
 
 
 def parse_moment(name: str, value: object) -> datetime | None:
-    """A date or ISO 8601 time as a moment in UTC; without an offset it is UTC."""
-    if value is None or isinstance(value, datetime):
-        moment = value
-    else:
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            raise UsageError(f"{name} must be a date or an ISO 8601 time, not {value!r}") from None
-    if moment is None:
+    """A date or ISO 8601 time as a moment in UTC, without an offset too; nothing is no moment."""
+    if value is None or value == "":
         return None
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise UsageError(f"{name} must be a date or an ISO 8601 time, not {value!r}") from None
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:

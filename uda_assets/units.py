@@ -8,6 +8,7 @@ run twice or die midway.
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -177,7 +178,8 @@ def split(job: SplitJob, place: Workplace) -> dict[int, list[Location]]:
         location = target / path.relative_to(written).as_posix()
         if location != path:
             with storage_of(location).replacing(location) as copy:
-                path.replace(copy)
+                # Not renamed: the worker may spill to another file system.
+                shutil.move(path, copy)
         found.setdefault(int(path.parent.name.partition("=")[2]), []).append(location)
     return found
 

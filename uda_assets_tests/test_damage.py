@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from uda_assets.build import forget
+from uda_assets.build import convert_pending, forget, platform_table
 from uda_assets.engines import polars as engine
 from uda_assets.errors import DropBusy, UdaError
 from uda_assets.footers import damaged_drops
@@ -315,3 +315,16 @@ def test_a_raw_file_that_cannot_be_archived_stays(tmp_path: Path) -> None:
     assert {name: entry.status for name, entry in ledger(tmp_path).items()} == dict.fromkeys(
         ["a.csv", "a.csv/b.csv", "d.csv", "d.csv/e.csv"], "committed"
     )
+
+
+@pytest.mark.parametrize("selection", [{"exclude": "a.csv"}, {"modified_after": "2100-01-01"}])
+def test_an_archived_drop_that_is_not_selected_stays_archived(tmp_path: Path, selection: dict[str, str]) -> None:
+    deliver(tmp_path, "a.csv", HEADER + record("a"))
+    run(tmp_path, clean_source="archive")
+    (tmp_path / "dataset_parquets/a.csv.parquet/platform=iOS/part.0.parquet").unlink()
+    settings = settings_of(tmp_path, clean_source="archive", **selection)
+    lake = open_lake(settings)
+    with lake.writing(0):
+        assert convert_pending(lake, settings, platform_table(settings)).converted == []
+    assert (tmp_path / "archive/a.csv").exists()
+    assert [manifest.drop for manifest in run(tmp_path, clean_source="archive").converted] == ["a.csv"]

@@ -176,7 +176,9 @@ def test_the_workflow_and_the_crontab_run_what_is_run_here() -> None:
     cached = next(
         step["with"]["path"] for step in workflow["jobs"]["leaderboard"]["steps"] if "cache" in step.get("uses", "")
     )
-    assert {"data/dataset_parquets", "data/sessions", "data/quarantine", "data/uda.duckdb"} <= set(cached.split())
+    assert {"data/dataset_parquets", "data/sessions", "data/quarantine", "data/uda.duckdb", "data/.uda"} <= set(
+        cached.split()
+    )
 
 
 def test_run_config_in_the_docs_is_taken_by_the_job() -> None:

@@ -20,3 +20,20 @@ def test_the_first_day_is_a_date_as_dagster_reads_it(value: str) -> None:
 def test_n_has_bounds(n: int, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         load_settings({}, n=n)
+
+
+def test_nothing_is_no_bound_and_overrides_one() -> None:
+    settings = load_settings({"UDA_SINCE": "2026-01-01", "UDA_UNTIL": "2026-02-01"}, since="", until=None)
+    assert settings.since is None
+    assert settings.until is not None
+
+
+@pytest.mark.parametrize(("text", "kept"), [("true", True), ("false", False), ("", None)])
+def test_whether_unknown_platforms_are_kept_is_left_open_by_default(text: str, kept: bool | None) -> None:
+    assert load_settings({"UDA_KEEP_UNKNOWN_PLATFORMS": text}).keep_unknown_platforms is kept
+
+
+def test_what_is_neither_true_nor_false_is_named() -> None:
+    complaint = "UDA_KEEP_UNKNOWN_PLATFORMS cannot be 'perhaps': it takes true or false"
+    with pytest.raises(UsageError, match=complaint):
+        load_settings({"UDA_KEEP_UNKNOWN_PLATFORMS": "perhaps"})

@@ -10,8 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from uda_assets import sessions
 from uda_assets.build import convert_pending, platform_table
 from uda_assets.database import working_database
+from uda_assets.engines.polars import PolarsEngine
 from uda_assets.errors import UsageError
 from uda_assets.lake import Lake, open_lake
 from uda_assets.limits import block_bytes, memory_bytes
@@ -53,6 +55,21 @@ def test_an_increment_touches_what_it_brings(tmp_path: Path) -> None:
     assert merged.rows_compared == 0
     assert merged.rows_written < 2 * merged.rows_read
     assert (again.rows_read, again.rows_compared, again.rows_written) == (0, 0, 0)
+
+
+def test_with_as_many_buckets_as_there_may_be_an_increment_is_still_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_MOST_BUCKETS", 2)
+    monkeypatch.setattr(PolarsEngine, "bucket_records", 10)
+    rebuilt = []
+    for number in range(3):
+        lake, settings = opened(tmp_path)
+        generate(tmp_path / f"datasets/{number}.csv", GeneratorConfig(records=500, seed=number))
+        with lake.writing(0):
+            convert_pending(lake, settings, platform_table(settings))
+            rebuilt.append(merge_sessions(lake, settings).rebuilt)
+    assert rebuilt == [True, False, False]
 
 
 @pytest.mark.parametrize(

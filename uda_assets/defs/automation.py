@@ -22,6 +22,10 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+_CHAIN = {
+    dg.AssetKey(name)
+    for name in ("raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform", "leaderboard_report")
+}
 _ATTEMPTS = 3
 _NAMES_SHOWN = 20
 
@@ -110,7 +114,7 @@ daily_leaderboard_schedule = dg.build_schedule_from_partitioned_job(
 
 def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
     # First, so that what a run does that ends meanwhile is seen to be done.
-    running = instance.get_runs(dg.RunsFilter(job_name="leaderboard_job", statuses=_UNDER_WAY), limit=1)
+    running = _under_way(instance)
     with readable_failures():
         settings = lake.settings()
         found = arrivals(settings)
@@ -118,7 +122,7 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
         waiting = f"; {len(found.unsettled)} are still changing" if found.unsettled else ""
         return dg.SkipReason(f"no drops are pending{waiting}")
     if running:
-        return dg.SkipReason(f"run {running[0].run_id} is under way; {_what(found)} may wait for the next one")
+        return dg.SkipReason(f"run {running.run_id} is under way; {_what(found)} may wait for the next one")
     earlier = instance.get_runs(dg.RunsFilter(tags={PENDING_TAG: found.key}), limit=_ATTEMPTS)
     if earlier and settings.error_mode is ErrorMode.FAIL_FAST and _conversion_failed(instance, earlier[0]):
         return dg.SkipReason(f"run {earlier[0].run_id} stopped at one of these drops; mend it and deliver it again")
@@ -130,6 +134,14 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
     # A drop that began to change again after this tick waits in the run, too.
     config = _config_of(platform_parquet={"settle_seconds": settings.settle_seconds})
     return dg.RunRequest(run_key=f"{found.key}-{len(earlier)}", tags=_tags(found, len(earlier)), run_config=config)
+
+
+def _under_way(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
+    """A run of the chain, by the job or of assets chosen by hand, which holds the lock of the data root at times."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
+    return next(
+        (run for run in runs if run.job_name == "leaderboard_job" or _CHAIN & (run.asset_selection or set())), None
+    )
 
 
 def _what(found: Arrivals) -> str:

@@ -43,8 +43,9 @@ class ConversionConfig(dg.Config):
     platforms: dict[str, list[str]] = Field(
         default={}, description="Further platforms and spellings for this run; lasting ones go to platforms.toml."
     )
-    keep_unknown_platforms: bool = Field(
-        default=DEFAULTS.keep_unknown_platforms, description="Keep unknown platforms instead of quarantining them."
+    keep_unknown_platforms: bool | None = Field(
+        default=DEFAULTS.keep_unknown_platforms,
+        description="Keep unknown platforms instead of quarantining them; by default as platforms.toml has it.",
     )
     max_drops_per_run: int = Field(
         default=DEFAULTS.max_drops_per_run, description="Convert at most so many drops, the oldest first; 0: all."
@@ -200,7 +201,9 @@ def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetC
     settings, root = lake.settings(), lake.open()
     platforms, limit = lake.platforms(settings), settings.max_reject_ratio
     manifests = root.manifests()
-    rejected = no_rejected_drops(read_catalogue(root, platforms, settings, manifests=manifests, whole=False))
+    # As the run judged them, whose config may be stricter than what holds for the next one.
+    entries = read_catalogue(root, platforms, settings, manifests=manifests, whole=False, as_judged=True)
+    rejected = no_rejected_drops(entries)
     yield _of(check_result(rejected), "no_rejected_drops")
     warning = dg.AssetCheckSeverity.WARN
     yield _of(check_result(reject_ratio_low(manifests, limit), warning), "reject_ratio_low")

@@ -85,7 +85,9 @@ def top_n_by_platform(
     nothing was delivered, or runs fail; see the last run.
     """
     started = time.perf_counter()
-    settings = lake.settings(n=config.n, since=config.since, until=config.until, engine=config.engine)
+    # No bound is a choice too, which the environment's does not replace.
+    window = {"since": config.since or "", "until": config.until or ""}
+    settings = lake.settings(n=config.n, engine=config.engine, **window)
     opened = engine.of(settings)
     before = opened.account()
     with lake.writing(settings) as root:

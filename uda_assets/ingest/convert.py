@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Any, cast
 
 import numpy as np
 import polars as pl
@@ -34,6 +36,8 @@ PlatformRecords = dict[str, pa.Table]
 ROW_GROUP_ROWS = 256_000
 _MOST_WAITING = 8 * ROW_GROUP_ROWS
 """Rows that wait for their row group to fill, over all platforms; beyond it, row groups are written as they are."""
+_MOST_OPEN = 32
+"""Part files of a drop that are kept open; more platforms than that are those of ``keep_unknown_platforms``."""
 _MAX_SPELLINGS = 1_000
 _COMPRESSION = {"compression": "zstd", "compression_level": 1}
 # Session ids hardly repeat within a row group, and time goes on: dictionaries of them cost time and space. Nobody asks
@@ -206,10 +210,12 @@ def write_batches(
 class NamedWriter:
     """Writes a Parquet file; an error says which file that is."""
 
-    def __init__(self, path: Path, location: Location, schema: pa.Schema, options: Mapping[str, object]) -> None:
+    def __init__(
+        self, file: Path | IO[bytes], location: Location, schema: pa.Schema, options: Mapping[str, object]
+    ) -> None:
         self._location = location
         with naming(location):
-            self._writer = pq.ParquetWriter(path, schema, **options)
+            self._writer = pq.ParquetWriter(file, schema, **options)
 
     def write(self, records: pa.Table | pa.RecordBatch) -> None:
         """Add records, in row groups of a bounded size."""
@@ -222,12 +228,27 @@ class NamedWriter:
             self._writer.close()
 
 
+class _Appending(io.RawIOBase):
+    """A file that is open only while something is written, as a process may not have thousands of them open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        with self._path.open("ab") as file:
+            return file.write(content)
+
+
 @contextmanager
 def parquet_writer(
-    path: Path, location: Location, schema: pa.Schema, options: Mapping[str, object]
+    path: Path, location: Location, schema: pa.Schema, options: Mapping[str, object], *, kept_open: bool = True
 ) -> Iterator[NamedWriter]:
     """A writer of a file that is to be at a location; without an error of another's it is complete at the end."""
-    writer = NamedWriter(path, location, schema, options)
+    file = path if kept_open else cast("IO[bytes]", _Appending(path))
+    writer = NamedWriter(file, location, schema, options)
     try:
         yield writer
     except BaseException:
@@ -343,7 +364,8 @@ class _PartWriters:
             location = self._target / part_path(platform, 0, self._suffix)
             path = self._stack.enter_context(self._storage.replacing(location))
             self._stack.enter_context(self._hashing(platform, path))
-            writer = parquet_writer(path, location, PARQUET_SCHEMA, _PART_OPTIONS)
+            kept_open = len(self._writers) < _MOST_OPEN
+            writer = parquet_writer(path, location, PARQUET_SCHEMA, _PART_OPTIONS, kept_open=kept_open)
             self._writers[platform] = self._stack.enter_context(writer)
         return self._writers[platform]
 

@@ -137,8 +137,10 @@ class _Reader(NamedTuple, Generic[Kept]):
             block = block or self.read(start, end)
             yield block
             # Where it was too dense to be read at once, the rest is read in pieces as large.
-            length, start, block = block.records.end - start, block.records.end, None
-            end = min(stop, self.source.block_end(start, length))
+            length = block.records.end - start
+            start, block = block.records.end, None
+            if start < stop:
+                end = min(stop, self.source.block_end(start, length))
 
     def side_by_side(self, position: int, stop_at: int, threads: int, block_bytes: int) -> Iterator[_Block[Kept]]:
         """The blocks up to ``stop_at``, read ahead on the assumption that each starts with a record."""

@@ -230,8 +230,14 @@ class Lake(Places):
             return False
 
     def restore_drop(self, drop: str, content: str) -> bool:
-        """Move an archived raw file back to where drops are, if this is its content and nothing is in its place."""
+        """Move an archived raw file back to where drops are, to be seen as one.
+
+        Only if this is its content, nothing is in its place, and the selection takes it.
+        """
         archived, source = self.archive / drop, self.source(drop)
+        mark = self.files.signature(archived)
+        if mark is None or not self._selection.takes(drop, mark):
+            return False
         if source.exists() or not self.is_archived(drop, content):
             return False
         self.files.move(archived, source)

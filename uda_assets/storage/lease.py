@@ -48,9 +48,10 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class _Held:
     """A lease that is being renewed by a thread of its own."""
 
-    def __init__(self, bucket: Bucket, path: Location, lease: Lease, tag: str) -> None:
+    def __init__(self, bucket: Bucket, path: Location, lease: Lease, tag: str, began: float) -> None:
         self._bucket, self._path, self._lease, self._tag = bucket, path, lease, tag
-        self._renewed = time.monotonic()
+        # Others count from when they first see it, which is not before the put of it began.
+        self._renewed = began
         self._lost = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="uda-lease", daemon=True)
@@ -120,7 +121,7 @@ def _acquire(bucket: Bucket, path: Location, timeout: float) -> _Held:
         if not known.holder or now - since > SECONDS:
             lease = Lease(serial=known.serial + 1, holder=_ourselves(), token=uuid.uuid4().hex)
             with suppress(AnotherWriter):
-                return _Held(bucket, path, lease, bucket.swap(path, msgspec.json.encode(lease), tag))
+                return _Held(bucket, path, lease, bucket.swap(path, msgspec.json.encode(lease), tag), now)
         elif now >= deadline:
             raise UdaError(f"the data root is being written by {known.holder}; waited {timeout:g} s (UDA_LOCK_TIMEOUT)")
         time.sleep(_LOOKS_EVERY)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import s3fs
 from uda_assets.build import arrivals, convert_pending, forget, platform_table, publish_committed
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import open_lake
+from uda_assets.limits import Workplace
 from uda_assets.lookup import published_movement
+from uda_assets.units import Source, SplitJob, split
 from uda_assets.verification import verify
 from uda_assets_tests import kernel
 from uda_assets_tests.bucket.root import DROPS, RESULT, Root, environment, in_a_directory, uda
@@ -77,6 +81,22 @@ def test_a_cluster_gives_the_same_bytes_on_a_bucket(root: Root, tmp_path: Path) 
     assert not [name for name in root.names() if "/staging/" in name or "/attempts/" in name]
     (fault,) = [row for row in json.loads(uda(root, "quarantine", "--format", "json").stdout) if row["raw"] == "broken"]
     assert (fault["drop"], fault["line"]) == ("large.csv", 4_002)
+
+
+def test_a_worker_may_spill_to_another_file_system(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.deliver("a.csv", HEADER + "".join(record(f"s{number}", user=f"u{number}") for number in range(40)))
+    root.run()
+    lake = root.lake()
+    sources = [Source(lake.parquet_dir("a.csv") / file.path, "a.csv") for file in lake.manifests()["a.csv"].files]
+
+    def elsewhere(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "rename", elsewhere)
+    monkeypatch.setattr(os, "replace", elsewhere)
+    found = split(SplitJob(sources, 4, lake.root / "split"), Workplace(2, "1GiB", tmp_path))
+    assert found.keys() == {0, 1, 2, 3}
+    assert {lake.below(path) for files in found.values() for path in files} <= root.names()
 
 
 def test_what_is_replaced_is_removed(root: Root) -> None:

@@ -329,6 +329,17 @@ def test_while_a_run_is_under_way_the_rest_waits(root: Path, instance: dg.Dagste
     assert request(root, instance).tags["uda/drops"] == "2"
 
 
+@pytest.mark.parametrize(("asset", "waits"), [("platform_parquet", True), ("somebody_elses", False)])
+def test_assets_chosen_by_hand_are_waited_for_too(
+    root: Path, instance: dg.DagsterInstance, asset: str, waits: bool
+) -> None:
+    deliver(root, "a.csv")
+    chosen = frozenset({dg.AssetKey(asset)})
+    started = dg.DagsterRunStatus.STARTED
+    instance.add_run(dg.DagsterRun(job_name="__ASSET_JOB", asset_selection=chosen, status=started))
+    assert isinstance(tick(root, instance), dg.SkipReason) is waits
+
+
 def test_a_run_of_another_job_holds_nothing_up(root: Path, instance: dg.DagsterInstance) -> None:
     deliver(root, "a.csv")
     instance.add_run(dg.DagsterRun(job_name="daily_leaderboard_job", status=dg.DagsterRunStatus.STARTED))
