@@ -1,4 +1,4 @@
-"""What has arrived since the last run, told from directory listings alone: no file is opened."""
+"""What has arrived since the last run, told from directory listings alone: no drop is opened."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 class DropEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A line of the drop ledger; numbers are those of the committed version, or of the rejected one."""
+    """A line of the drop ledger; numbers are those of the committed version, which counts, also after a rejection."""
 
     drop: str
     status: Status
@@ -100,11 +100,12 @@ def read_catalogue(
     contents = lake.contents(listing.drops)
     tolerance = None if as_judged else Tolerance(settings.max_reject_ratio, bounds_of(settings))
     manifests, ledger = lake.manifests() if manifests is None else manifests, lake.ledger()
-    entries = {name: _faulty(name, *fault) for name, fault in listing.inaccessible.items()}
-    entries |= {
-        name: _faulty(name, "unreadable", f"it cannot be read ({fault}); make it readable, or deliver it again")
+    # Files that cannot even be looked at; it is no use to convert them before something changes.
+    faulty = {name: f"{reason}: {advice}" for name, (reason, advice) in listing.inaccessible.items()} | {
+        name: f"unreadable: it cannot be read ({fault}); make it readable, or deliver it again"
         for name, fault in contents.unreadable.items()
     }
+    entries = {name: _rejected(name, reason, manifests.get(name)) for name, reason in faulty.items()}
     footers = read_footers(lake, manifests) if whole else {}
     damaged = {name: found for name, found in footers.items() if not found.sound}
     for name, content in contents.hashes.items():
@@ -115,11 +116,6 @@ def read_catalogue(
     for name in {*manifests, *ledger.forgotten}.difference(entries):
         entries[name] = _absent(lake, name, manifests.get(name), damaged.get(name))
     return [entries[name] for name in sorted(entries)]
-
-
-def _faulty(drop: str, reason: str, advice: str) -> DropEntry:
-    """A file that cannot even be looked at; it is no use to convert it before something changes."""
-    return DropEntry(drop=drop, status=Status.REJECTED, reason=f"{reason}: {advice}")
 
 
 def _absent(lake: Lake, drop: str, manifest: DropManifest | None, damage: Footers | None) -> DropEntry:
@@ -156,7 +152,7 @@ def _entry(
         # Under another platform table, a drop may be committed as it is.
         same_rules = rejection.fingerprint == mark
         if (same_rules and tolerance.upholds(rejection)) if tolerance else (same_rules or not current):
-            return _rejected(drop, rejection)
+            return _rejected(drop, f"{rejection.reason}: {rejection.advice}", manifest, mark)
     if manifest is None:
         return DropEntry(drop=drop, status=Status.PENDING, fingerprint=mark)
     if not current:
@@ -179,16 +175,11 @@ def _committed(
     )
 
 
-def _rejected(drop: str, rejection: Rejection) -> DropEntry:
-    return DropEntry(
-        drop=drop,
-        status=Status.REJECTED,
-        records=rejection.records or None,
-        kept=0 if rejection.records else None,
-        quarantined=rejection.quarantined or None,
-        reason=f"{rejection.reason}: {rejection.advice}",
-        fingerprint=rejection.fingerprint,
-    )
+def _rejected(drop: str, reason: str, manifest: DropManifest | None, fingerprint: str | None = None) -> DropEntry:
+    """A drop that nothing is taken from as it is; the numbers are those of an earlier version, which still counts."""
+    if manifest:
+        return _committed(manifest, Status.REJECTED, fingerprint=fingerprint, reason=reason)
+    return DropEntry(drop=drop, status=Status.REJECTED, reason=reason, fingerprint=fingerprint)
 
 
 def pending(entries: Iterable[DropEntry]) -> list[str]:

@@ -138,17 +138,25 @@ DAILY_LEADERBOARD = Table(
 )  # fmt: skip
 """A line of a day's leaderboard; the day is the partition, and a first column ``day`` in the warehouse."""
 
+DAY = Column("day", "date", "The day (UTC).")
+"""The first column of the daily leaderboards' table in the warehouse."""
+
 DROPS = Table(
     _ROOT,
     (
         Column("drop", TEXT, "The file's path below `datasets/`."),
         Column("status", TEXT, "`committed`, `rejected`, `pending`, `forgotten` or `vanished`."),
-        Column("records", WHOLE, "Records that were read from it.", nullable=True),
-        Column("kept", WHOLE, "Records that were accepted.", nullable=True),
-        Column("quarantined", WHOLE, "Records that are malformed.", nullable=True),
+        Column(
+            "records",
+            WHOLE,
+            "Records that were read from the version of it that counts; none where none does.",
+            nullable=True,
+        ),
+        Column("kept", WHOLE, "Those that were accepted.", nullable=True),
+        Column("quarantined", WHOLE, "Those that are malformed.", nullable=True),
         Column("reason", TEXT, "Why it was rejected whole, and what to do.", nullable=True),
         Column("fingerprint", TEXT, "Hash of its content and of the rules that apply to it.", nullable=True),
-        Column("converted_at", MOMENT, "When it was converted, UTC.", nullable=True),
+        Column("converted_at", MOMENT, "When that version was converted, UTC.", nullable=True),
     ),
 )
 """A line of the drop ledger."""

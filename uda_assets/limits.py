@@ -7,19 +7,17 @@ have pools for the whole process: pyarrow's can be set at any time, Polars' only
 from __future__ import annotations
 
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from uda_assets.errors import UsageError
 from uda_assets.settings import Settings
+from uda_assets.sizes import memory_bytes
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 8 << 20, 1 << 18
 # What a block takes while it is read: its bytes, its fields, and what is made of them; see benchmarks/README.md.
 _TIMES_A_BLOCK = 16
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
 class Limits(Protocol):
@@ -73,16 +71,3 @@ def block_bytes(limits: Limits) -> int:
     """
     share = memory_bytes(limits.memory_limit) // (_TIMES_A_BLOCK * (limits.threads + 1))
     return max(_SMALLEST_BLOCK, min(_LARGEST_BLOCK, share))
-
-
-def memory_bytes(text: str, name: str = "memory_limit") -> int:
-    """A memory size such as ``1GiB`` or ``512 MB`` in bytes; ``name`` is the setting that it stands in.
-
-    Raises:
-        UsageError: It is none.
-
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
-    if match is None or match[2] not in _UNITS:
-        raise UsageError(f"{name} cannot be {text!r}; write it like 1GiB")
-    return int(float(match[1]) * _UNITS[match[2]])

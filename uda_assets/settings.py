@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from uda_assets.errors import UsageError
+from uda_assets.sizes import memory_bytes
 from uda_assets.storage import Location, locate
 
 
@@ -202,6 +203,8 @@ _RANGES = {
     "keep_runs_days": (0, math.inf),
 }
 
+_SIZES = ("max_decompressed_bytes", "max_record_bytes", "memory_limit", "dask_memory_limit", "dask_range_bytes")
+
 
 def _check_ranges(settings: Settings, spelled: Mapping[str, str]) -> None:
     for name, (least, most) in _RANGES.items():
@@ -211,6 +214,8 @@ def _check_ranges(settings: Settings, spelled: Mapping[str, str]) -> None:
                 f"at least {least}" if not value > most else f"at most {most}"
             )  # fmt: skip
             raise UsageError(f"{spelled[name]} must be {allowed}, not {value}")
+    for name in _SIZES:
+        memory_bytes(getattr(settings, name), spelled[name])
     try:
         # The basic form and weeks are dates to Python, and none to Dagster.
         is_day = date.fromisoformat(settings.daily_start).isoformat() == settings.daily_start

@@ -123,18 +123,18 @@ def columns_table() -> str:
     from uda_assets import dictionary
 
     tables = {
-        "sessions": dictionary.SESSIONS,
-        "top_n_by_platform": dictionary.LEADERBOARD,
-        "daily_top_n_by_platform": dictionary.DAILY_LEADERBOARD,
-        "drops": dictionary.DROPS,
-        "quarantine": dictionary.QUARANTINE,
+        "sessions": dictionary.SESSIONS.columns,
+        "top_n_by_platform": dictionary.LEADERBOARD.columns,
+        "daily_top_n_by_platform": (dictionary.DAY, *dictionary.DAILY_LEADERBOARD.columns),
+        "drops": dictionary.DROPS.columns,
+        "quarantine": dictionary.QUARANTINE.columns,
     }
     return _table(
         ("table", "column", "type", "meaning"),
         [
             (f"`{name}`", f"`{column.name}`", column.kind, column.description)
-            for name, table in tables.items()
-            for column in table.columns
+            for name, columns in tables.items()
+            for column in columns
         ],
     )
 

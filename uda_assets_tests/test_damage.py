@@ -328,3 +328,16 @@ def test_an_archived_drop_that_is_not_selected_stays_archived(tmp_path: Path, se
         assert convert_pending(lake, settings, platform_table(settings)).converted == []
     assert (tmp_path / "archive/a.csv").exists()
     assert [manifest.drop for manifest in run(tmp_path, clean_source="archive").converted] == ["a.csv"]
+
+
+def test_the_ledger_adds_up_when_a_new_version_is_rejected(root: Path) -> None:
+    deliver(root, "a.csv", HEADER + "short\n" * 3 + record("new"))
+    deliver(root, "sub/b.csv", "uid\n")
+    deliver(root, "c.csv", HEADER + "short\n" * 3 + record("new"))
+    run(root)
+    numbers = published(root, "SELECT drop, status, records, kept, quarantined FROM drops ORDER BY drop")
+    assert numbers == [
+        ("a.csv", "rejected", 3, 2, 1), ("c.csv", "rejected", None, None, None), ("sub/b.csv", "rejected", 3, 2, 1)
+    ]  # fmt: skip
+    assert published(root, "SELECT sum(events) - (SELECT sum(kept) FROM drops) FROM sessions") == [(0,)]
+    assert published(root, "SELECT count(*) - (SELECT sum(quarantined) FROM drops) FROM quarantine") == [(0,)]

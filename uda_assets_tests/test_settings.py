@@ -37,3 +37,9 @@ def test_what_is_neither_true_nor_false_is_named() -> None:
     complaint = "UDA_KEEP_UNKNOWN_PLATFORMS cannot be 'perhaps': it takes true or false"
     with pytest.raises(UsageError, match=complaint):
         load_settings({"UDA_KEEP_UNKNOWN_PLATFORMS": "perhaps"})
+
+
+@pytest.mark.parametrize("name", ["MEMORY_LIMIT", "DASK_MEMORY_LIMIT", "DASK_RANGE_BYTES", "MAX_RECORD_BYTES"])
+def test_a_size_that_is_none_is_named_by_whoever_loads_the_settings(name: str) -> None:
+    with pytest.raises(UsageError, match=f"UDA_{name} cannot be 'much'; write it like 1GiB"):
+        load_settings({f"UDA_{name}": "much"})

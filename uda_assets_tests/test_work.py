@@ -16,9 +16,10 @@ from uda_assets.database import working_database
 from uda_assets.engines.polars import PolarsEngine
 from uda_assets.errors import UsageError
 from uda_assets.lake import Lake, open_lake
-from uda_assets.limits import block_bytes, memory_bytes
+from uda_assets.limits import block_bytes
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import Settings, load_settings
+from uda_assets.sizes import memory_bytes
 from uda_assets.synthetic import GeneratorConfig, generate
 
 

@@ -115,7 +115,8 @@ def verify(context: click.Context, form: str | None, data_root: str | None) -> N
 def forget(context: click.Context, drop: str, engine: str | None, data_root: str | None) -> None:
     """Take a drop's contribution out of the leaderboards for good.
 
-    DROP is the drop's name, as `uda drops` lists it.
+    DROP is the drop's name, as `uda drops` lists it. While its file is there, or comes back, as it is, it is left
+    alone; deliver another content under that name, or the same one under another, to have it counted again.
     """
     settings = options.settings_of(context, data_root=data_root, engine=engine)
     from uda_assets.build import forget as forget_drop

@@ -76,9 +76,9 @@ def top_n_by_platform(
     """The top N users of each platform by unique sessions: Result CSV and Parquet, and the DuckDB warehouse.
 
     **What it is.** `results/Result_top_n_by_platform.csv` (and `.parquet`), and the warehouse `uda.duckdb` with the
-    tables `top_n_by_platform`, `sessions`, `session_counts`, `drops`, `quarantine` and `rank_movement`. Of equal
-    counts, the smaller user id comes first; same inputs give the same bytes. It replaces what was published before in
-    one step.
+    tables `top_n_by_platform`, `daily_top_n_by_platform`, `sessions`, `session_counts`, `drops`, `quarantine`,
+    `rank_movement` and `publication`. Of equal counts, the smaller user id comes first; same inputs give the same
+    bytes. It replaces what was published before in one step.
 
     **What to do.** Another N or window: set `n`, `since` and `until` in the launchpad, or ask `uda leaderboard --n 7
     --since …`, which publishes nothing. If it is shown as overdue, no run got so far for `UDA_OVERDUE_HOURS`: either

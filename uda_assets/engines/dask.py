@@ -34,10 +34,11 @@ from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, adopt, convert_alone, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
 from uda_assets.ingest.source import is_plain
-from uda_assets.limits import Workplace, memory_bytes
+from uda_assets.limits import Workplace
 from uda_assets.progress import OnAdvance
 from uda_assets.relations import LAYOUT
 from uda_assets.settings import Settings
+from uda_assets.sizes import memory_bytes
 from uda_assets.storage import make_dir_alone
 
 LEAST_RANGE = 8 << 20

@@ -43,7 +43,7 @@ def read_header(source: Source) -> Header:
     for number, line in enumerate(source.lines(start), start=1):
         if not is_utf8(line.content) or b"\0" in line.content:
             raise DropUnreadable(
-                "binary_content", f"the header, line {number}, is not UTF-8 text; deliver a CSV file in UTF-8"
+                "binary_content", f"the header, line {number}, is not text (UTF-8, without NUL); deliver a CSV file"
             )
         text = line.content.decode()
         if not is_blank(text):
@@ -54,7 +54,9 @@ def read_header(source: Source) -> Header:
 def _parse(text: str, body: int, number: int) -> Header:
     parsed = scan(text, most=MOST_COLUMNS + 1)
     if parsed.open or parsed.bad_quote:
-        raise DropUnreadable("bad_header", f"the header, line {number}, has a stray quote; mend its quotes")
+        raise DropUnreadable(
+            "bad_header", f"the header, line {number}, has a stray quote, or a line end within quotes; mend its quotes"
+        )
     if len(parsed.fields) > MOST_COLUMNS:
         raise DropUnreadable(
             "too_many_columns",

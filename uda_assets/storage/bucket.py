@@ -31,7 +31,7 @@ class Bucket:
     """Objects of one bucket.
 
     An instance remembers the ETag of each small file as it was when read, and commits over that version alone; so it is
-    for one writer, and for one thread when committing.
+    for one writer, and no two of its threads may commit the same file.
     """
 
     remote = True

@@ -183,7 +183,7 @@ def test_a_rejected_drop_comes_back_when_the_bound_is_raised(tmp_path: Path) -> 
     [
         ("UDA_MAX_RECORD_BYTES", "2GiB", "max_record_bytes must be from 1 byte to 1GiB, not '2GiB'"),
         ("UDA_MAX_RECORD_BYTES", "0", "max_record_bytes must be from 1 byte"),
-        ("UDA_MAX_DECOMPRESSED_BYTES", "much", "max_decompressed_bytes cannot be 'much'; write it like 1GiB"),
+        ("UDA_MAX_DECOMPRESSED_BYTES", "much", "UDA_MAX_DECOMPRESSED_BYTES cannot be 'much'; write it like 1GiB"),
         ("UDA_MAX_COMPRESSION_RATIO", "0.5", "UDA_MAX_COMPRESSION_RATIO must be at least 1"),
     ],
 )
