@@ -14,6 +14,7 @@ import pyarrow as pa
 
 Numbers = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 
 def numbers_of(column: pa.Array) -> npt.NDArray[np.int32]:

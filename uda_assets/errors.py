@@ -62,3 +62,8 @@ class DropRejected(UdaError):
 
 class ClusterFault(UdaError):
     """The cluster cannot be reached, or was lost midway; nothing of the run is half-committed."""
+
+
+def one_line(error: BaseException) -> str:
+    """The beginning of what another program's error says, in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -24,7 +24,7 @@ class ErrorMode(StrEnum):
     FAIL_FAST = "fail_fast"
 
 
-class Engine(StrEnum):
+class EngineName(StrEnum):
     """What does the heavy work: this machine, or a Dask cluster."""
 
     POLARS = "polars"
@@ -95,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_decompressed_bytes: str = "64GiB"
     max_compression_ratio: float = 1000.0
     max_record_bytes: str = "64MiB"
-    engine: Engine = Engine.POLARS
+    engine: EngineName = EngineName.POLARS
     buckets: int = 0
     dask_scheduler: str = ""
     dask_tls_ca_file: str = ""
@@ -147,7 +147,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
             given[name], spelled[name] = value, name
     converted: dict[str, Any] = {name: _convert(name, value, spelled[name]) for name, value in given.items()}
     settings = Settings(**converted)
-    _check_ranges(settings, spelled)
+    _check(settings, spelled)
     return settings
 
 
@@ -206,24 +206,12 @@ _RANGES = {
 _SIZES = ("max_decompressed_bytes", "max_record_bytes", "memory_limit", "dask_memory_limit", "dask_range_bytes")
 
 
-def _check_ranges(settings: Settings, spelled: Mapping[str, str]) -> None:
+def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
     for name, (least, most) in _RANGES.items():
-        value = getattr(settings, name)
-        if not least <= value <= most:  # so that a NaN is none of them
-            allowed = f"from {least} to {most}" if most < 2**63 - 1 else (
-                f"at least {least}" if not value > most else f"at most {most}"
-            )  # fmt: skip
-            raise UsageError(f"{spelled[name]} must be {allowed}, not {value}")
+        _require_within(least, most, getattr(settings, name), spelled[name])
     for name in _SIZES:
         memory_bytes(getattr(settings, name), spelled[name])
-    try:
-        # The basic form and weeks are dates to Python, and none to Dagster.
-        is_day = date.fromisoformat(settings.daily_start).isoformat() == settings.daily_start
-    except ValueError:
-        is_day = False
-    if not is_day:
-        name, value = spelled["daily_start"], settings.daily_start
-        raise UsageError(f"{name} must be a date like 2026-01-31, not {value!r}")
+    _require_day(settings.daily_start, spelled["daily_start"])
     if settings.git_url and not re.match("https?://[^/]*(github|gitlab)[^/]*/.", settings.git_url):
         raise UsageError(
             f"{spelled['git_url']} must be a repository's address at GitHub or GitLab, such as "
@@ -234,3 +222,24 @@ def _check_ranges(settings: Settings, spelled: Mapping[str, str]) -> None:
         raise UsageError(f"{since} must be before {until}")
     if not settings.data_root.strip():
         raise UsageError("data_root must not be empty")
+
+
+def _require_within(least: float, most: float, value: float, name: str) -> None:
+    if least <= value <= most:
+        return
+    if most < 2**63 - 1:
+        allowed = f"from {least} to {most}"
+    else:
+        # What is not a number is beyond neither bound.
+        allowed = f"at most {most}" if value > most else f"at least {least}"
+    raise UsageError(f"{name} must be {allowed}, not {value}")
+
+
+def _require_day(text: str, name: str) -> None:
+    try:
+        # The basic form and weeks are dates to Python, and none to Dagster.
+        is_day = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        is_day = False
+    if not is_day:
+        raise UsageError(f"{name} must be a date like 2026-01-31, not {text!r}")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from uda_assets.arrow import bytes_of
+from uda_assets.arrow import Bytes, Mask, Numbers, bytes_of
 
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 
@@ -25,9 +25,6 @@ _SECOND = 1_000_000
 _FIRST = -62_135_596_800 * _SECOND  # 0001-01-01T00:00:00Z
 _LAST = 253_402_300_800 * _SECOND - 1  # 9999-12-31T23:59:59.999999Z
 
-Bytes = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
 _U = np.uint64
 

@@ -21,6 +21,8 @@ def tags(layer: str) -> dict[str, str]:
 
 
 ENGINE = "What does the heavy work: polars (this machine) or dask (a cluster)."
+"""What the setting of that name means, for the launchpad."""
+
 DEFAULTS = load_settings()
 """The settings at the time the code is loaded: what the launchpad shows as defaults."""
 
@@ -74,12 +76,17 @@ def moment_text(moment: datetime | None) -> str | None:
 
 
 def check_result(
-    finding: Finding, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    finding: Finding, name: str | None = None, *, warning: bool = False, asset: dg.AssetKey | None = None
 ) -> dg.AssetCheckResult:
-    """A finding as Dagster shows it."""
+    """A finding as Dagster shows it, as an error or as a warning.
+
+    A step that has one check needs not name it, nor one with checks of one asset that.
+    """
     return dg.AssetCheckResult(
+        check_name=name,
+        asset_key=asset,
         passed=finding.passed,
-        severity=severity,
+        severity=dg.AssetCheckSeverity.WARN if warning else dg.AssetCheckSeverity.ERROR,
         description=finding.summary,
         # The number is plotted over runs.
         metadata={"faults": len(finding.cases), "cases": dg.MetadataValue.md(cases_table(finding.cases))},

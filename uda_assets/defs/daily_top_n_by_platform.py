@@ -76,7 +76,5 @@ def daily_top_n_by_platform(
             "seconds": round(time.perf_counter() - started, 3),
             "path": file_at(root.results / "daily"),
         },
-        check_results=[
-            check_result(days_well_formed(boards, settings.n))._replace(check_name="daily_leaderboards_well_formed")
-        ],
+        check_results=[check_result(days_well_formed(boards, settings.n), "daily_leaderboards_well_formed")],
     )

@@ -5,7 +5,7 @@ import time
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, tags
+from uda_assets.defs.common import DEFAULTS, ENGINE, GROUP, OWNERS, check_result, file_at, table_metadata, tags
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.dictionary import SESSIONS
@@ -19,10 +19,7 @@ from uda_assets.sessions import merge_sessions
 class SessionsConfig(dg.Config):
     """How sessions are merged."""
 
-    engine: str = Field(
-        default=DEFAULTS.engine.value,
-        description="What does the heavy work: polars (this machine) or dask (a cluster).",
-    )
+    engine: str = Field(default=DEFAULTS.engine.value, description=ENGINE)
     threads: int = Field(default=DEFAULTS.threads, description="Threads of the merge.")
     memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Memory before the merge spills to disk.")
 

@@ -61,5 +61,5 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
             "seconds": round(time.perf_counter() - started, 3),
             "path": file_at(path),
         },
-        check_results=[check_result(finding)._replace(check_name=name) for name, finding in findings.items()],
+        check_results=[check_result(finding, name) for name, finding in findings.items()],
     )

@@ -8,7 +8,17 @@ from pydantic import Field
 
 from uda_assets.build import convert_pending
 from uda_assets.catalogue import read_catalogue
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, table_schema, tags
+from uda_assets.defs.common import (
+    DEFAULTS,
+    ENGINE,
+    GROUP,
+    OWNERS,
+    check_result,
+    file_at,
+    table_metadata,
+    table_schema,
+    tags,
+)
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
 from uda_assets.dictionary import QUARANTINE, RECORDS
@@ -16,6 +26,7 @@ from uda_assets.footers import read_footers
 from uda_assets.presentation import conversions_table, quarantine_table, rejections_table, worst_drops_table
 from uda_assets.progress import Log
 from uda_assets.quality import (
+    Finding,
     drop_volume_usual,
     files_as_written,
     no_rejected_drops,
@@ -36,10 +47,7 @@ class ConversionConfig(dg.Config):
     max_reject_ratio: float = Field(
         default=DEFAULTS.max_reject_ratio, description="A drop with a larger share of malformed records is rejected."
     )
-    engine: str = Field(
-        default=DEFAULTS.engine.value,
-        description="What does the heavy work: polars (this machine) or dask (a cluster).",
-    )
+    engine: str = Field(default=DEFAULTS.engine.value, description=ENGINE)
     platforms: dict[str, list[str]] = Field(
         default={}, description="Further platforms and spellings for this run; lasting ones go to platforms.toml."
     )
@@ -190,9 +198,9 @@ def check_platform_parquet_on_disk(lake: LakeResource) -> Iterator[dg.AssetCheck
     root = lake.open()
     manifests = root.manifests()
     footers = read_footers(root, manifests)
-    yield _of(check_result(parquet_schema_matches(footers)), "schema_matches_contract")
-    yield _of(check_result(records_accounted(manifests, footers)), "records_accounted")
-    yield _of(check_result(files_as_written(footers)), "files_as_written")
+    yield _result("schema_matches_contract", parquet_schema_matches(footers))
+    yield _result("records_accounted", records_accounted(manifests, footers))
+    yield _result("files_as_written", files_as_written(footers))
 
 
 @dg.multi_asset_check(specs=_BY_MANIFEST, name="platform_parquet_by_manifest")
@@ -204,12 +212,11 @@ def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetC
     # As the run judged them, whose config may be stricter than what holds for the next one.
     entries = read_catalogue(root, platforms, settings, manifests=manifests, whole=False, as_judged=True)
     rejected = no_rejected_drops(entries)
-    yield _of(check_result(rejected), "no_rejected_drops")
-    warning = dg.AssetCheckSeverity.WARN
-    yield _of(check_result(reject_ratio_low(manifests, limit), warning), "reject_ratio_low")
-    yield _of(check_result(drop_volume_usual(manifests), warning), "drop_volume_usual")
-    yield _of(check_result(platforms_known(manifests, platforms), warning), "platforms_known")
+    yield _result("no_rejected_drops", rejected)
+    yield _result("reject_ratio_low", reject_ratio_low(manifests, limit), warning=True)
+    yield _result("drop_volume_usual", drop_volume_usual(manifests), warning=True)
+    yield _result("platforms_known", platforms_known(manifests, platforms), warning=True)
 
 
-def _of(result: dg.AssetCheckResult, name: str) -> dg.AssetCheckResult:
-    return result._replace(check_name=name, asset_key=platform_parquet.key)
+def _result(name: str, finding: Finding, *, warning: bool = False) -> dg.AssetCheckResult:
+    return check_result(finding, name, warning=warning, asset=platform_parquet.key)

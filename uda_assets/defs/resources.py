@@ -16,8 +16,7 @@ from uda_assets.database import configure
 from uda_assets.engines import Account, Engine, open_engine
 from uda_assets.errors import MalformedRecord, UdaError
 from uda_assets.lake import Lake, open_lake
-from uda_assets.settings import Engine as Name
-from uda_assets.settings import Settings, load_settings
+from uda_assets.settings import EngineName, Settings, load_settings
 from uda_assets.storage import disk_fault, storage_fault
 
 
@@ -88,7 +87,7 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def of(self, settings: Settings) -> Engine:
         """The engine that the settings choose."""
         with readable_failures():
-            if settings.engine is not Name.DASK:
+            if settings.engine is not EngineName.DASK:
                 return self._stack.enter_context(open_engine(settings))
             self._cluster = self._cluster or self._stack.enter_context(open_engine(settings))
             return self._cluster

@@ -8,6 +8,7 @@ from pydantic import Field
 from uda_assets.build import publish_merged
 from uda_assets.defs.common import (
     DEFAULTS,
+    ENGINE,
     GROUP,
     OWNERS,
     check_result,
@@ -36,10 +37,7 @@ class LeaderboardConfig(dg.Config):
         default=moment_text(DEFAULTS.since), description="Sessions that started at this time or later"
     )
     until: str | None = Field(default=moment_text(DEFAULTS.until), description="Sessions that started before this time")
-    engine: str = Field(
-        default=DEFAULTS.engine.value,
-        description="What does the heavy work: polars (this machine) or dask (a cluster).",
-    )
+    engine: str = Field(default=DEFAULTS.engine.value, description=ENGINE)
 
 
 # The warehouse publishes the drop ledger and the quarantine too, hence the dependency on all three.
@@ -114,7 +112,7 @@ def top_n_by_platform(
             **engine_metadata(before, opened.account()),
         },
         check_results=[
-            check_result(leaderboard_well_formed(board, settings.n))._replace(check_name="leaderboard_well_formed"),
-            check_result(recounted)._replace(check_name="leaderboard_recounted"),
+            check_result(leaderboard_well_formed(board, settings.n), "leaderboard_well_formed"),
+            check_result(recounted, "leaderboard_recounted"),
         ],
     )

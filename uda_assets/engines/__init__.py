@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from uda_assets.limits import Workplace
 from uda_assets.progress import OnAdvance
-from uda_assets.settings import Engine as Name
-from uda_assets.settings import Settings
+from uda_assets.settings import EngineName, Settings
 
 if TYPE_CHECKING:
     from uda_assets.ingest.convert import Conversion
@@ -116,7 +115,7 @@ def open_engine(settings: Settings) -> AbstractContextManager[Engine]:
         ClusterFault: The cluster cannot be reached.
 
     """
-    if settings.engine is Name.DASK:
+    if settings.engine is EngineName.DASK:
         from uda_assets.engines.dask import open_dask  # noqa: PLC0415
 
         return open_dask(settings)

@@ -28,7 +28,7 @@ from distributed.comm.core import CommClosedError
 from distributed.system import MEMORY_LIMIT
 
 from uda_assets.engines import Account, Job, OnProgress, Result
-from uda_assets.errors import ClusterFault, UdaError, UsageError
+from uda_assets.errors import ClusterFault, UdaError, UsageError, one_line
 from uda_assets.faults import Killed
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, adopt, convert_alone, convert_in_parts, convert_part
@@ -117,7 +117,7 @@ def _local_cluster(settings: Settings) -> LocalCluster:
             env={"POLARS_MAX_THREADS": "1"},
         )
     except (RuntimeError, OSError) as error:
-        raise ClusterFault(f"no Dask cluster can be started on this machine ({_one_line(error)})") from None
+        raise ClusterFault(f"no Dask cluster can be started on this machine ({one_line(error)})") from None
 
 
 def _security(settings: Settings) -> Security | None:
@@ -137,9 +137,9 @@ def _client(where: str | LocalCluster, settings: Settings, security: Security | 
     try:
         client = Client(where, timeout=settings.dask_timeout, set_as_default=False, security=security)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"dask_scheduler cannot be {where!r}: {_one_line(error)}") from None
+        raise UsageError(f"dask_scheduler cannot be {where!r}: {one_line(error)}") from None
     except OSError as error:
-        reason = _one_line(error) if "imed out" not in str(error) else f"no answer in {settings.dask_timeout:g} s"
+        reason = one_line(error) if "imed out" not in str(error) else f"no answer in {settings.dask_timeout:g} s"
         raise ClusterFault(f"the Dask scheduler at {where} cannot be reached ({reason}); {advice}") from None
     with client:
         try:
@@ -158,7 +158,7 @@ def _require_same_versions(client: Client) -> None:
         found: dict[str, Versions] = client.run(_versions)
     except Exception as error:
         raise ClusterFault(
-            f"a Dask worker cannot run uda_assets ({_one_line(error)}); install the same version on all workers"
+            f"a Dask worker cannot run uda_assets ({one_line(error)}); install the same version on all workers"
         ) from None
     for worker, versions in found.items():
         if versions != _versions():
@@ -289,7 +289,7 @@ class DaskEngine:
     def _lost(self, error: BaseException) -> ClusterFault:
         where = self._client.scheduler.address if self._client.scheduler else "its address"
         return ClusterFault(
-            f"the Dask scheduler at {where} was lost ({_one_line(error)}); nothing is half-committed: start it and run "
+            f"the Dask scheduler at {where} was lost ({one_line(error)}); nothing is half-committed: start it and run "
             "again"
         )
 
@@ -409,7 +409,3 @@ def _give_memory_back() -> None:
     pa.default_memory_pool().release_unused()
     if library := _c_library():
         library.malloc_trim(0)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -394,9 +394,14 @@ class _OddReader:
 
     def _reject(self, line: int, reason: Reason, first: bytes) -> None:
         raw = printable_raw(first)
-        if len(raw) > self._source.bounds.record or 4 * len(first) > self._source.bounds.record < len(raw.encode()):
+        if _is_longer(raw, self._source.bounds.record):
             raise self._source.too_long(self._start + int(self._lines.starts[line]))
         self.malformed.append((line, reason.value, raw))
+
+
+def _is_longer(text: str, most: float) -> bool:
+    """Whether a text has more bytes than that; a character has one to four, which mostly is all there is to know."""
+    return len(text) > most or (4 * len(text) > most and len(text.encode()) > most)
 
 
 def _without_line_end(raw: bytes) -> bytes:

@@ -12,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from uda_assets.arrow import bytes_of, column_of, numbers_of, rows_of, texts_of
+from uda_assets.arrow import Mask, bytes_of, column_of, numbers_of, rows_of, texts_of
 from uda_assets.contract import COLUMNS, Platforms, normalise_platform
 from uda_assets.timestamps import read_times
-
-Mask = npt.NDArray[np.bool_]
 
 SPELLED = pa.dictionary(pa.int32(), pa.string())
 """Type of columns of few values: each is looked at once."""

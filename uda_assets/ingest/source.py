@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
-from uda_assets.errors import DropUnreadable, UdaError
+from uda_assets.errors import DropUnreadable, UdaError, one_line
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.stopping import check
 from uda_assets.storage import Location, filesystem_of, is_remote, naming
@@ -239,7 +239,7 @@ def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Boun
                 if error.errno is not None:
                     raise  # of the disk, not of the archive
                 raise DropUnreadable(
-                    "broken_archive", f"cannot be decompressed ({_one_line(error)}); deliver the file again"
+                    "broken_archive", f"cannot be decompressed ({one_line(error)}); deliver the file again"
                 ) from error
             if not chunk:
                 break
@@ -248,7 +248,3 @@ def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Boun
             bounds.require_within(written, file.tell())
             target.write(chunk)
     target.flush()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
