@@ -90,7 +90,8 @@ def isolate(connection: duckdb.DuckDBPyConnection, readable: Iterable[Location])
     """Shut a connection in, for good: it reads its database, its spill and files below these directories, no others.
 
     Links and ``..`` that lead out of them are no way, nor are Python's variables, settings and extensions. It could
-    still write into these directories by ``COPY``, so that what is executed must be known to be a query.
+    still write into these directories by ``COPY``, also as the body of a common table expression, so that what is
+    executed must be known to read.
     """
     # DuckDB looks at a path as it is written, and at each file that it finds by it.
     spelled = [one for directory in readable for one in {f"{directory}/", f"{_without_patterns(directory)}/"}]

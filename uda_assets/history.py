@@ -51,11 +51,11 @@ def load_board(connection: duckdb.DuckDBPyConnection, lake: Lake, board: Publish
     return True
 
 
-def remove_boards_but(lake: Lake, kept: Iterable[PublishedBoard | None]) -> None:
-    """Remove the leaderboards that nothing will be compared with any more."""
+def boards_but(lake: Lake, kept: Iterable[PublishedBoard | None]) -> list[Location]:
+    """The files of leaderboards that nothing will be compared with any more."""
     names = {_file_name(board) for board in kept if board}
     below = lake.files.files_below(lake.history)
-    lake.files.remove(lake.history / name for name in below if name.endswith(".parquet") and name not in names)
+    return [lake.history / name for name in below if name.endswith(".parquet") and name not in names]
 
 
 def board_file(lake: Lake, board: PublishedBoard) -> Location:

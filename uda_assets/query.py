@@ -1,12 +1,14 @@
 """A query by a user over the published warehouse: it reads what is published, and nothing else.
 
-Two fences, each of which would do: in the query's syntax tree, as DuckDB parses it, only functions that read no file
-are let through; and the connection is shut in by DuckDB itself (:func:`uda_assets.database.isolate`).
+Two fences, each of which would do. In the query's syntax tree, as DuckDB parses it, only nodes that read and functions
+that read no file are let through. And DuckDB itself has to take the query for the body of a view, in which nothing is
+written, on a connection that is shut in (:func:`uda_assets.database.isolate`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,13 +63,13 @@ class Asked(NamedTuple):
             UdaError: The files that the warehouse names cannot be read.
 
         """
-        with _explained():
+        with _explained(sql):
             _require_query(self.connection, sql)
             found = self.connection.execute(sql)
             description = found.description or []
         names = _unique([name for name, *_ in description])
         kinds = [int if kind.id in _NUMBERS else str for _, kind, *_ in description]
-        return Table(dict(zip(names, kinds, strict=True)), _rows(found))
+        return Table(dict(zip(names, kinds, strict=True)), _rows(found, sql))
 
     def write_parquet(self, sql: str, path: Path) -> None:
         """The answer as a Parquet file, with DuckDB's types.
@@ -80,7 +82,7 @@ class Asked(NamedTuple):
         import pyarrow as pa  # noqa: PLC0415 - takes longer to import than most queries do
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        with _explained():
+        with _explained(sql):
             _require_query(self.connection, sql)
             batches: Any = self.connection.sql(sql).to_arrow_reader()
             fields = zip(batches.schema, _unique(batches.schema.names), strict=True)
@@ -101,8 +103,8 @@ def _batches(reader: Iterable[Any]) -> Iterator[Any]:
         raise UsageError(" ".join(str(error).split())) from None
 
 
-def _rows(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    with _explained():
+def _rows(found: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...]]:
+    with _explained(sql):
         while rows := found.fetchmany(_ROWS_AT_ONCE):
             yield from rows
 
@@ -132,36 +134,65 @@ def _require_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise UsageError(f"write one SELECT statement, not {len(statements) or 'an empty text'}")
     parsed = json.loads(connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
     if parsed["error"]:
-        raise UsageError(f"only SELECT can be asked, not {statements[0].type.name}; nothing was changed")
-    for name in _table_functions(parsed):
-        if name.lower() not in _FUNCTIONS:
-            tables = ", ".join(name for (name,) in connection.execute(_TABLES).fetchall())
-            raise UsageError(f"{name}() cannot be asked; read the warehouse's tables {tables}")
+        raise UsageError(f"only SELECT can be asked, not {_kind_of(statements[0])}; nothing was changed")
+    for node in _nodes(parsed):
+        _require_reading(connection, node)
+    require_view(connection, sql)
 
 
+def _require_reading(connection: duckdb.DuckDBPyConnection, node: dict[str, Any]) -> None:
+    # What has common table expressions is a query, or what stands in the place of one.
+    if "cte_map" in node and node["type"] not in _READING:
+        kind = node["type"].partition("_")[0]
+        raise UsageError(f"only SELECT can be asked, not {kind} within one; nothing was changed")
+    if node.get("type") == "TABLE_FUNCTION" and node["function"]["function_name"].lower() not in _FUNCTIONS:
+        tables = ", ".join(name for (name,) in connection.execute(_TABLES).fetchall())
+        name = node["function"]["function_name"]
+        raise UsageError(f"{name}() cannot be asked; read the warehouse's tables {tables}")
+
+
+def require_view(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Have DuckDB say that a statement only reads: in a view's body, nothing that writes may stand at any depth.
+
+    Raises:
+        duckdb.Error: It does not.
+
+    """
+    connection.execute(f"CREATE TEMP VIEW {_ASKED} AS {sql}")
+    connection.execute(f"DROP VIEW {_ASKED}")
+
+
+def _kind_of(statement: duckdb.Statement) -> str:
+    kind = statement.type.name
+    return "PIVOT without the values IN (...)" if kind == "MULTI" else kind
+
+
+_ASKED = "what_was_asked"
+_READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _TABLES = "SELECT table_name FROM information_schema.tables ORDER BY table_name"
 
 
-def _table_functions(tree: Any) -> Iterator[str]:
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):
             waiting.extend(node)
         elif isinstance(node, dict):
-            if node.get("type") == "TABLE_FUNCTION":
-                yield node["function"]["function_name"]
+            yield node
             waiting.extend(node.values())
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(sql: str) -> Iterator[None]:
     """What DuckDB says of a query, as our own error; its picture of where in the query is left out."""
     try:
         yield
-    except duckdb.PermissionException as error:
-        raise UsageError(f"a query reads what is published and nothing else: {_said(error)}") from None
-    except duckdb.IOException as error:
+    except (duckdb.PermissionException, duckdb.IOException) as error:
+        # A path that the query does not write is one of the warehouse's own views.
+        named = re.search('"(.*)"', str(error))
+        if isinstance(error, duckdb.PermissionException) and not (named and named[1] not in sql):
+            raise UsageError(f"a query reads what is published and nothing else: {_said(error)}") from None
         raise UdaError(
             f"{_said(error)}; if the data root was moved or its files are gone, materialize top_n_by_platform again"
         ) from None

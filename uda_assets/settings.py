@@ -204,6 +204,7 @@ _RANGES = {
 }
 
 _SIZES = ("max_decompressed_bytes", "max_record_bytes", "memory_limit", "dask_memory_limit", "dask_range_bytes")
+_CRON_FIELDS = 5
 
 
 def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
@@ -212,6 +213,8 @@ def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
     for name in _SIZES:
         memory_bytes(getattr(settings, name), spelled[name])
     _require_day(settings.daily_start, spelled["daily_start"])
+    if len(settings.schedule.split()) != _CRON_FIELDS and not settings.schedule.startswith("@"):
+        raise UsageError(f"{spelled['schedule']} must be a cron expression like '0 * * * *', not {settings.schedule!r}")
     if settings.git_url and not re.match("https?://[^/]*(github|gitlab)[^/]*/.", settings.git_url):
         raise UsageError(
             f"{spelled['git_url']} must be a repository's address at GitHub or GitLab, such as "

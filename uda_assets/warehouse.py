@@ -16,7 +16,7 @@ from uda_assets.database import Connect, configure, plain_database
 from uda_assets.days import fill_days
 from uda_assets.engines import Engine, running
 from uda_assets.faults import passed
-from uda_assets.history import board_file, board_of, keep_board, load_board, previous_board, remove_boards_but
+from uda_assets.history import board_file, board_of, boards_but, keep_board, load_board, previous_board
 from uda_assets.lake import Lake, PublicationManifest, PublishedBoard, SessionsManifest
 from uda_assets.lookup import counts_within, quarantine_relation
 from uda_assets.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
@@ -95,7 +95,8 @@ def publish(
             connection.execute("CHECKPOINT")
         keep_board(lake, board, new_parquet)
         # What was published beside these stays as it is: the leaderboards of days, and the one that is compared with.
-        files = lake.results_there() | {
+        superfluous = boards_but(lake, [board, previous])
+        files = lake.results_there(superfluous) | {
             lake.below(path): hash_file(new)
             for path, new in (
                 (csv, new_csv), (parquet, new_parquet), (lake.warehouse, new_warehouse),
@@ -114,7 +115,7 @@ def publish(
         )
     )  # fmt: skip
     lake.remove_superseded(over)
-    remove_boards_but(lake, [board, previous])
+    lake.files.remove(superfluous)
     lake.finish_removals()
     return Publication(leaderboard, csv, parquet, drops)
 

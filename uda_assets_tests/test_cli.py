@@ -82,6 +82,7 @@ def test_drops_quarantine_and_forget(tmp_path: Path) -> None:
         (["inspector", "--filepath", "empty.csv", "--mode", "xml"], 2, "xml"),
         (["inspector", "--filepath", "empty.csv", "--format", "xml"], 2, "xml"),
         (["inspector", "--filepath", "empty.csv", "--output", "x.doc"], 2, "x.doc"),
+        (["generator", "--filepath", "a.csv", "--output", "b.csv"], 2, "--filepath and --output"),
         (["inspector"], 2, "--filepath is missing"),
         (["--op", "nonsense"], 2, "nonsense"),
         (["inspector", "--filepath", "bad.csv", "--error-mode", "fail_fast"], 1, "line 2: too_few_fields"),

@@ -162,10 +162,22 @@ time.sleep(3600)
 """
 
 
+def dagster_that(does: str, root: Path) -> None:
+    """Put a program in the place of Dagster's."""
+    (root / "dagster").mkdir()
+    (root / "dagster/__init__.py").touch()
+    (root / "dagster/__main__.py").write_text(does)
+
+
+def test_dev_in_the_background_of_a_script_can_be_stopped(tmp_path: Path) -> None:
+    dagster_that("import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)", tmp_path)
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    with started("dev", root=tmp_path, before=ignoring) as process:
+        assert process.communicate(timeout=60) == ("True\n", "")
+
+
 def test_dev_passes_a_signal_on_and_waits(tmp_path: Path) -> None:
-    (tmp_path / "dagster").mkdir()
-    (tmp_path / "dagster/__init__.py").touch()
-    (tmp_path / "dagster/__main__.py").write_text(DAGSTER)
+    dagster_that(DAGSTER, tmp_path)
     with started("dev", root=tmp_path) as process:
         assert process.stdout
         assert process.stdout.readline() == "serving\n"

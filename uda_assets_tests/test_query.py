@@ -23,7 +23,7 @@ from uda_assets.cli import run
 from uda_assets.errors import UdaError, UsageError
 from uda_assets.lake import open_lake
 from uda_assets.output import Format, Table, rendered
-from uda_assets.query import Asked, opened
+from uda_assets.query import Asked, opened, require_view
 from uda_assets_tests import kernel
 from uda_assets_tests.kernel import HEADER, record
 
@@ -120,6 +120,17 @@ READS = [
     "FROM arrow_scan(1, 2, 3)",
     "FROM python_map_function(1)",
 ]
+WRITING = [
+    "COPY drops TO '{base}/out.csv'",
+    "COPY drops TO '{root}/sessions/out.csv'",
+    "COPY (SELECT 1 AS a) TO '{root}/sessions/_manifest.json' (FORMAT csv)",
+    "COPY (SELECT 1 AS a, 2 AS b) TO '{root}/sessions/counts' (FORMAT parquet, PARTITION_BY (a), OVERWRITE)",
+    "INSERT INTO drops FROM drops RETURNING *",
+    "UPDATE drops SET kept = 0",
+    "DELETE FROM drops",
+]
+"""What DuckDB takes for the body of a common table expression, too."""
+
 OTHERS = [
     "COPY (SELECT 1) TO '{base}/out.csv'",
     "COPY (SELECT 1) TO '{root}/sessions/out.csv'",
@@ -152,6 +163,8 @@ OTHERS = [
     "PREPARE p AS SELECT 1",
     "EXECUTE p",
     "EXPLAIN ANALYZE COPY (SELECT 1) TO '{base}/out.csv'",
+    *(f"WITH x AS ({writing}) SELECT 1" for writing in WRITING),
+    *(f"WITH y AS (WITH x AS ({writing}) SELECT 1) FROM y" for writing in WRITING),
     "BEGIN",
     "CHECKPOINT",
     "VACUUM",
@@ -213,6 +226,10 @@ def test_nothing_else_can_be_read_or_changed(root: Path) -> None:
                 found = str(error)
             assert CANARY not in found, sql
             assert "root:" not in found, sql
+        for writing in WRITING:
+            sql = f"WITH x AS ({writing}) SELECT 1".format(**quoted)
+            with pytest.raises(duckdb.BinderException, match="not allowed as CTE bodies inside a VIEW"):
+                require_view(warehouse.connection, sql)
         assert asked == []
     assert secret.height == 1
     assert sorted(base.rglob("*")) == files
@@ -235,6 +252,18 @@ def test_files_that_are_gone_are_said(tmp_path: Path) -> None:
     with pytest.raises(UdaError, match="materialize top_n_by_platform again") as said:
         ask(tmp_path, "FROM sessions")
     assert not isinstance(said.value, UsageError)
+
+
+def test_a_data_root_that_was_moved_is_said(tmp_path: Path) -> None:
+    kernel.deliver(tmp_path / "a", "a.csv", HEADER + record("s1"))
+    kernel.run(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    with pytest.raises(UdaError, match=r"if the data root was moved .* materialize top_n_by_platform again") as said:
+        ask(tmp_path / "b", "FROM sessions")
+    assert not isinstance(said.value, UsageError)
+    assert ask(tmp_path / "b", "SELECT kept FROM drops") == [(1,)]
+    kernel.run(tmp_path / "b")
+    assert ask(tmp_path / "b", "SELECT count(*) FROM sessions") == [(1,)]
 
 
 VALUES = """

@@ -43,3 +43,10 @@ def test_what_is_neither_true_nor_false_is_named() -> None:
 def test_a_size_that_is_none_is_named_by_whoever_loads_the_settings(name: str) -> None:
     with pytest.raises(UsageError, match=f"UDA_{name} cannot be 'much'; write it like 1GiB"):
         load_settings({f"UDA_{name}": "much"})
+
+
+@pytest.mark.parametrize("value", ["hourly", "0 * * *", "* * * * * * *"])
+def test_a_schedule_is_a_cron_expression(value: str) -> None:
+    with pytest.raises(UsageError, match="UDA_SCHEDULE must be a cron expression"):
+        load_settings({"UDA_SCHEDULE": value})
+    assert load_settings({"UDA_SCHEDULE": "@daily"}).schedule == "@daily"

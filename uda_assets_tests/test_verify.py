@@ -178,6 +178,14 @@ def test_everything_that_is_published_is_read(root: Path) -> None:
     assert verified(root).damage == []
 
 
+def test_what_is_sound_stays_sound_however_often_it_is_published(tmp_path: Path) -> None:
+    for number in range(4):
+        deliver(tmp_path, f"{number}.csv", HEADER + record(f"s{number}"))
+        run(tmp_path)
+        assert verified(tmp_path).damage == []
+    assert len(list((tmp_path / "results/history").iterdir())) == 2
+
+
 def _write_a_report(lake: Lake) -> None:
     with lake.publishing() as replacing:
         text = "<title>not made by the charting script, which takes seconds</title>"

@@ -10,7 +10,7 @@ import click
 
 from uda_assets.cli import completion, options
 from uda_assets.cli.files import open_root, print_path, refuse_directory
-from uda_assets.cli.interrupts import interrupts
+from uda_assets.cli.interrupts import interrupts, program
 from uda_assets.errors import UdaError, UsageError
 
 if TYPE_CHECKING:
@@ -225,13 +225,12 @@ def report(context: click.Context, output: Path | None, opened: bool, data_root:
     "uda dev --port 3001",
     "uda dev",
 )
-@click.option("--port", type=int, default=3000, show_default=True, help="Port of the web page.")
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the web page.")
 @options.data_root
 @click.pass_context
 def dev(context: click.Context, port: int, data_root: str | None) -> None:
     """Dagster's UI and daemon with a history that survives a restart, kept below the data root or in DAGSTER_HOME."""
     settings = options.settings_of(context, data_root=data_root)
-    import subprocess
     import sys
 
     from uda_assets.storage import is_remote
@@ -241,7 +240,7 @@ def dev(context: click.Context, port: int, data_root: str | None) -> None:
     root = settings.data_root if is_remote(settings.root) else str(settings.root.absolute())
     environment = os.environ | {"DAGSTER_HOME": str(home), "UDA_DATA_ROOT": root}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "uda_assets.definitions", "-h", "127.0.0.1"]
-    with subprocess.Popen([*command, "-p", str(port)], env=environment) as child:  # noqa: S603
+    with program([*command, "-p", str(port)], environment) as child:
         context.exit(interrupts.wait_for(child))
 
 

@@ -16,6 +16,23 @@ _PATIENCE = 5.0
 """Seconds in which a further signal is taken for impatience: cleaning up goes on."""
 
 
+def program(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a program that ends its own by SIGINT, which they must not ignore, though we may have been told to.
+
+    A script's shell tells that to what it starts in the background. The program is then kept from the terminal's own
+    SIGINT by a process group of its own.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        # What is ignored is handed down; what has a handler is not.
+        signal.signal(signal.SIGINT, _nothing)
+    return subprocess.Popen(command, env=environment, process_group=0 if ignored else None)  # noqa: S603
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    del number, frame
+
+
 class Interrupts:
     """Handles the signals of this process from ``install`` on."""
 

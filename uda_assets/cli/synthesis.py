@@ -18,6 +18,14 @@ _malformed_ratio = click.option(
     "--malformed-ratio", type=float, default=0.005, show_default=True, help="Share of malformed records, 0 to 1."
 )
 
+_output = options.path_option("--output", help="Where to write, as --filepath.")
+
+
+def _target(filepath: Path | None, output: Path | None) -> Path | None:
+    if filepath and output and filepath != output:
+        raise UsageError("--filepath and --output name two places to write to; give one of them")
+    return filepath or output
+
 
 @options.command(
     "uda generator --filepath activity.csv --n 100000 --truth truth/",
@@ -34,7 +42,7 @@ _malformed_ratio = click.option(
 )
 @_malformed_ratio
 @options.path_option("--truth", help="Directory for the known right answer.")
-@options.output
+@_output
 def generator(
     filepath: Path | None, mode: str, n: int, truth: Path | None, output: Path | None, **characteristics: Any
 ) -> None:
@@ -44,7 +52,7 @@ def generator(
 
     if mode != "csv":
         raise UsageError("the generator writes csv; convert the file with `uda converter`")
-    target = options.required(filepath or output, "--filepath")
+    target = options.required(_target(filepath, output), "--filepath")
     refuse_directory(target)
     try:
         config = GeneratorConfig(records=n, **characteristics)
@@ -92,7 +100,7 @@ def generator(
     "--half-written", type=float, default=0.0, show_default=True,
     help="Chance of a file that lies half-written first, 0 to 1.",
 )  # fmt: skip
-@options.output
+@_output
 @options.data_root
 @click.pass_context
 def supplier(
@@ -114,7 +122,7 @@ def supplier(
 
     if mode != "csv":
         raise UsageError("the supplier delivers csv")
-    target = filepath or output or settings.root / "datasets"
+    target = _target(filepath, output) or settings.root / "datasets"
     if is_remote(target):
         raise UsageError(f"the supplier delivers to directories, not to {target}; name one by --output")
     if target.exists() and not target.is_dir():

@@ -400,9 +400,13 @@ class Lake(Places):
         published = self.publication()
         return published.files | self._arrived(published) if published else {}
 
-    def results_there(self) -> dict[str, str]:
-        """BLAKE3 of what was published among the results and is still there, by path below the data root."""
+    def results_there(self, but: Iterable[Location] = ()) -> dict[str, str]:
+        """BLAKE3 of what was published among the results and is still there, by path below the data root.
+
+        ``but`` are files that are about to go.
+        """
         there = {f"{self.results.name}/{name}" for name in self.files.files_below(self.results)}
+        there -= {self.below(path) for path in but}
         return {path: checksum for path, checksum in self.published_files().items() if path in there}
 
     def _arrived(self, published: PublicationManifest) -> dict[str, str]:

@@ -9,7 +9,7 @@ from uda_assets.report.content import Charted, read_content
 from uda_assets.report.page import render
 from uda_assets.report.vega import charting_script
 from uda_assets.settings import Settings
-from uda_assets.storage import Location
+from uda_assets.storage import Location, naming
 
 REPORT_NAME = "report.html"
 
@@ -46,5 +46,7 @@ def write_report(lake: Lake, settings: Settings) -> Location:
     """
     report, path = build_report(lake, settings), report_path(lake)
     with lake.publishing() as replacing:
-        replacing(path).write_text(report.html, encoding="utf-8")
+        temporary = replacing(path)
+        with naming(path):
+            temporary.write_text(report.html, encoding="utf-8")
     return path
