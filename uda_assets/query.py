@@ -63,13 +63,13 @@ class Asked(NamedTuple):
             UdaError: The files that the warehouse names cannot be read.
 
         """
-        with _explained(sql):
+        with _explained(self.connection):
             _require_query(self.connection, sql)
             found = self.connection.execute(sql)
             description = found.description or []
         names = _unique([name for name, *_ in description])
         kinds = [int if kind.id in _NUMBERS else str for _, kind, *_ in description]
-        return Table(dict(zip(names, kinds, strict=True)), _rows(found, sql))
+        return Table(dict(zip(names, kinds, strict=True)), _rows(found, self.connection))
 
     def write_parquet(self, sql: str, path: Path) -> None:
         """The answer as a Parquet file, with DuckDB's types.
@@ -82,7 +82,7 @@ class Asked(NamedTuple):
         import pyarrow as pa  # noqa: PLC0415 - takes longer to import than most queries do
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        with _explained(sql):
+        with _explained(self.connection):
             _require_query(self.connection, sql)
             batches: Any = self.connection.sql(sql).to_arrow_reader()
             fields = zip(batches.schema, _unique(batches.schema.names), strict=True)
@@ -103,8 +103,8 @@ def _batches(reader: Iterable[Any]) -> Iterator[Any]:
         raise UsageError(" ".join(str(error).split())) from None
 
 
-def _rows(found: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...]]:
-    with _explained(sql):
+def _rows(found: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    with _explained(connection):
         while rows := found.fetchmany(_ROWS_AT_ONCE):
             yield from rows
 
@@ -184,14 +184,12 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _explained(sql: str) -> Iterator[None]:
+def _explained(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """What DuckDB says of a query, as our own error; its picture of where in the query is left out."""
     try:
         yield
     except (duckdb.PermissionException, duckdb.IOException) as error:
-        # A path that the query does not write is one of the warehouse's own views.
-        named = re.search('"(.*)"', str(error))
-        if isinstance(error, duckdb.PermissionException) and not (named and named[1] not in sql):
+        if isinstance(error, duckdb.PermissionException) and not _is_of_a_view(connection, error):
             raise UsageError(f"a query reads what is published and nothing else: {_said(error)}") from None
         raise UdaError(
             f"{_said(error)}; if the data root was moved or its files are gone, materialize top_n_by_platform again"
@@ -208,3 +206,10 @@ def _explained(sql: str) -> Iterator[None]:
 
 def _said(error: duckdb.Error) -> str:
     return " ".join(str(error).partition("\n\n")[0].split())
+
+
+def _is_of_a_view(connection: duckdb.DuckDBPyConnection, error: duckdb.Error) -> bool:
+    """Whether the file of an error is one that the warehouse's own views name."""
+    file = re.search('"(.*)"', str(error))
+    views = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
+    return any(file[1].replace("'", "''") in sql for (sql,) in views) if file else False

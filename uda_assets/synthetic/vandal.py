@@ -112,6 +112,7 @@ def _ways_to_break() -> dict[Reason, list[pl.Expr]]:
     Session ids are never quoted, user ids and activity types may be; so ids are changed, the others replaced.
     """
     blank, control, mark = pl.col("blank"), pl.col("control"), pl.lit(_BAD_BYTES_MARK)
+    without_quotes = pl.col("activity_type").str.replace_all('"', "")
     first = [pl.concat_str(list(COLUMNS[:count]), separator=",") for count in range(1, len(COLUMNS))]
     return {
         Reason.ENCODING: [
@@ -142,5 +143,6 @@ def _ways_to_break() -> dict[Reason, list[pl.Expr]]:
         Reason.MISSING_ACTIVITY_TIME: [_line(activity_time=blank)],
         Reason.BAD_ACTIVITY_TIME: [_line(activity_time=pl.col("bad_time")), _line(activity_time=pl.col("noise"))],
         Reason.MISSING_ACTIVITY_TYPE: [_line(activity_type=blank)],
-        LAST_LINE: [_line(activity_type=_text('"', "*")), _line(user_id=_text('"', "*"))],
+        # A quote behind the open one would close it.
+        LAST_LINE: [_line(activity_type=_text('"', "*")), _line(user_id=_text('"', "*"), activity_type=without_quotes)],
     }

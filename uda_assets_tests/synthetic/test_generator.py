@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from uda_assets.cli import run
@@ -140,6 +140,7 @@ CONFIGS = st.builds(
 
 
 @given(config=CONFIGS)
+@example(GeneratorConfig(records=13, duplicate_ratio=0, malformed_ratio=1, seed=2**63 - 1, days=1 / 24, variant=2))
 @settings(max_examples=70, deadline=None)
 def test_truth_is_what_the_reference_reader_counts(config: GeneratorConfig) -> None:
     data, truth = generated(config)
