@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
@@ -37,17 +38,15 @@ def publish_days(
 
     """
     boards = _rank(lake, settings, days)
-    with lake.publishing() as replacing:
-        new: dict[Location, Path] = {}
+    with lake.publishing() as publishing:
         for day, board in boards.items():
-            csv, parquet = daily_result(lake, day)
-            new[parquet] = replacing(parquet)
-            write_board(board, replacing(csv), new[parquet])
+            write_board(board, *map(publishing.replacing, daily_result(lake, day)))
         if lake.warehouse.exists():
-            new_warehouse = replacing(lake.warehouse)
+            new_days = dict(publishing.new)
+            new_warehouse = publishing.replacing(lake.warehouse)
             lake.files.fetch(lake.warehouse, new_warehouse)
             with naming(lake.warehouse), (connect or plain_database)(new_warehouse) as connection:
-                fill_days(connection, lake, new)
+                fill_days(connection, lake, new_days)
                 # On closing it would be written without a word of what fails.
                 connection.execute("CHECKPOINT")
     return boards
@@ -69,27 +68,52 @@ def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:
     return lake.results / "daily" / f"{stem}.csv", lake.results / "daily" / f"{stem}.parquet"
 
 
-def fill_days(connection: duckdb.DuckDBPyConnection, lake: Lake, new: Mapping[Location, Path] = _NOTHING) -> None:
+def fill_days(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, new: Mapping[Location, Path] = _NOTHING
+) -> dict[str, str]:
     """The table ``daily_top_n_by_platform``: the leaderboards of all days that were published.
 
     Without those whose files are damaged, and whatever else lies beside them. ``new`` are files of this machine that
     are not in their places yet.
+
+    Returns:
+        BLAKE3 by path below the data root of files that nothing was recorded of, as of days that were published before
+        any leaderboard was.
+
     """
-    boards = [board.select(pl.lit(day).alias("day"), pl.all()) for day, board in _published(lake, new)]
+    days = list(_published(lake, new))
+    boards = [one.board.select(pl.lit(one.day).alias("day"), pl.all()) for one in days]
     connection.register("days", pl.concat([_SCHEMA.to_frame(), *boards]).to_arrow())
     connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")
     connection.unregister("days")
+    return {path: checksum for one in days for path, checksum in one.unrecorded.items()}
 
 
-def _published(lake: Lake, new: Mapping[Location, Path]) -> Iterator[tuple[date, pl.DataFrame]]:
+class _Day(NamedTuple):
+    """A day's leaderboard, and BLAKE3 of its files if nothing was recorded of them."""
+
+    day: date
+    board: pl.DataFrame
+    unrecorded: dict[str, str]
+
+
+def _published(lake: Lake, new: Mapping[Location, Path]) -> Iterator[_Day]:
     recorded = lake.published_files()
     for day in sorted(_days(lake, new)):
-        _, path = daily_result(lake, day)
-        content = new[path].read_bytes() if path in new else lake.files.read(path)
-        # Before the first leaderboard is published, nothing is recorded of a day.
-        expected = None if path in new else recorded.get(lake.below(path))
-        if expected in {None, blake3(content).hexdigest()} and (board := _read(content)) is not None:
-            yield day, board
+        csv, parquet = daily_result(lake, day)
+        content = new[parquet].read_bytes() if parquet in new else lake.files.read(parquet)
+        checksum = blake3(content).hexdigest()
+        expected = checksum if parquet in new else recorded.get(lake.below(parquet))
+        board = _read(content) if expected in {None, checksum} else None
+        if board is not None:
+            yield _Day(day, board, {} if expected else {lake.below(parquet): checksum} | _checksum_of(lake, csv))
+
+
+def _checksum_of(lake: Lake, path: Location) -> dict[str, str]:
+    try:
+        return {lake.below(path): lake.files.hash(path)}
+    except FileNotFoundError:
+        return {}
 
 
 def _read(content: bytes) -> pl.DataFrame | None:

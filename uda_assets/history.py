@@ -35,9 +35,9 @@ def previous_board(published: PublicationManifest | None, board: PublishedBoard)
     return published.previous if published.board.name == board.name else published.board
 
 
-def keep_board(lake: Lake, board: PublishedBoard, parquet: Path) -> None:
-    """Keep a leaderboard's Parquet file."""
-    with lake.replacing(board_file(lake, board)) as kept, naming(kept):
+def keep_board(location: Location, kept: Path, parquet: Path) -> None:
+    """Write a leaderboard's Parquet file once more, to ``kept``, which is to be at a location."""
+    with naming(location):
         kept.write_bytes(parquet.read_bytes())
 
 

@@ -137,7 +137,7 @@ def _require_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise UsageError(f"only SELECT can be asked, not {_kind_of(statements[0])}; nothing was changed")
     for node in _nodes(parsed):
         _require_reading(connection, node)
-    require_view(connection, sql)
+    require_view(connection, statements[0].query)
 
 
 def _require_reading(connection: duckdb.DuckDBPyConnection, node: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from uda_assets.relations import SESSIONS
 from uda_assets.results import RESULT_NAME, write_board
 from uda_assets.sessions import sessions_relation, units_of
 from uda_assets.settings import Settings
-from uda_assets.storage import Location, hash_file, naming
+from uda_assets.storage import Location, naming
 from uda_assets.units import RankJob, rank_unit
 
 _DROPS_SCHEMA: dict[str, pl.DataType] = {
@@ -70,11 +70,8 @@ def publish(
     csv, parquet = (lake.results / f"{RESULT_NAME}.{kind}" for kind in ("csv", "parquet"))
     manifest = lake.sessions_manifest() or SessionsManifest()
     now = datetime.now(UTC)
-    with (
-        lake.replacing(csv) as new_csv,
-        lake.replacing(parquet) as new_parquet,
-        lake.replacing(lake.warehouse) as new_warehouse,
-    ):
+    with lake.publishing() as publishing:
+        new_csv, new_parquet, new_warehouse = map(publishing.replacing, (csv, parquet, lake.warehouse))
         with (
             running(engine, settings) as opened,
             lake.stage() as staged,
@@ -87,33 +84,24 @@ def publish(
             leaderboard = filler.fill_leaderboard()
             write_board(leaderboard, new_csv, new_parquet)
             filler.fill_ledger(drops)
+            days = fill_days(connection, lake)
+            before = lake.publication()
             board = board_of(new_csv, settings, now)
-            previous = previous_board(lake.publication(), board)
+            previous = previous_board(before, board)
             filler.fill_publication(board, previous)
             filler.fill_movement(board, previous)
             # On closing it would be written without a word of what fails.
             connection.execute("CHECKPOINT")
-        keep_board(lake, board, new_parquet)
-        # What was published beside these stays as it is: the leaderboards of days, and the one that is compared with.
-        superfluous = boards_but(lake, [board, previous])
-        files = lake.results_there(superfluous) | {
-            lake.below(path): hash_file(new)
-            for path, new in (
-                (csv, new_csv), (parquet, new_parquet), (lake.warehouse, new_warehouse),
-                (board_file(lake, board), new_parquet),
-            )
-        }  # fmt: skip
+        keep_board(board_file(lake, board), publishing.replacing(board_file(lake, board)), new_parquet)
         passed("publish: files written")
-    passed("publish: files in place")
-    before, superseded = lake.publication(), lake.superseded_quarantines()
-    over = superseded.intersection(before.superseded if before else [])
-    lake.write_publication(
-        PublicationManifest(
+        superfluous, superseded = boards_but(lake, [board, previous]), lake.superseded_quarantines()
+        over = superseded.intersection(before.superseded if before else [])
+        publishing.manifest = PublicationManifest(
             generation=manifest.generation, n=settings.n, since=settings.since, until=settings.until,
-            published_at=now, board=board, previous=previous, files=dict(sorted(files.items())),
-            superseded=sorted(superseded - over),
-        )
-    )  # fmt: skip
+            published_at=now, board=board, previous=previous, superseded=sorted(superseded - over),
+            # What was published beside these stays: the leaderboards of days, and the one that is compared with.
+            files=lake.results_there(superfluous) | days,
+        )  # fmt: skip
     lake.remove_superseded(over)
     lake.files.remove(superfluous)
     lake.finish_removals()
@@ -168,12 +156,11 @@ class _Filler(NamedTuple):
         return pl.DataFrame(rows, schema=LEADERBOARD_SCHEMA, orient="row")
 
     def fill_ledger(self, drops: Iterable[DropEntry]) -> None:
-        """The tables ``drops`` and ``daily_top_n_by_platform``, and the view ``quarantine``."""
+        """The table ``drops`` and the view ``quarantine``."""
         ledger = drops_frame(drops).to_arrow()
         self.connection.register("ledger", ledger)
         self.connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
         self.connection.unregister("ledger")
-        fill_days(self.connection, self.lake)
         quarantined = quarantine_relation(self.lake, self.manifest)
         self.connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantined}")
 

@@ -9,8 +9,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from uda_assets import faults
+from uda_assets.build import convert_pending, platform_table, publish_merged
 from uda_assets.days import daily_result, publish_days
+from uda_assets.errors import UdaError
 from uda_assets.lake import open_lake
+from uda_assets.sessions import merge_sessions
 from uda_assets.verification import verify
 from uda_assets_tests.kernel import HEADER, deliver, dying, published, record, run, settings_of
 
@@ -90,3 +94,55 @@ def test_days_that_were_published_before_any_leaderboard_stay(tmp_path: Path) ->
     run(tmp_path)
     assert counts(tmp_path) == [(1,)]
     assert sound(tmp_path)
+    # From then on they are known as any other is.
+    _, parquet = daily_result(open_lake(settings_of(tmp_path)), DAY)
+    pl.read_parquet(str(parquet)).with_columns(session_count=pl.lit(9)).write_parquet(str(parquet))
+    assert not sound(tmp_path)
+    run(tmp_path)
+    assert counts(tmp_path) == []
+
+
+def test_who_dies_while_he_publishes_leaves_nothing_that_seems_damaged(tmp_path: Path) -> None:
+    deliver(tmp_path, "a.csv", HEADER + record("a"))
+    run(tmp_path)
+    deliver(tmp_path, "b.csv", HEADER + record("b", user="u2"))
+    settings = settings_of(tmp_path, n=1)
+    lake, platforms = open_lake(settings), platform_table(settings)
+    with lake.writing(0):
+        convert_pending(lake, settings, platforms)
+        merge_sessions(lake, settings)
+    moment = 0
+
+    def publish_all() -> None:
+        with lake.writing(0):
+            publish_merged(lake, settings, platforms)
+
+    while dying(moment := moment + 1, publish_all):
+        assert sound(tmp_path), moment
+    assert moment > 8, "each of four files, and the notes before and after"
+    assert sound(tmp_path)
+
+
+def test_who_lost_the_lock_puts_nothing_in_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path: path.read_bytes() for path in [*root.glob("results/daily/*"), root / "uda.duckdb"]}
+    deliver(root, "b.csv", HEADER + record("b"))
+    settings = settings_of(root)
+    lake = open_lake(settings)
+
+    def lose(moment: str) -> None:
+        if moment == "publishing: announced":
+            monkeypatch.setattr(lake, "_require_lock", _lost)
+
+    with lake.writing(0):
+        convert_pending(lake, settings, platform_table(settings))
+        merge_sessions(lake, settings)
+        monkeypatch.setattr(faults, "on_moment", lose)
+        with pytest.raises(UdaError, match="the lock was lost"):
+            publish_days(lake, settings, [DAY])
+    assert {path: path.read_bytes() for path in before} == before
+    monkeypatch.undo()
+    assert sound(root)
+
+
+def _lost() -> None:
+    raise UdaError("the lock was lost")

@@ -187,9 +187,9 @@ def test_what_is_sound_stays_sound_however_often_it_is_published(tmp_path: Path)
 
 
 def _write_a_report(lake: Lake) -> None:
-    with lake.publishing() as replacing:
+    with lake.publishing() as publishing:
         text = "<title>not made by the charting script, which takes seconds</title>"
-        replacing(lake.results / "report.html").write_text(text)
+        publishing.replacing(lake.results / "report.html").write_text(text)
 
 
 def test_what_does_not_add_up_is_found_though_every_file_is_sound(root: Path) -> None:

@@ -22,6 +22,8 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+_BY_HAND = "__ASSET_JOB"
+"""Dagster's own job, for assets that are chosen in the UI."""
 _CHAIN = {
     dg.AssetKey(name)
     for name in ("raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform", "leaderboard_report")
@@ -138,10 +140,11 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
 
 def _under_way(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
     """A run of the chain, by the job or of assets chosen by hand, which holds the lock of the data root at times."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
-    return next(
-        (run for run in runs if run.job_name == "leaderboard_job" or _CHAIN & (run.asset_selection or set())), None
-    )
+    ours = instance.get_runs(dg.RunsFilter(job_name="leaderboard_job", statuses=_UNDER_WAY), limit=1)
+    if ours:
+        return ours[0]
+    by_hand = instance.get_runs(dg.RunsFilter(job_name=_BY_HAND, statuses=_UNDER_WAY))
+    return next((run for run in by_hand if _CHAIN & (run.asset_selection or set())), None)
 
 
 def _what(found: Arrivals) -> str:

@@ -47,10 +47,28 @@ _CHECKSUMMED_SINCE = 3
 _READ_AT_ONCE = 16
 """Requests to a bucket under way at a time."""
 
-_NOTHING: Mapping[str, str] = {}
-
 T = TypeVar("T")
 K = TypeVar("K")
+
+
+class Publishing:
+    """Files that are published together; see :meth:`Lake.publishing`.
+
+    Attributes:
+        new: Where each is written, by where it will be.
+        manifest: What is then published, where it is not what was before; ``files`` are those beside the new ones.
+
+    """
+
+    def __init__(self, lake: Lake, stack: ExitStack) -> None:
+        self._lake, self._stack = lake, stack
+        self.new: dict[Location, Path] = {}
+        self.manifest: PublicationManifest | None = None
+
+    def replacing(self, path: Location) -> Path:
+        """As :meth:`Lake.replacing`, at the end of all."""
+        self.new[path] = self._stack.enter_context(self._lake.replacing(path))
+        return self.new[path]
 
 
 class Contents(NamedTuple):
@@ -235,10 +253,9 @@ class Lake(Places):
         Only if this is its content, nothing is in its place, and the selection takes it.
         """
         archived, source = self.archive / drop, self.source(drop)
-        mark = self.files.signature(archived)
-        if mark is None or not self._selection.takes(drop, mark):
-            return False
         if source.exists() or not self.is_archived(drop, content):
+            return False
+        if not self._selection.takes(drop, self.files.signature(archived)):
             return False
         self.files.move(archived, source)
         return True
@@ -419,30 +436,25 @@ class Lake(Places):
         return found
 
     @contextmanager
-    def publishing(self) -> Iterator[Callable[[Location], Path]]:
-        """For files that are published beside the leaderboard, or anew: like :meth:`replacing`, for all in one step.
+    def publishing(self) -> Iterator[Publishing]:
+        """For files that are published: when all are complete, they are put in place, and it is noted.
 
         Who dies between two of them leaves each as it was or as it was to be, and known to be so.
         """
-        new: dict[Location, Path] = {}
+        files = self.published_files()
         with ExitStack() as stack:
-
-            def replacing(path: Location) -> Path:
-                new[path] = stack.enter_context(self.replacing(path))
-                return new[path]
-
-            yield replacing
-            checksums = {self.below(path): hash_file(written) for path, written in new.items()}
-            self._record_published(self.published_files(), incoming=checksums)
+            publishing = Publishing(self, stack)
+            yield publishing
+            checksums = {self.below(path): hash_file(written) for path, written in publishing.new.items()}
+            if published := self.publication():
+                self.write_publication(msgspec.structs.replace(published, files=files, incoming=checksums))
             passed("publishing: announced")
         passed("publishing: files in place")
-        self._record_published(self.published_files() | checksums)
-
-    def _record_published(self, files: Mapping[str, str], incoming: Mapping[str, str] = _NOTHING) -> None:
-        if published := self.publication():
-            self.write_publication(
-                msgspec.structs.replace(published, files=dict(sorted(files.items())), incoming=dict(incoming))
-            )
+        if publishing.manifest:
+            files = publishing.manifest.files
+        if manifest := publishing.manifest or self.publication():
+            files = dict(sorted((files | checksums).items()))
+            self.write_publication(msgspec.structs.replace(manifest, files=files, incoming={}))
 
     def ledger(self) -> Ledger:
         """Rejections and forgotten drops.
@@ -466,10 +478,14 @@ class Lake(Places):
 
     # -- commit --------------------------------------------------------------------------------------------------
 
-    def replacing(self, path: Location) -> AbstractContextManager[Path]:
+    @contextmanager
+    def replacing(self, path: Location) -> Iterator[Path]:
         """A path of this machine to write to; at the end it becomes the file in one step, on any error nothing."""
         self._require_lock()
-        return self.files.replacing(path)
+        with self.files.replacing(path) as new:
+            yield new
+            # A lease may have ended meanwhile.
+            self._require_lock()
 
     def _commit(self, path: Location, value: msgspec.Struct) -> None:
         self._require_lock()

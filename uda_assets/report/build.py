@@ -45,8 +45,8 @@ def write_report(lake: Lake, settings: Settings) -> Location:
 
     """
     report, path = build_report(lake, settings), report_path(lake)
-    with lake.publishing() as replacing:
-        temporary = replacing(path)
+    with lake.publishing() as publishing:
+        temporary = publishing.replacing(path)
         with naming(path):
             temporary.write_text(report.html, encoding="utf-8")
     return path

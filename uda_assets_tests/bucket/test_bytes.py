@@ -83,6 +83,15 @@ def test_a_cluster_gives_the_same_bytes_on_a_bucket(root: Root, tmp_path: Path) 
     assert (fault["drop"], fault["line"]) == ("large.csv", 4_002)
 
 
+def test_what_lies_below_a_drops_name_in_the_archive_is_not_its_raw_file(root: Root) -> None:
+    root.deliver("a.csv", DROPS["a.csv"])
+    root.run()
+    root.files.mv(f"{root.base}/datasets/a.csv", f"{root.base}/archive/a.csv/x.csv")
+    (part,) = [name for name in root.names() if name.startswith("dataset_parquets/") and "platform=iOS" in name]
+    root.files.rm(f"{root.base}/{part}")
+    assert root.run() == []
+
+
 def test_a_worker_may_spill_to_another_file_system(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root.deliver("a.csv", HEADER + "".join(record(f"s{number}", user=f"u{number}") for number in range(40)))
     root.run()
