@@ -20,7 +20,7 @@ class Arrivals(NamedTuple):
     """What a run would have to look at.
 
     Attributes:
-        pending: Drops that are new or changed, or all drops where the rules changed.
+        pending: Drops that are new or changed, or all drops where the rules changed, archived ones too.
         unsettled: Drops that changed so recently that they may still be being written.
         key: Tells this pending set, and the rules, from any other.
         rules_changed: Whether the rules are not those of the last run.
@@ -50,7 +50,11 @@ def look_for_arrivals(lake: Lake, rules: str, settle_seconds: float) -> Arrivals
     pending: dict[str, Signature] = {}
     unsettled = []
     now = time.time()
-    for drop, mark in lake.drops().items():
+    drops = lake.drops()
+    if known and not same_rules:
+        # They are converted again from there.
+        pending |= {drop: mark for drop, mark in lake.archived().items() if drop not in drops}
+    for drop, mark in drops.items():
         if done.get(drop) == mark:
             continue
         if not is_settled(mark, settle_seconds, now):

@@ -77,10 +77,11 @@ def convert_pending(
     return report
 
 
-def _restore_archived(lake: Lake, damaged: list[str]) -> set[str]:
-    """Bring the raw files of drops back whose converted form is damaged."""
+def _restore_archived(lake: Lake, absent: list[str]) -> set[str]:
+    """Bring the raw files of drops back that are to be converted again."""
     manifests = lake.manifests()
-    return {drop for drop in damaged if lake.restore_drop(drop, manifests[drop].content)}
+    contents = {drop: manifests[drop].content if drop in manifests else None for drop in absent}
+    return {drop for drop, content in contents.items() if lake.restore_drop(drop, content)}
 
 
 def publish_committed(

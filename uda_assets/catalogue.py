@@ -113,16 +113,19 @@ def read_catalogue(
         if entry.status is Status.COMMITTED and name in damaged:
             entry = _committed(manifests[name], Status.PENDING, fingerprint=fingerprint(content, platforms))
         entries[name] = entry
-    for name in {*manifests, *ledger.forgotten}.difference(entries):
-        entries[name] = _absent(lake, name, manifests.get(name), damaged.get(name))
+    archived = lake.archived().keys() - ledger.forgotten
+    for name in {*manifests, *ledger.forgotten, *archived}.difference(entries):
+        entries[name] = _absent(name, manifests.get(name), damaged.get(name), platforms, archived=name in archived)
     return [entries[name] for name in sorted(entries)]
 
 
-def _absent(lake: Lake, drop: str, manifest: DropManifest | None, damage: Footers | None) -> DropEntry:
+def _absent(
+    drop: str, manifest: DropManifest | None, damage: Footers | None, platforms: Platforms, *, archived: bool
+) -> DropEntry:
+    """How a drop stands whose raw file is not where drops are; it may be archived."""
     if manifest is None:
-        return DropEntry(drop=drop, status=Status.FORGOTTEN)
-    archived = (lake.archive / drop).exists()
-    if damage and archived:
+        return DropEntry(drop=drop, status=Status.PENDING if archived else Status.FORGOTTEN)
+    if archived and (damage or not is_current(manifest, manifest.content, platforms)):
         return _committed(manifest, Status.PENDING)
     if damage:
         (first, *_) = [*damage.damaged, *damage.faults]

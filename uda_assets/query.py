@@ -129,6 +129,8 @@ _NUMBERS = frozenset({
 def _require_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     if "\0" in sql:
         raise UsageError("the query has a NUL character")
+    if not sql.isascii() and not _is_text(sql):
+        raise UsageError("the query is not UTF-8 text")
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise UsageError(f"write one SELECT statement, not {len(statements) or 'an empty text'}")
@@ -200,8 +202,15 @@ def _explained(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise UsageError(f'{_said(error)} (`uda query "SHOW TABLES"` lists the tables)') from None
     except duckdb.Error as error:
         raise UsageError(_said(error)) from None
+    except OverflowError:
+        raise UsageError("a value is beyond what can be shown; cast it to VARCHAR") from None
     except RecursionError:
         raise UsageError("the query is nested too deeply") from None
+
+
+def _is_text(sql: str) -> bool:
+    """Whether it has no bytes that the command line could not decode."""
+    return not any("\ud800" <= character <= "\udfff" for character in sql)
 
 
 def _said(error: duckdb.Error) -> str:

@@ -118,20 +118,35 @@ class _Verification:
     def _look_at_manifests(self) -> None:
         lake = self._lake
         self._files += len(self._manifests) + len(self._unsealed)
-        raw = {lake.name_of(drop): drop for drop in lake.drops()} if self._unsealed else {}
-        for name in self._unsealed:
-            drop = raw.get(name)
-            if drop is not None:
-                self._drops.add(drop)
-                mend = f"{_BY_NEXT_RUN}, from {self._below(lake.datasets.name, drop)}"
-            else:
-                mend = f"deliver the drop again, or remove dataset_parquets/{name} to go on without it"
-            self._found(f"dataset_parquets/{name}/{MANIFEST}", "not as it was written", mend)
+        self._look_for_lost_manifests()
         for path, sound in lake.other_manifests().items():
             self._files += 1
             if not sound:
                 forgotten = "remove it, then `uda forget` again what was forgotten"
                 self._found(path, "not as it was written", forgotten if "ledger" in path else _BY_NEXT_RUN)
+
+    def _look_for_lost_manifests(self) -> None:
+        """Drops that are damaged in their manifest, or merged and without one, though they were not forgotten."""
+        lake = self._lake
+        merged = lake.sessions_manifest()
+        lost = set(merged.drops if merged else ()).difference(self._manifests, lake.ledger().forgotten)
+        if not self._unsealed and not lost:
+            return
+        # Where both have a file of the name, the delivered one is read.
+        sources = dict.fromkeys(lake.archived(), lake.archive) | dict.fromkeys(lake.drops(), lake.datasets)
+        drops = {lake.name_of(drop): drop for drop in (*lost, *sources)}
+        missing = {lake.name_of(drop) for drop in lost}.difference(self._unsealed)
+        for name in (*self._unsealed, *sorted(missing)):
+            drop = drops.get(name, name)
+            if drop in sources:
+                self._drops.add(drop)
+                mend = f"{_BY_NEXT_RUN}, from {self._below(sources[drop].name, drop)}"
+            elif name in missing:
+                mend = f"deliver {drop} again; the next run goes on without it"
+            else:
+                mend = f"deliver the drop again, or remove dataset_parquets/{name} to go on without it"
+            damage = "missing" if name in missing else "not as it was written"
+            self._found(f"dataset_parquets/{name}/{MANIFEST}", damage, mend)
 
     def _look_at_drops(self) -> dict[str, Footers]:
         lake, manifests = self._lake, self._manifests
@@ -148,12 +163,17 @@ class _Verification:
         return footers
 
     def _mend(self, manifest: DropManifest, listed: Mapping[str, object]) -> str:
-        drop = manifest.drop
-        if drop in listed:
+        drop, lake = manifest.drop, self._lake
+        if drop in listed and not self._is_rejected(drop):
             return f"{_BY_NEXT_RUN}, from {self._below('datasets', drop)}"
-        if self._lake.is_archived(drop, manifest.content):
-            return f"{_BY_NEXT_RUN}, from {self._below('archive', drop)}"
-        return f"deliver {drop} again, or `uda forget` it"
+        if not lake.is_archived(drop, manifest.content):
+            return f"deliver {drop} again, or `uda forget` it"
+        archived = f"{_BY_NEXT_RUN}, from {self._below('archive', drop)}"
+        return f"mend or remove {self._below('datasets', drop)}, then {archived}" if drop in listed else archived
+
+    def _is_rejected(self, drop: str) -> bool:
+        rejection = self._lake.ledger().rejections.get(drop)
+        return rejection is not None and rejection.content == self._lake.files.hash(self._lake.source(drop))
 
     @staticmethod
     def _below(directory: str, drop: str) -> str:

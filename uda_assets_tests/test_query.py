@@ -348,6 +348,8 @@ def test_the_command(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[st
         (["SELECT 1", "--output", ".", "--format", "csv"], 1, "is a directory"),
         ([], 2, "SQL"),
         (["SELECT 1\0; SELECT 2"], 2, "NUL"),
+        (["SELECT '\udcff'"], 2, "not UTF-8"),
+        (["SELECT INTERVAL 99999999 YEAR AS x"], 2, "cast it to VARCHAR"),
     ],
 )
 def test_what_is_wrong_with_a_query_is_said_in_one_line(

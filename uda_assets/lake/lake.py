@@ -240,17 +240,21 @@ class Lake(Places):
             return False
         return True
 
-    def is_archived(self, drop: str, content: str) -> bool:
-        """Whether there is an archived raw file of this content."""
+    def archived(self) -> dict[str, Signature]:
+        """The archived raw files by their drops' names, with their signatures; of each drop the latest."""
+        return list_drops(self.files, self.archive, EVERYTHING).drops
+
+    def is_archived(self, drop: str, content: str | None) -> bool:
+        """Whether there is an archived raw file of this content, or of any."""
         try:
-            return self.files.hash(self.archive / drop) == content
+            return content in {None, self.files.hash(self.archive / drop)}
         except OSError:
             return False
 
-    def restore_drop(self, drop: str, content: str) -> bool:
+    def restore_drop(self, drop: str, content: str | None) -> bool:
         """Move an archived raw file back to where drops are, to be seen as one.
 
-        Only if this is its content, nothing is in its place, and the selection takes it.
+        Only if this is its content, where that is known, nothing is in its place, and the selection takes it.
         """
         archived, source = self.archive / drop, self.source(drop)
         if source.exists() or not self.is_archived(drop, content):
@@ -326,7 +330,7 @@ class Lake(Places):
             )
 
     def _without_source(self, damaged: list[str]) -> list[str]:
-        sources = {self.name_of(drop) for drop in self.drops()} if damaged else set()
+        sources = {self.name_of(drop) for drop in {*self.drops(), *self.archived()}} if damaged else set()
         return [name for name in damaged if name not in sources]
 
     def note_manifests(self) -> None:
