@@ -6,6 +6,7 @@ python -m benchmarks.chart results.json results.svg
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def chart(report: Report) -> Any:
         .configure(background="transparent", font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(labelColor=_TEXT, labelFontSize=12, grid=False, domain=False, ticks=False, minExtent=170)
-        .configure_title(color=_TEXT, fontSize=13, anchor="start", frame="group", offset=8)
+        .configure_title(color=_TEXT, fontSize=13, subtitleColor=_TEXT, anchor="start", frame="group", offset=8)
     )
 
 
@@ -53,7 +54,9 @@ def _panel(contest: Contest) -> Any:
     colour = alt.Color("colour:N", scale=None, legend=None)
     bars = base.mark_bar(cornerRadiusEnd=2).encode(x=x, color=colour)
     labels = base.mark_text(align="left", dx=6, color=_TEXT, fontSize=12).encode(x=x, text="label:N")
-    title = f"{contest.title}: seconds, and peak memory"
+    # Short lines, as the reader's font may be wider than the one that the room for them is measured with.
+    what, data_are = re.split(r", (?=\d)", contest.title, maxsplit=1)
+    title = alt.TitleParams(what, subtitle=f"{data_are}: seconds, and peak memory")
     return alt.layer(bars, labels).properties(width=_WIDTH, height=_BAR * len(rows), title=title)
 
 
