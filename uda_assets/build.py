@@ -15,7 +15,6 @@ from uda_assets.lake import Lake, open_lake
 from uda_assets.progress import Progress
 from uda_assets.sessions import merge_sessions
 from uda_assets.settings import CleanSource, Settings
-from uda_assets.upgrades import add_checksums
 from uda_assets.warehouse import Publication, publish
 
 PLATFORMS_FILE = "platforms.toml"
@@ -52,7 +51,6 @@ def convert_pending(
         engine: What does the work; by default the one that the settings choose.
         progress: Told how far it is.
     """
-    add_checksums(lake)
     listing, now = lake.listing(), time.time()
     waiting = pending(read_catalogue(lake, platforms, settings, listing))
     if restored := _restore_archived(lake, [drop for drop in waiting if drop not in listing.drops]):

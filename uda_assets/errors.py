@@ -34,11 +34,14 @@ class DamagedFile(UdaError):
     """A file of the data root is not what it was when it was written."""
 
 
-class NewerFormat(UdaError):
-    """A file of the data root was written by a newer version of this program."""
+class OtherFormat(UdaError):
+    """A file of the data root was written by a version of this program that used another format."""
 
     def __init__(self, path: object, found: int, known: int) -> None:
-        super().__init__(f"{path} has format {found}, and this version reads formats up to {known}; upgrade uda_assets")
+        super().__init__(
+            f"{path} has format {found}, and this version reads format {known} alone; run the version of uda_assets "
+            "that wrote it, or name another data root"
+        )
 
 
 class DropBusy(UdaError):

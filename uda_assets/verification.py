@@ -46,14 +46,12 @@ class Verified(NamedTuple):
 
     Attributes:
         files: Files that were read in full.
-        without_checksum: How many of them an older version wrote, so that there is nothing to compare with.
         records: Records that were counted again; 0 where damaged files did not allow it.
         damage: What is wrong; nothing where all is sound.
 
     """
 
     files: int
-    without_checksum: int
     records: int
     damage: list[Damage]
 
@@ -66,7 +64,7 @@ def verify(lake: Lake, settings: Settings) -> Verified:
 
     Raises:
         UdaError: Another writer holds the lock, or nothing can be noted.
-        NewerFormat: A newer version of this program wrote some of it.
+        OtherFormat: Another version of this program wrote some of it.
 
     """
     found = _Verification(lake, settings).everything()
@@ -87,7 +85,7 @@ class _Verification:
         self._damage: list[Damage] = []
         self._drops: set[str] = set()
         self._sessions: set[str] = set()
-        self._files = self._without = self._records = 0
+        self._files = self._records = 0
 
     def everything(self) -> Verified:
         """Look at all there is."""
@@ -101,7 +99,7 @@ class _Verification:
         self._compare(self._lake.published_files())
         if sessions and not self._damage:
             self._count_again(footers, sessions, published)
-        return Verified(self._files, self._without, self._records, self._damage)
+        return Verified(self._files, self._records, self._damage)
 
     def note(self) -> None:
         """Let the next run look at what is damaged, and let the sensor start it."""
@@ -155,7 +153,6 @@ class _Verification:
         for drop, found in footers.items():
             manifest = manifests[drop]
             self._files += len(lake.files_of(manifest))
-            self._without += 0 if manifest.checksums else len(lake.files_of(manifest))
             if not found.sound:
                 self._drops.add(drop)
                 for case in found.damaged or found.faults:

@@ -16,7 +16,7 @@ from uda_assets.errors import UdaError, UsageError
 if TYPE_CHECKING:
     from uda_assets.settings import Settings
 
-_FIRST_INSTANCE = """\
+_INSTANCE = """\
 telemetry:
   enabled: false
 nux:
@@ -24,17 +24,12 @@ nux:
 run_monitoring:
   enabled: true
   poll_interval_seconds: 10
-"""
-"""What was written into an instance's `dagster.yaml` before ticks were bounded."""
-
-_INSTANCE = f"""\
-{_FIRST_INSTANCE}\
 # Days that ticks are kept; the sensor ticks every five seconds. Runs are kept for UDA_KEEP_RUNS_DAYS.
 retention:
   sensor:
-    purge_after_days: {{skipped: 1, started: 7, success: 30, failure: 30}}
+    purge_after_days: {skipped: 1, started: 7, success: 30, failure: 30}
   schedule:
-    purge_after_days: {{skipped: 7, started: 7, success: 30, failure: 30}}
+    purge_after_days: {skipped: 7, started: 7, success: 30, failure: 30}
 """
 
 
@@ -98,8 +93,6 @@ def verify(context: click.Context, form: str | None, data_root: str | None) -> N
     found = verify_lake(open_root(settings), settings)
     if found.damage or form:
         print_table(Table(dict.fromkeys(Damage._fields, str), found.damage), Format(form or "table"))
-    if found.without_checksum:
-        say(f"{found.without_checksum} files were written by an older version, without a checksum to compare with")
     if found.damage:
         raise UdaError(f"{len(found.damage)} of {found.files} files or counts are damaged; see what mends each")
     say(f"all is sound: {found.files} files are as they were written, {found.records} records were counted again")
@@ -266,6 +259,6 @@ def _own_dagster_home(settings: Settings) -> Path:
     )  # fmt: skip
     make_dir(home)
     config = home / "dagster.yaml"
-    if not config.exists() or config.read_text(encoding="utf-8") == _FIRST_INSTANCE:
+    if not config.exists():
         config.write_text(_INSTANCE, encoding="utf-8")
     return home

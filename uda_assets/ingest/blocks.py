@@ -35,8 +35,7 @@ from uda_assets.ingest.lines import (
     odd_lines,
     quotes_in_order,
 )
-from uda_assets.ingest.lookahead import Extent, LookAhead
-from uda_assets.ingest.overlong import structure_fault
+from uda_assets.ingest.lookahead import LookAhead
 from uda_assets.ingest.records import SPACES, Scan, decode, is_blank, is_utf8, printable_raw, scan
 from uda_assets.ingest.source import Source
 
@@ -352,9 +351,7 @@ class _OddReader:
         """Read a record of several lines whose quotes are in order."""
         extent = self._ahead.extent(following)
         start = self._start + int(self._lines.starts[line])
-        if extent.end - start > self._source.bounds.record:
-            self._reject_overlong(line, start, extent, first)
-            return line + 1
+        self._source.require_short(start, extent.end)
         raw = _without_line_end(self._source.read(start, extent.end - start)).decode()
         record = scan(raw, most=self._header.width + 1)
         fault = self._width_fault(record)
@@ -369,14 +366,6 @@ class _OddReader:
         if extent.end > self.end:
             self.end, self.lines = extent.end, after
         return after
-
-    def _reject_overlong(self, line: int, start: int, extent: Extent, first: bytes) -> None:
-        """Quarantine a record for its first line, as any other with a fault in its structure; there must be one."""
-        fault = structure_fault(self._source, start, extent.end, self._header)
-        if fault is None:
-            self._source.require_short(start, extent.end)
-        else:
-            self._reject(line, fault, first)
 
     def _quote_fault(self, record: Scan, following: int) -> Reason | None:
         """The first of encoding, unterminated_quote and bad_quote that holds, over all lines of the record."""

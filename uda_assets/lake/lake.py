@@ -19,7 +19,6 @@ from uda_assets.faults import passed
 from uda_assets.lake.commits import Commits, Puts, Renames, Stage
 from uda_assets.lake.listing import EVERYTHING, Listing, Selection, list_drops
 from uda_assets.lake.manifests import (
-    FORMAT,
     MANIFEST,
     QUARANTINE,
     DropManifest,
@@ -43,7 +42,6 @@ from uda_assets.storage import Guard, Location, Refusal, Signature, hash_file, i
 
 _SPILL = "spill-"
 _A_DAY = 86_400
-_CHECKSUMMED_SINCE = 3
 _READ_AT_ONCE = 16
 """Requests to a bucket under way at a time."""
 
@@ -379,13 +377,13 @@ class Lake(Places):
     def sessions_manifest(self) -> SessionsManifest | None:
         """Which sessions files count; None where they are to be built anew.
 
-        So it is at first, after an older version of this program, and where the manifest is damaged.
+        So it is at first, and where the manifest is damaged.
 
         Raises:
-            NewerFormat: A newer version of this program built them.
+            OtherFormat: Another version of this program built them.
 
         """
-        return undamaged(self.files, self.sessions / MANIFEST, SessionsManifest, oldest=_CHECKSUMMED_SINCE)
+        return undamaged(self.files, self.sessions / MANIFEST, SessionsManifest)
 
     def write_sessions_manifest(self, manifest: SessionsManifest) -> None:
         """Say which sessions files count."""
@@ -516,11 +514,6 @@ class Lake(Places):
         staged.commit(manifest)
         self._held = None
 
-    def replace_manifest(self, manifest: DropManifest) -> None:
-        """Say otherwise what a committed drop's files are; they stay as they are."""
-        self._commit(self.parquet_dir(manifest.drop) / MANIFEST, manifest)
-        self._held = None
-
     def forget_drop(self, drop: str, content: str) -> None:
         """Remove a drop's converted form for good: while its source has this content, it is not converted again."""
         ledger = self.ledger()
@@ -594,7 +587,7 @@ class Lake(Places):
         """See that this version of the program may read what is here; one small file tells.
 
         Raises:
-            NewerFormat: It may not.
+            OtherFormat: It may not.
 
         """
         undamaged(self.files, self.internal / "format.json", LakeFormat)
@@ -611,7 +604,7 @@ class Lake(Places):
         manifests, damaged = self.read_manifests()
         if not self._without_source(damaged):
             self._held = manifests
-        if known is None or known.version < FORMAT:
+        if known is None:
             self._commit(self.internal / "format.json", LakeFormat())
 
     @contextmanager

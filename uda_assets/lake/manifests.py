@@ -6,26 +6,24 @@ a disk is found where the file is read, and not in what is made of it.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 from blake3 import blake3
 
-from uda_assets.errors import DamagedFile, NewerFormat
+from uda_assets.errors import DamagedFile, OtherFormat
 from uda_assets.storage import Location, Signature, Storage
 
 MANIFEST = "_manifest.json"
 QUARANTINE = "quarantine"
 """What a drop's quarantine is called among the checksums."""
 FORMAT = 3
-"""Of all files here; raised with any change that an older version of this program would misread.
-
-Formats 1 and 2 had neither checksums nor seals.
-"""
-_SEALED_SINCE = 3
+"""The format of all manifests. Raise it with any change that another version of this program would misread."""
 _SEAL = ',\n  "checksum": "{}"\n}}'
 _SEAL_BYTES = len(_SEAL.format("0" * 64))
+_SEAL_PATTERN = re.compile(rb',\s*"checksum": "[^"]*"\s*}\s*$')
 
 T = TypeVar("T")
 
@@ -33,8 +31,7 @@ T = TypeVar("T")
 class PartFile(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A Parquet file: its path below the drop's directory, or that of the sessions, its platform and number of rows.
 
-    ``bucket`` is that of the users in it; converted drops are not divided by user. ``checksum`` is its BLAKE3; older
-    formats have none.
+    ``bucket`` is that of the users in it; converted drops are not divided by user. ``checksum`` is its BLAKE3.
     """
 
     path: str
@@ -238,34 +235,33 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Versioned(msgspec.Struct):
-    version: int = 1
+    version: int | None = None
 
 
-def read_manifest(files: Storage, path: Location, kind: type[T], oldest: int = 1) -> T | None:
-    """A manifest; None where there is none, or one of a format before ``oldest``, to be made anew.
+def read_manifest(files: Storage, path: Location, kind: type[T]) -> T | None:
+    """A manifest; None where there is none.
 
     Raises:
         DamagedFile: It is not as it was written.
-        NewerFormat: It is of a newer format.
-
+        OtherFormat: It is of another format.
     """
     content = _content(files, path)
     if content is None:
         return None
-    version = _decoded(content, path, _Versioned).version
-    if version > FORMAT:
-        raise NewerFormat(path, version, FORMAT)
-    if version < oldest:
-        return None
-    if version >= _SEALED_SINCE and not _is_sealed(content):
+    if _ends_with_seal(content) and not _is_sealed(content):
         raise _damaged(path, "its checksum does not fit")
+    version = _decoded(content, path, _Versioned).version
+    if version not in {None, FORMAT}:
+        raise OtherFormat(path, version, FORMAT)
+    if not _ends_with_seal(content):
+        raise _damaged(path, "it has no checksum")
     return _decoded(content, path, kind)
 
 
-def undamaged(files: Storage, path: Location, kind: type[T], oldest: int = 1) -> T | None:
+def undamaged(files: Storage, path: Location, kind: type[T]) -> T | None:
     """A manifest as of :func:`read_manifest`; None also where it is damaged and to be made anew."""
     try:
-        return read_manifest(files, path, kind, oldest)
+        return read_manifest(files, path, kind)
     except DamagedFile:
         return None
 
@@ -306,6 +302,10 @@ def sealed(value: msgspec.Struct) -> bytes:
     """A manifest as it is stored: JSON, and a checksum of it as its last member."""
     content = as_json(value)
     return content.removesuffix(b"\n}") + _SEAL.format(blake3(content).hexdigest()).encode()
+
+
+def _ends_with_seal(content: bytes) -> bool:
+    return _SEAL_PATTERN.search(content) is not None
 
 
 def _is_sealed(content: bytes) -> bool:
