@@ -17,20 +17,22 @@ from typing import NamedTuple
 
 import polars as pl
 
-from uda_assets.build import convert_pending, platform_table, publish_merged
-from uda_assets.database import working_database
-from uda_assets.footers import read_footers
+from uda_assets.basics.settings import Settings, load_settings
+from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import Lake, open_lake
-from uda_assets.quality import (
+from uda_assets.lake.footers import read_footers
+from uda_assets.pipeline.build import convert_pending, publish_merged
+from uda_assets.pipeline.checks import (
     events_accounted,
     leaderboard_recounted,
     parquet_schema_matches,
     records_accounted,
     session_key_unique,
 )
-from uda_assets.ranking import Window
-from uda_assets.sessions import merge_sessions
-from uda_assets.settings import Settings, load_settings
+from uda_assets.pipeline.sessions import merge_sessions
+from uda_assets.storage import root_of
+from uda_assets.warehouse.database import working_database
+from uda_assets.warehouse.ranking import Window
 
 RESULT = "results/Result_top_n_by_platform.csv"
 
@@ -55,7 +57,7 @@ def timed(action: Callable[[], object]) -> float:
 def build(root: Path, *, checked: bool = True) -> Cost:
     """One run over whatever is pending."""
     settings = load_settings({}, data_root=str(root))
-    lake, platforms = open_lake(settings), platform_table(settings)
+    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
     with lake.writing(0):
         convert = timed(lambda: convert_pending(lake, settings, platforms))
         merge = timed(lambda: merge_sessions(lake, settings))

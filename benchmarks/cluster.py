@@ -86,13 +86,15 @@ def theirs(data: Dataset, scratch: Path, address: str, engine: str) -> Callable[
 
 def build(root: Path, engine: str, address: str) -> dict[str, float]:
     """One build of ours, and the seconds of its parts."""
-    from uda_assets.build import convert_pending, platform_table, publish_committed
+    from uda_assets.basics.settings import load_settings
+    from uda_assets.contract.platforms import platform_table
     from uda_assets.engines import open_engine
     from uda_assets.lake import open_lake
-    from uda_assets.settings import load_settings
+    from uda_assets.pipeline.build import convert_pending, publish_committed
+    from uda_assets.storage import root_of
 
     settings = load_settings({}, data_root=str(root), engine=engine, dask_scheduler=address, threads=WORKERS)
-    lake, platforms = open_lake(settings), platform_table(settings)
+    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
     began = time.perf_counter()
     with open_engine(settings) as opened, lake.writing(0):
         ready = time.perf_counter()
@@ -118,7 +120,7 @@ def main() -> int:
     if options.build:
         print(json.dumps(build(options.build, options.engine, options.scheduler)))
         return 0
-    from uda_assets_tests.cluster import cluster_of_processes
+    from uda_assets_tests.support.cluster import cluster_of_processes
 
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.work or Path(temporary)).absolute()

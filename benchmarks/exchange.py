@@ -29,14 +29,16 @@ from benchmarks.chain import fresh_root
 from benchmarks.contest import Contender, Run, compare, in_turn
 from benchmarks.datasets import Dataset, dataset
 from benchmarks.report import Report, markdown, this_machine
-from uda_assets.build import convert_pending, platform_table
-from uda_assets.database import parquet_files
+from uda_assets.basics.limits import Workplace
+from uda_assets.basics.settings import Settings, load_settings
+from uda_assets.contract.platforms import platform_table
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import open_lake
-from uda_assets.limits import Workplace
-from uda_assets.settings import Settings, load_settings
-from uda_assets.units import Source, SplitJob, split
-from uda_assets_tests.cluster import cluster_of_processes
+from uda_assets.pipeline.build import convert_pending
+from uda_assets.pipeline.units import Source, SplitJob, split
+from uda_assets.storage import root_of
+from uda_assets.warehouse.database import parquet_files
+from uda_assets_tests.support.cluster import cluster_of_processes
 
 FILES, SHUFFLE = "through files", "Dask's shuffle"
 WORKERS = 2
@@ -63,7 +65,7 @@ def converted(data: Dataset, scratch: Path) -> tuple[Path, list[Share]]:
     settings = load_settings({}, data_root=str(root), threads=WORKERS)
     lake = open_lake(settings)
     with lake.writing(0):
-        convert_pending(lake, settings, platform_table(settings))
+        convert_pending(lake, settings, platform_table(root_of(settings), settings))
     by_platform: dict[str, list[Source]] = defaultdict(list)
     for name, manifest in lake.manifests().items():
         for file in manifest.files:

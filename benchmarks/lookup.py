@@ -28,7 +28,7 @@ QUERIES: dict[str, tuple[str, ...]] = {
 LIMIT_MS = 100.0
 START_UP = "uda --help"
 
-_IMPORTED = ("duckdb", "uda_assets.settings", "uda_assets.lookup", "uda_assets.output")
+_IMPORTED = ("duckdb", "uda_assets.basics.settings", "uda_assets.warehouse.lookup", "uda_assets.cli.output")
 
 
 def contests(context: Context) -> Iterator[Contest]:

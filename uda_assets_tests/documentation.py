@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[1]
+from uda_assets_tests.support.places import PROJECT
+
 PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "benchmarks/README.md")
 
 _TABLE = re.compile(r"(?ms)^<!-- table: ([\w-]+) -->\n.*?^<!-- end -->$")
@@ -68,7 +69,7 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _described() -> Iterator[tuple[tuple[str, ...], str]]:
     """Names of settings with what their class's docstring says of them."""
-    from uda_assets.settings import Settings
+    from uda_assets.basics.settings import Settings
 
     _, _, attributes = inspect.cleandoc(Settings.__doc__ or "").partition("Attributes:\n")
     for names, text in re.findall(r"(?ms)^    (\w[\w, ]*): (.*?)(?=^    \w|\Z)", attributes):
@@ -79,7 +80,7 @@ def settings_table(names: Iterable[str] | None = None) -> str:
     """The settings as a table: variable, default, meaning."""
     import msgspec
 
-    from uda_assets.settings import Settings
+    from uda_assets.basics.settings import Settings
 
     defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
     meaning = {name: text for group, text in _described() for name in group}
@@ -113,14 +114,14 @@ def commands_table() -> str:
 
 def reasons_table() -> str:
     """Why a record is malformed, in order of precedence, and how it is mended."""
-    from uda_assets.contract import Reason
+    from uda_assets.contract.reasons import Reason
 
     return _table(("reason", "what is wrong, and what to do"), [(f"`{each}`", each.explanation) for each in Reason])
 
 
 def columns_table() -> str:
     """The tables of the warehouse with their columns."""
-    from uda_assets import dictionary
+    from uda_assets.contract import dictionary
 
     tables = {
         "sessions": dictionary.SESSIONS.columns,

@@ -16,10 +16,10 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize
 
-from uda_assets_tests.browser import Console, chromium
-from uda_assets_tests.integration.dev_server import dev_server, materialize
+from uda_assets_tests.support.browser import Console, chromium
+from uda_assets_tests.support.dev_server import dev_server, materialize
+from uda_assets_tests.support.places import SAMPLE
 
-SAMPLE = Path(__file__).parents[1] / "data/datasets/sample.csv"
 LARGEST = 150_000
 """Bytes of a picture."""
 _DROPS, _FIRST = 12, 8

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-DEPLOYMENT = Path(__file__).parents[1] / "docs/deployment"
+from uda_assets_tests.support.places import PROJECT
+
+DEPLOYMENT = PROJECT / "docs/deployment"
 UNITS = sorted(DEPLOYMENT.glob("systemd/*.service"))
 SCRIPTS = Path(sys.executable).parent
 

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from uda_assets.cli.program import app
-from uda_assets_tests.documentation import PAGES, PROJECT, Block, blocks, inline_commands, renewed
+from uda_assets_tests.documentation import PAGES, Block, blocks, inline_commands, renewed
+from uda_assets_tests.support.places import PROJECT
 
 NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
 DEPLOYED = "uda_assets_tests/integration/test_postgres.py"
@@ -29,12 +30,12 @@ ELSEWHERE = {
     r"uv run python -m uda_assets_tests\.screenshots docs/pictures": "uda_assets_tests/integration/test_screenshots.py",
     r"uv run --with atheris python -m .*guided_fuzz .*": "uda_assets_tests/ingest/test_guided_fuzz.py",
     r"uv run python -m uda_assets_tests\.documentation": "uda_assets_tests/test_documentation.py",
-    r"(?:uv run )?uda .*": "uda_assets_tests/test_cli.py",
+    r"(?:uv run )?uda .*": "uda_assets_tests/cli/test_cli.py",
     r"dask (?:scheduler|worker) ?.*": "uda_assets_tests/test_deployment.py",
     r"dagster instance migrate": "uda_assets_tests/integration/test_postgres.py",
     r"dagster asset materialize.*": "uda_assets_tests/integration/test_materialize_command.py",
     r"pip install uv": ".ci/run",
-    r"dagster dev.*": "uda_assets_tests/integration/dev_server.py",
+    r"dagster dev.*": "uda_assets_tests/support/dev_server.py",
 }
 """Commands within the text of a page, and who runs them."""
 

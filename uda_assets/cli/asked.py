@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from uda_assets.basics.errors import UsageError
 from uda_assets.cli import options
 from uda_assets.cli.files import open_root, refuse_directory
-from uda_assets.errors import UsageError
 
 
 @options.command(
@@ -30,7 +30,7 @@ def query(context: click.Context, sql: str, output: Path | None, form: str | Non
     top_n_by_platform, daily_top_n_by_platform, rank_movement, drops, quarantine, publication. Times are UTC.
     """
     settings = options.settings_of(context, data_root=data_root)
-    from uda_assets.output import Format, output_kind, print_table, write_table, written_whole
+    from uda_assets.cli.output import Format, output_kind, print_table, write_table, written_whole
 
     kind = form or (output_kind(output) if output else "table")
     if output:
@@ -38,7 +38,7 @@ def query(context: click.Context, sql: str, output: Path | None, form: str | Non
     lake = open_root(settings)
     if sql == "-":
         sql = _read_stdin()
-    from uda_assets.query import opened
+    from uda_assets.warehouse.query import opened
 
     with opened(lake, settings) as warehouse:
         if output is None:

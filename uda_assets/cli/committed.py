@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uda_assets.basics.errors import UdaError, UsageError
 from uda_assets.cli import completion, options
 from uda_assets.cli.files import open_root, print_path, refuse_directory
 from uda_assets.cli.interrupts import interrupts, program
-from uda_assets.errors import UdaError, UsageError
 
 if TYPE_CHECKING:
-    from uda_assets.settings import Settings
+    from uda_assets.basics.settings import Settings
 
 _INSTANCE = """\
 telemetry:
@@ -43,12 +43,13 @@ retention:
 def drops(context: click.Context, form: str | None, data_root: str | None) -> None:
     """The drop ledger: where each drop stands and what became of its records."""
     settings = options.settings_of(context, data_root=data_root)
-    from uda_assets.build import platform_table
-    from uda_assets.catalogue import read_catalogue
-    from uda_assets.output import Format, print_table, table_of
-    from uda_assets.warehouse import drops_frame
+    from uda_assets.cli.output import Format, print_table, table_of
+    from uda_assets.contract.platforms import platform_table
+    from uda_assets.pipeline.catalogue import read_catalogue
+    from uda_assets.pipeline.publishing import drops_frame
+    from uda_assets.storage import root_of
 
-    entries = read_catalogue(open_root(settings), platform_table(settings), settings)
+    entries = read_catalogue(open_root(settings), platform_table(root_of(settings), settings), settings)
     print_table(table_of(drops_frame(entries)), Format(form or "table"))
 
 
@@ -63,8 +64,8 @@ def drops(context: click.Context, form: str | None, data_root: str | None) -> No
 def quarantine(context: click.Context, drop: str | None, form: str | None, data_root: str | None) -> None:
     """The malformed records, each with drop, line, reason and raw text."""
     settings = options.settings_of(context, data_root=data_root)
-    from uda_assets.lookup import read_quarantine
-    from uda_assets.output import Format, print_table
+    from uda_assets.cli.output import Format, print_table
+    from uda_assets.warehouse.lookup import read_quarantine
 
     lake = open_root(settings)
     manifest = lake.manifest(drop) if drop is not None else None
@@ -86,9 +87,10 @@ def verify(context: click.Context, form: str | None, data_root: str | None) -> N
     Exit code 0: all is sound; 1: something is damaged, and the next run looks at it again.
     """
     settings = options.settings_of(context, data_root=data_root)
-    from uda_assets.output import Format, Table, print_table, say
-    from uda_assets.verification import Damage
-    from uda_assets.verification import verify as verify_lake
+    from uda_assets.cli.output import Format, print_table, say
+    from uda_assets.pipeline.verification import Damage
+    from uda_assets.pipeline.verification import verify as verify_lake
+    from uda_assets.warehouse.answers import Table
 
     found = verify_lake(open_root(settings), settings)
     if found.damage or form:
@@ -112,8 +114,8 @@ def forget(context: click.Context, drop: str, engine: str | None, data_root: str
     alone; deliver another content under that name, or the same one under another, to have it counted again.
     """
     settings = options.settings_of(context, data_root=data_root, engine=engine)
-    from uda_assets.build import forget as forget_drop
-    from uda_assets.output import say
+    from uda_assets.cli.output import say
+    from uda_assets.pipeline.build import forget as forget_drop
 
     published = forget_drop(open_root(settings), settings, drop)
     say(f"forgot {drop}; the leaderboard in {published.csv} is without it")
@@ -154,8 +156,8 @@ def leaderboard(
     settings = options.settings_of(context, **overrides)
     if movement and (fixed := [name for name in ("n", "since", "until") if overrides[name] is not None]):
         raise UsageError(f"--movement is that of the published leaderboard; --{fixed[0]} cannot go with it")
-    from uda_assets.lookup import BUILD_FIRST, leaderboard_of, published_movement
-    from uda_assets.output import Format, output_kind, print_table, write_table
+    from uda_assets.cli.output import Format, output_kind, print_table, write_table
+    from uda_assets.warehouse.lookup import BUILD_FIRST, leaderboard_of, published_movement
 
     if output:
         _ = form or output_kind(output)
@@ -178,9 +180,10 @@ def leaderboard(
 
 def _canonical(spelling: str, settings: Settings) -> str:
     """The platform that a spelling means; names themselves need no table, which takes long to import."""
-    from uda_assets.build import platform_table
+    from uda_assets.contract.platforms import platform_table
+    from uda_assets.storage import root_of
 
-    return platform_table(settings).resolve(spelling) or spelling
+    return platform_table(root_of(settings), settings).resolve(spelling) or spelling
 
 
 @options.command(
@@ -197,7 +200,7 @@ def report(context: click.Context, output: Path | None, opened: bool, data_root:
     if output:
         refuse_directory(output)
     lake = open_root(settings)
-    from uda_assets.output import write_whole
+    from uda_assets.cli.output import write_whole
     from uda_assets.report import build_report, write_report
 
     if output:
@@ -226,11 +229,11 @@ def dev(context: click.Context, port: int, data_root: str | None) -> None:
     settings = options.settings_of(context, data_root=data_root)
     import sys
 
-    from uda_assets.storage import is_remote
+    from uda_assets.storage import is_remote, root_of
 
     given = os.environ.get("DAGSTER_HOME")
     home = _dagster_home(given) if given else _own_dagster_home(settings)
-    root = settings.data_root if is_remote(settings.root) else str(settings.root.absolute())
+    root = settings.data_root if is_remote(root_of(settings)) else str(root_of(settings).absolute())
     environment = os.environ | {"DAGSTER_HOME": str(home), "UDA_DATA_ROOT": root}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "uda_assets.definitions", "-h", "127.0.0.1"]
     with program([*command, "-p", str(port)], environment) as child:
@@ -251,9 +254,9 @@ def _own_dagster_home(settings: Settings) -> Path:
     """An instance below the data root, or for one in a bucket in the user's own directory; made where there is none."""
     from urllib.parse import quote
 
-    from uda_assets.storage import is_remote, make_dir
+    from uda_assets.storage import is_remote, make_dir, root_of
 
-    root = settings.root
+    root = root_of(settings)
     home = Path(click.get_app_dir("uda_assets"), quote(settings.data_root, safe="")) if is_remote(root) else (
         root.absolute() / ".dagster"
     )  # fmt: skip

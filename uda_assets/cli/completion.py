@@ -37,8 +37,8 @@ def platforms(context: click.Context, parameter: click.Parameter, incomplete: st
 
 
 def _offered(context: click.Context, incomplete: str, names: Callable[[Lake], Iterable[str]]) -> list[str]:
+    from uda_assets.basics.settings import load_settings
     from uda_assets.cli.files import open_root
-    from uda_assets.settings import load_settings
 
     above = context.parent.params if context.parent else {}
     try:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from uda_assets.basics.progress import Advance, Pace
 from uda_assets.cli.files import account
-from uda_assets.progress import Advance, Pace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,11 +70,11 @@ class Shown:
         self.pace = Pace()
 
     def begin(self, sizes: Mapping[str, int]) -> None:
-        """See :class:`uda_assets.progress.Progress`."""
+        """See :class:`uda_assets.basics.progress.Progress`."""
         self.pace.begin(sizes)
 
     def advance(self, advance: Advance) -> None:
-        """See :class:`uda_assets.progress.Progress`."""
+        """See :class:`uda_assets.basics.progress.Progress`."""
         self.pace.advance(advance)
 
 
@@ -120,7 +120,7 @@ def _console() -> Console:
 
 def summarize(outcome: Outcome, seconds: float) -> None:
     """Say what became of the records: as a table on a terminal, else in one line."""
-    from uda_assets.output import say
+    from uda_assets.cli.output import say
 
     if is_terminal():
         _show(outcome, seconds)
@@ -132,7 +132,7 @@ def _show(outcome: Outcome, seconds: float) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from uda_assets.visible import visibly
+    from uda_assets.basics.visible import visibly
 
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")

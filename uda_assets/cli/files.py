@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda_assets.errors import DropUnreadable, UdaError
-from uda_assets.visible import visibly
+from uda_assets.basics.errors import DropUnreadable, UdaError
+from uda_assets.basics.visible import visibly
 
 if TYPE_CHECKING:
+    from uda_assets.basics.settings import Settings
     from uda_assets.lake import Lake
-    from uda_assets.settings import Settings
 
 
 @contextmanager
@@ -35,9 +35,11 @@ def open_root(settings: Settings) -> Lake:
         UdaError: There is none.
     """
     from uda_assets.lake import open_lake
+    from uda_assets.storage import root_of
 
-    if not settings.root.is_dir():
-        raise UdaError(f"there is no data root at {settings.root}; name one by --data-root or UDA_DATA_ROOT")
+    root = root_of(settings)
+    if not root.is_dir():
+        raise UdaError(f"there is no data root at {root}; name one by --data-root or UDA_DATA_ROOT")
     return open_lake(settings)
 
 

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from time import monotonic
 from types import FrameType
 
-from uda_assets.stopping import Stopped, ask
+from uda_assets.basics.interruption import Stopped, ask
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 5.0

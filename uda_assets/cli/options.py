@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from uda_assets.errors import UsageError
+from uda_assets.basics.errors import UsageError
 
 if TYPE_CHECKING:
-    from uda_assets.settings import Settings
+    from uda_assets.basics.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,8 +65,8 @@ until = click.option("--until", help="Count sessions that started before this ti
 
 def settings_of(context: click.Context, **overrides: Any) -> Settings:
     """The settings of a command; an option before the command's name gives way to one behind it."""
-    from uda_assets.limits import limit_pools
-    from uda_assets.settings import load_settings
+    from uda_assets.basics.limits import limit_pools
+    from uda_assets.basics.settings import load_settings
 
     common: dict[str, Any] = context.obj or {}
     settings = load_settings(**(common | {name: value for name, value in overrides.items() if value is not None}))

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 from click.shell_completion import shell_complete
 
+from uda_assets.basics.errors import UdaError, UsageError
+from uda_assets.basics.visible import visibly
 from uda_assets.cli import asked, committed, options, records, synthesis
 from uda_assets.cli.display import has_colours
 from uda_assets.cli.interrupts import interrupts
-from uda_assets.errors import UdaError, UsageError
 from uda_assets.storage import disk_fault, storage_fault
-from uda_assets.visible import visibly
 
 
 class _InOrder(click.Group):

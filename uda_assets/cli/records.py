@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uda_assets.basics.errors import UdaError
 from uda_assets.cli import options
 from uda_assets.cli.display import Outcome, is_terminal, progress, summarize
 from uda_assets.cli.files import named, print_path, refuse_directory, require_readable
-from uda_assets.errors import UdaError
 
 if TYPE_CHECKING:
-    from uda_assets.contract import Platforms
-    from uda_assets.conversion import ConversionReport
+    from uda_assets.basics.settings import Settings
+    from uda_assets.contract.platforms import Platforms
     from uda_assets.lake import Lake
-    from uda_assets.settings import Settings
+    from uda_assets.pipeline.conversion import ConversionReport
 
 
 @options.command(
@@ -47,15 +47,17 @@ def converter(
     """
     del mode, n
     settings = options.settings_of(context, **overrides)
-    from uda_assets.build import convert_pending, platform_table
+    from uda_assets.contract.platforms import platform_table
     from uda_assets.lake import open_lake
+    from uda_assets.pipeline.build import convert_pending
+    from uda_assets.storage import root_of
 
-    lake, platforms = open_lake(settings), platform_table(settings)
+    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
     drop = _drop_name(lake, filepath) if filepath and not output else None
     if filepath and drop is None:
         _convert_one(filepath, output, settings, platforms)
         return
-    from uda_assets.conversion import convert_drops
+    from uda_assets.pipeline.conversion import convert_drops
 
     with lake.writing(settings.lock_timeout), progress("converting") as shown:
         if drop:
@@ -68,7 +70,7 @@ def converter(
 
 
 def _tell(report: ConversionReport, lake: Lake, seconds: float) -> None:
-    from uda_assets.output import say
+    from uda_assets.cli.output import say
 
     outcomes = [Outcome(one.drop, one.records, one.quarantined, one.reasons) for one in report.converted]
     if is_terminal() and len(outcomes) > 1:
@@ -99,11 +101,11 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     import shutil
     import tempfile
 
-    from uda_assets.errors import DropRejected
+    from uda_assets.basics.errors import DropRejected
+    from uda_assets.basics.settings import ErrorMode
     from uda_assets.ingest import bounds_of
     from uda_assets.ingest.convert import convert
     from uda_assets.lake import Outputs
-    from uda_assets.settings import ErrorMode
     from uda_assets.storage import make_dir
 
     require_readable(source)
@@ -176,21 +178,22 @@ def inspector(
 ) -> None:
     """One file in, one leaderboard out; needs no data root and no build."""
     settings = options.settings_of(context, **overrides)
-    from uda_assets.output import Format, output_kind, print_table, table_of, write_table
+    from uda_assets.cli.output import Format, output_kind, print_table, table_of, write_table
 
     path = options.required(filepath, "--filepath")
     if output:
         _ = form or output_kind(output)
         refuse_directory(output)
-    from uda_assets.build import platform_table
-    from uda_assets.inspection import inspect_csv, inspect_parquet
+    from uda_assets.contract.platforms import platform_table
+    from uda_assets.pipeline.inspection import inspect_csv, inspect_parquet
+    from uda_assets.storage import root_of
 
     with progress("inspecting") as shown:
         if mode == "csv":
             require_readable(path)
             shown.begin({path.name: 1})
             with named(path):
-                found = inspect_csv(path, settings, platform_table(settings), shown.advance)
+                found = inspect_csv(path, settings, platform_table(root_of(settings), settings), shown.advance)
         else:
             if not path.is_dir():
                 require_readable(path)

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import click
 
+from uda_assets.basics.errors import UdaError, UsageError
+from uda_assets.basics.progress import Advance
 from uda_assets.cli import options
 from uda_assets.cli.display import Outcome, is_terminal, progress, summarize
 from uda_assets.cli.files import refuse_directory
-from uda_assets.errors import UdaError, UsageError
-from uda_assets.progress import Advance
 
 _malformed_ratio = click.option(
     "--malformed-ratio", type=float, default=0.005, show_default=True, help="Share of malformed records, 0 to 1."
@@ -47,7 +47,7 @@ def generator(
     filepath: Path | None, mode: str, n: int, truth: Path | None, output: Path | None, **characteristics: Any
 ) -> None:
     """Write realistic activity with a known right answer."""
-    from uda_assets.output import say
+    from uda_assets.cli.output import say
     from uda_assets.synthetic import GeneratorConfig, generate
 
     if mode != "csv":
@@ -116,13 +116,13 @@ def supplier(
 ) -> None:
     """Deliver a drop every few seconds, as a supplier would."""
     settings = options.settings_of(context, data_root=data_root)
-    from uda_assets.output import say
-    from uda_assets.storage import is_remote
+    from uda_assets.cli.output import say
+    from uda_assets.storage import is_remote, root_of
     from uda_assets.synthetic import SupplierConfig, supply
 
     if mode != "csv":
         raise UsageError("the supplier delivers csv")
-    target = _target(filepath, output) or settings.root / "datasets"
+    target = _target(filepath, output) or root_of(settings) / "datasets"
     if is_remote(target):
         raise UsageError(f"the supplier delivers to directories, not to {target}; name one by --output")
     if target.exists() and not target.is_dir():

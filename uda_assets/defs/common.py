@@ -5,10 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from uda_assets.dictionary import Table
-from uda_assets.presentation import cases_table
-from uda_assets.quality import Finding
-from uda_assets.settings import load_settings
+from uda_assets.basics.findings import Finding
+from uda_assets.basics.settings import load_settings
+from uda_assets.contract.dictionary import Table
+from uda_assets.defs.markdown import cases_table
 from uda_assets.storage import Location
 
 GROUP = "leaderboards"

@@ -7,13 +7,13 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.days import publish_days
+from uda_assets.contract.dictionary import DAILY_LEADERBOARD
 from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, tags
 from uda_assets.defs.deduped_sessions import deduped_sessions
+from uda_assets.defs.markdown import leaderboard_table
 from uda_assets.defs.resources import LakeResource, WarehouseResource
-from uda_assets.dictionary import DAILY_LEADERBOARD
-from uda_assets.presentation import leaderboard_table
-from uda_assets.quality import days_well_formed
+from uda_assets.pipeline.checks import days_well_formed
+from uda_assets.pipeline.days import publish_days
 
 # Beta since 2023, and the only way to backfill a range in one run.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)

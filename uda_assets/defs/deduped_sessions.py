@@ -5,15 +5,15 @@ import time
 import dagster as dg
 from pydantic import Field
 
+from uda_assets.basics.progress import Log
+from uda_assets.contract.dictionary import SESSIONS
 from uda_assets.defs.common import DEFAULTS, ENGINE, GROUP, OWNERS, check_result, file_at, table_metadata, tags
+from uda_assets.defs.markdown import sessions_table
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
-from uda_assets.dictionary import SESSIONS
-from uda_assets.lookup import some_sessions
-from uda_assets.presentation import sessions_table
-from uda_assets.progress import Log
-from uda_assets.quality import events_accounted, session_key_unique
-from uda_assets.sessions import merge_sessions
+from uda_assets.pipeline.checks import events_accounted, session_key_unique
+from uda_assets.pipeline.sessions import merge_sessions
+from uda_assets.warehouse.lookup import some_sessions
 
 
 class SessionsConfig(dg.Config):

@@ -6,12 +6,12 @@ import dagster as dg
 import polars as pl
 
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, tags
+from uda_assets.defs.markdown import picture
 from uda_assets.defs.resources import LakeResource
 from uda_assets.defs.top_n_by_platform import top_n_by_platform
-from uda_assets.presentation import picture
+from uda_assets.pipeline.results import RESULT_NAME
 from uda_assets.report import published_picture, write_report
 from uda_assets.report.verify import is_self_contained, shows_leaderboard
-from uda_assets.results import RESULT_NAME
 
 _CHECKS = [
     dg.AssetCheckSpec(

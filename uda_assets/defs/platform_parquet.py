@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.build import convert_pending
-from uda_assets.catalogue import read_catalogue
+from uda_assets.basics.findings import Finding
+from uda_assets.basics.progress import Log
+from uda_assets.contract.dictionary import QUARANTINE, RECORDS
 from uda_assets.defs.common import (
     DEFAULTS,
     ENGINE,
@@ -19,14 +20,13 @@ from uda_assets.defs.common import (
     table_schema,
     tags,
 )
+from uda_assets.defs.markdown import conversions_table, quarantine_table, rejections_table, worst_drops_table
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
-from uda_assets.dictionary import QUARANTINE, RECORDS
-from uda_assets.footers import read_footers
-from uda_assets.presentation import conversions_table, quarantine_table, rejections_table, worst_drops_table
-from uda_assets.progress import Log
-from uda_assets.quality import (
-    Finding,
+from uda_assets.lake.footers import read_footers
+from uda_assets.pipeline.build import convert_pending
+from uda_assets.pipeline.catalogue import read_catalogue
+from uda_assets.pipeline.checks import (
     drop_volume_usual,
     files_as_written,
     no_rejected_drops,

@@ -5,12 +5,12 @@ from collections import Counter
 
 import dagster as dg
 
-from uda_assets.catalogue import pending, read_catalogue
+from uda_assets.contract.dictionary import DROPS, RAW
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, table_metadata, table_schema, tags
+from uda_assets.defs.markdown import ledger_table
 from uda_assets.defs.resources import LakeResource
-from uda_assets.dictionary import DROPS, RAW
-from uda_assets.presentation import ledger_table
-from uda_assets.quality import drops_present, headers_readable
+from uda_assets.pipeline.catalogue import pending, read_catalogue
+from uda_assets.pipeline.checks import drops_present, headers_readable
 
 # Part of the asset's own step: afterwards, nothing is pending any more.
 _CHECKS = [

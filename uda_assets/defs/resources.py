@@ -10,14 +10,13 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
-from uda_assets.build import platform_table
-from uda_assets.contract import Platforms
-from uda_assets.database import configure
+from uda_assets.basics.errors import MalformedRecord, UdaError
+from uda_assets.basics.settings import EngineName, Settings, load_settings
+from uda_assets.contract.platforms import Platforms, platform_table
 from uda_assets.engines import Account, Engine, open_engine
-from uda_assets.errors import MalformedRecord, UdaError
 from uda_assets.lake import Lake, open_lake
-from uda_assets.settings import EngineName, Settings, load_settings
-from uda_assets.storage import disk_fault, storage_fault
+from uda_assets.storage import disk_fault, root_of, storage_fault
+from uda_assets.warehouse.database import configure
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -39,7 +38,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def platforms(self, settings: Settings, further: object = None) -> Platforms:
         """The platform table in force."""
         with readable_failures():
-            return platform_table(settings, further)
+            return platform_table(root_of(settings), settings, further)
 
     @contextmanager
     def writing(self, settings: Settings) -> Iterator[Lake]:

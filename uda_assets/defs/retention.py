@@ -1,14 +1,13 @@
 """The history of runs, bounded: Dagster itself keeps each run for ever, with a database and printed lines."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from uda_assets.defs.resources import LakeResource
-from uda_assets.retention import kept_since, removable
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 BATCH = 100
@@ -47,7 +46,9 @@ def remove_run(instance: dg.DagsterInstance, run_id: str) -> None:
     """
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     events = instance.event_log_storage
-    database = Path(events.path_for_shard(run_id)) if isinstance(events, SqliteEventLogStorage) else None
+    # Only the storage that keeps a SQLite database for each run has this method.
+    path_for_shard = getattr(events, "path_for_shard", None)
+    database = Path(path_for_shard(run_id)) if path_for_shard else None
     if database is None:
         events.delete_events(run_id)
     elif database.exists():  # else an earlier attempt got beyond it, and the storage would miss its tables
@@ -92,3 +93,24 @@ def _of_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterator
     if latest:
         which = dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(latest.values()))
         yield from (record.run_id for record in instance.fetch_materializations(which, limit=len(latest)).records)
+
+
+def kept_since(now: datetime, days: float) -> datetime | None:
+    """The moment from which on finished runs are kept; None for 0 days, or more than the calendar has: all are."""
+    try:
+        return now - timedelta(days=days) if days else None
+    except OverflowError:
+        return None
+
+
+def removable(ended: Iterable[str], needed: Collection[str], is_ours: Callable[[str], bool], limit: int) -> list[str]:
+    """The runs to remove now: of those that are past their time, at most ``limit`` to which nothing refers.
+
+    Args:
+        ended: Ids of finished runs that are past their time, in the order in which they should go.
+        needed: Ids of runs that the state of an asset, a check or a job is told by.
+        is_ours: Whether a run is one of this project's; asked only of those that would go.
+        limit: So many are enough for once.
+
+    """
+    return list(islice((run for run in ended if run not in needed and is_ours(run)), limit))

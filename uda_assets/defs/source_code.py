@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from uda_assets.settings import Settings
+from uda_assets.basics.settings import Settings
 
 _PACKAGE = Path(__file__).parents[1]
 

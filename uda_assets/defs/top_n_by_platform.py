@@ -5,7 +5,7 @@ import time
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.build import publish_merged
+from uda_assets.contract.dictionary import LEADERBOARD
 from uda_assets.defs.common import (
     DEFAULTS,
     ENGINE,
@@ -19,14 +19,14 @@ from uda_assets.defs.common import (
     tags,
 )
 from uda_assets.defs.deduped_sessions import deduped_sessions
+from uda_assets.defs.markdown import leaderboard_table, ledger_table, picture
 from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
-from uda_assets.dictionary import LEADERBOARD
-from uda_assets.presentation import leaderboard_table, ledger_table, picture
-from uda_assets.quality import leaderboard_recounted, leaderboard_well_formed
-from uda_assets.ranking import Window
+from uda_assets.pipeline.build import publish_merged
+from uda_assets.pipeline.checks import leaderboard_recounted, leaderboard_well_formed
 from uda_assets.report import published_picture
+from uda_assets.warehouse.ranking import Window
 
 
 class LeaderboardConfig(dg.Config):

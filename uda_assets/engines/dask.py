@@ -27,19 +27,19 @@ from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 from distributed.system import MEMORY_LIMIT
 
-from uda_assets.engines import Account, Job, OnProgress, Result
-from uda_assets.errors import ClusterFault, UdaError, UsageError, one_line
-from uda_assets.faults import Killed
+from uda_assets.basics.errors import ClusterFault, UdaError, UsageError, one_line
+from uda_assets.basics.limits import Workplace
+from uda_assets.basics.moments import Killed
+from uda_assets.basics.progress import OnAdvance
+from uda_assets.basics.settings import Settings
+from uda_assets.basics.sizes import memory_bytes
+from uda_assets.engines.base import Account, Job, OnProgress, Result
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, adopt, convert_alone, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
 from uda_assets.ingest.source import is_plain
-from uda_assets.limits import Workplace
-from uda_assets.progress import OnAdvance
-from uda_assets.relations import LAYOUT
-from uda_assets.settings import Settings
-from uda_assets.sizes import memory_bytes
 from uda_assets.storage import make_dir_alone
+from uda_assets.warehouse.relations import LAYOUT
 
 LEAST_RANGE = 8 << 20
 """Parts of a drop are not made smaller than this only to give every worker one."""

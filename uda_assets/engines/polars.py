@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-from uda_assets.engines import Account, Job, OnProgress, Result
+from uda_assets.basics.limits import Workplace, block_bytes
+from uda_assets.basics.progress import OnAdvance
+from uda_assets.basics.settings import Settings
+from uda_assets.engines.base import Account, Job, OnProgress, Result
 from uda_assets.ingest.convert import Conversion, convert
 from uda_assets.ingest.parts import DropJob
-from uda_assets.limits import Workplace, block_bytes
-from uda_assets.progress import OnAdvance
-from uda_assets.settings import Settings
 
 
 @contextmanager

@@ -18,8 +18,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from uda_assets.arrow import rows_of
-from uda_assets.contract import COLUMNS, Platforms, Reason, judge
+from uda_assets.basics.arrow import rows_of
+from uda_assets.contract.columns import COLUMNS
+from uda_assets.contract.platforms import Platforms
+from uda_assets.contract.reasons import Reason
+from uda_assets.contract.rules import judge
 from uda_assets.ingest.certify import KEPT_SCHEMA, NOTHING_KEPT, TOKEN_TYPES, certify
 from uda_assets.ingest.header import Header
 from uda_assets.ingest.lines import (

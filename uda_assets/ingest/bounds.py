@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from uda_assets.errors import DropUnreadable, UsageError
-from uda_assets.settings import Settings
-from uda_assets.sizes import memory_bytes
+from uda_assets.basics.errors import DropUnreadable, UsageError
+from uda_assets.basics.settings import Settings
+from uda_assets.basics.sizes import memory_bytes
 
 _JUDGED_FROM = 64 << 20
 """Bytes beyond which compression is judged: what any machine can take, and more than is read ahead of an archive."""

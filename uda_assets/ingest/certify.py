@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from uda_assets.arrow import Mask, bytes_of, column_of, numbers_of, rows_of, texts_of
-from uda_assets.contract import COLUMNS, Platforms, normalise_platform
-from uda_assets.timestamps import read_times
+from uda_assets.basics.arrow import Mask, bytes_of, column_of, numbers_of, rows_of, texts_of
+from uda_assets.contract.columns import COLUMNS
+from uda_assets.contract.platforms import Platforms, normalise_platform
+from uda_assets.contract.times import read_times
 
 SPELLED = pa.dictionary(pa.int32(), pa.string())
 """Type of columns of few values: each is looked at once."""

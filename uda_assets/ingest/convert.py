@@ -17,14 +17,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from uda_assets.arrow import numbers_of, rows_of
-from uda_assets.contract import QUARANTINE_SCHEMA, RECORD_SCHEMA, Platforms
-from uda_assets.errors import MalformedRecord
+from uda_assets.basics.arrow import numbers_of, rows_of
+from uda_assets.basics.errors import MalformedRecord
+from uda_assets.basics.progress import Advance, OnAdvance
+from uda_assets.contract.platforms import Platforms
+from uda_assets.contract.schemas import PARQUET_SCHEMA, QUARANTINE_PARQUET_SCHEMA
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import QUARANTINE, Outputs, PartFile, platform_dir
-from uda_assets.progress import Advance, OnAdvance
 from uda_assets.storage import Location, hash_file, naming, storage_of
 
 CONVERTER_VERSION = "2"
@@ -52,17 +53,6 @@ _QUARANTINE_OPTIONS = _COMPRESSION | {
     "use_dictionary": ["drop", "reason"],
     "write_statistics": ["drop", "line", "reason"],
 }
-
-
-def _arrow_schema(schema: pl.Schema, *, without: tuple[str, ...] = ()) -> pa.Schema:
-    kinds = {pl.String: pa.string(), pl.Int64: pa.int64()}
-    time = pa.timestamp("us", "UTC")
-    return pa.schema([(name, kinds.get(type(kind), time)) for name, kind in schema.items() if name not in without])
-
-
-PARQUET_SCHEMA = _arrow_schema(RECORD_SCHEMA, without=("platform",))
-"""Columns inside the part files; ``platform`` is in their path."""
-QUARANTINE_PARQUET_SCHEMA = _arrow_schema(QUARANTINE_SCHEMA)
 
 
 @dataclass

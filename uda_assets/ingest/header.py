@@ -6,8 +6,8 @@ import codecs
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from uda_assets.contract import COLUMNS
-from uda_assets.errors import DropUnreadable
+from uda_assets.basics.errors import DropUnreadable
+from uda_assets.contract.columns import COLUMNS
 from uda_assets.ingest.records import SPACES, is_blank, is_utf8, scan
 from uda_assets.ingest.source import Source
 

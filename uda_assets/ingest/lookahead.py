@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import NamedTuple
 
-from uda_assets.contract import Reason
+from uda_assets.contract.reasons import Reason
 from uda_assets.ingest.lines import count_lines, is_text
 from uda_assets.ingest.records import decode, is_utf8, scan
 from uda_assets.ingest.source import Source

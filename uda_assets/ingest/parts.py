@@ -17,8 +17,9 @@ import msgspec
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from uda_assets.contract import Platforms
-from uda_assets.errors import MalformedRecord
+from uda_assets.basics.errors import MalformedRecord
+from uda_assets.basics.limits import Workplace, block_bytes
+from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.convert import (
     Conversion,
@@ -35,7 +36,6 @@ from uda_assets.ingest.header import read_header
 from uda_assets.ingest.reader import Batch, Part, cut, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import Outputs, PartFile
-from uda_assets.limits import Workplace, block_bytes
 from uda_assets.storage import Location, make_dir_alone, naming, storage_of
 
 Result_co = TypeVar("Result_co", covariant=True)

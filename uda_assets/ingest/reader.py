@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import polars as pl
 import pyarrow as pa
 
-from uda_assets.contract import Platforms
+from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest.blocks import BlockRecords, read_block
 from uda_assets.ingest.header import Header, read_header
 from uda_assets.ingest.lookahead import LookAhead

@@ -12,7 +12,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from uda_assets.contract import WHITE_SPACE
+from uda_assets.contract.columns import WHITE_SPACE
 
 SPACES = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """The characters of ``WHITE_SPACE``, for :meth:`str.strip`."""

@@ -13,9 +13,9 @@ from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
-from uda_assets.errors import DropUnreadable, UdaError, one_line
+from uda_assets.basics.errors import DropUnreadable, UdaError, one_line
+from uda_assets.basics.interruption import check
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
-from uda_assets.stopping import check
 from uda_assets.storage import Location, filesystem_of, is_remote, naming
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")

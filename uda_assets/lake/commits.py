@@ -23,9 +23,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from uda_assets.faults import Killed, passed
+from uda_assets.basics.moments import Killed, passed
+from uda_assets.lake.layout import Places
 from uda_assets.lake.manifests import MANIFEST, QUARANTINE, DropManifest, as_json, read_note, sealed, undamaged
-from uda_assets.lake.places import Places
 from uda_assets.storage import Guard, Location, Storage, make_dir
 
 

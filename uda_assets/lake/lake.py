@@ -14,9 +14,12 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from uda_assets.errors import DamagedFile, DropBusy, UdaError
-from uda_assets.faults import passed
+from uda_assets.basics.errors import DamagedFile, DropBusy, UdaError
+from uda_assets.basics.limits import limit_pools
+from uda_assets.basics.moments import passed
+from uda_assets.basics.settings import Settings
 from uda_assets.lake.commits import Commits, Puts, Renames, Stage
+from uda_assets.lake.layout import Places
 from uda_assets.lake.listing import EVERYTHING, Listing, Selection, list_drops
 from uda_assets.lake.manifests import (
     MANIFEST,
@@ -35,10 +38,7 @@ from uda_assets.lake.manifests import (
     undamaged,
 )
 from uda_assets.lake.names import is_below
-from uda_assets.lake.places import Places
-from uda_assets.limits import limit_pools
-from uda_assets.settings import Settings
-from uda_assets.storage import Guard, Location, Refusal, Signature, hash_file, in_use, is_in_use, storage_of
+from uda_assets.storage import Guard, Location, Refusal, Signature, hash_file, in_use, is_in_use, root_of, storage_of
 
 _SPILL = "spill-"
 _A_DAY = 86_400
@@ -632,7 +632,7 @@ def open_lake(settings: Settings) -> Lake:
     """The lake at the data root, with the drops that the settings select."""
     limit_pools(settings)
     selection = Selection(_patterns(settings.include), _patterns(settings.exclude), settings.modified_after)
-    lake = Lake(settings.root, selection)
+    lake = Lake(root_of(settings), selection)
     lake.require_format()
     return lake
 

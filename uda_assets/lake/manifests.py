@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 from blake3 import blake3
 
-from uda_assets.errors import DamagedFile, OtherFormat
+from uda_assets.basics.errors import DamagedFile, OtherFormat
 from uda_assets.storage import Location, Signature, Storage
 
 MANIFEST = "_manifest.json"
@@ -133,7 +133,7 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
         layout: How the files are to be read; another layout is built anew.
         generation: Goes up by one with every change.
         buckets: Into how many buckets, by a hash of the user, each platform is divided.
-        segments, shared, counts, changed: The files; :mod:`uda_assets.sessions` says what is in them.
+        segments, shared, counts, changed: The files; :mod:`uda_assets.pipeline.sessions` says what is in them.
         platforms: Sessions by platform; ``sessions`` is their sum.
         records: Records behind the sessions, as the drops' manifests have it.
         fresh: Paths of the segments that came with this generation.

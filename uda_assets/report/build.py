@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from uda_assets.basics.settings import Settings
 from uda_assets.lake import Lake
 from uda_assets.report.content import Charted, read_content
 from uda_assets.report.page import render
 from uda_assets.report.vega import charting_script
-from uda_assets.settings import Settings
 from uda_assets.storage import Location, naming
 
 REPORT_NAME = "report.html"

@@ -15,16 +15,17 @@ from typing import Any, NamedTuple
 import duckdb
 import msgspec
 
-from uda_assets.build import platform_table
-from uda_assets.contract import Platforms, Reason
-from uda_assets.errors import UdaError
+from uda_assets.basics.errors import UdaError
+from uda_assets.basics.settings import Settings
+from uda_assets.contract.platforms import Platforms, platform_table
+from uda_assets.contract.reasons import Reason
 from uda_assets.ingest.convert import CONVERTER_VERSION
 from uda_assets.lake import Lake
-from uda_assets.lookup import published_warehouse
-from uda_assets.movement import Against, period_before
-from uda_assets.ranking import Window
 from uda_assets.report.text import Cut, cut_sql, shown
-from uda_assets.settings import Settings
+from uda_assets.storage import root_of
+from uda_assets.warehouse.lookup import published_warehouse
+from uda_assets.warehouse.movement import Against, period_before
+from uda_assets.warehouse.ranking import Window
 
 MOST_PLATFORMS = 50
 MOST_USERS = 200
@@ -246,7 +247,7 @@ def read_content(lake: Lake, settings: Settings) -> Content:
     """
     with published_warehouse(lake, settings) as connection:
         try:
-            return _Reader(connection, lake, platform_table(settings)).content()
+            return _Reader(connection, lake, platform_table(root_of(settings), settings)).content()
         except duckdb.IOException as error:
             raise UdaError(
                 f"what is published cannot be read ({str(error).splitlines()[0]}); materialize top_n_by_platform again"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import vl_convert
 
+from uda_assets.basics.visible import visibly
 from uda_assets.lake import Lake
-from uda_assets.visible import visibly
 
 if TYPE_CHECKING:
     import polars as pl

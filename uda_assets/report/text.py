@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from uda_assets.visible import visibly
+from uda_assets.basics.visible import visibly
 
 LONGEST_TEXT = 160
 """Characters of a name or id that are shown; of longer ones the rest is told by length and hash."""

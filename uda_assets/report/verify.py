@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from uda_assets.quality import Finding
+from uda_assets.basics.findings import Finding
 from uda_assets.report.content import MOST_PLATFORMS, MOST_USERS
 from uda_assets.report.page import policy_hash
 from uda_assets.report.text import shown

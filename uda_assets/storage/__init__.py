@@ -1,7 +1,7 @@
 """Where the files of a data root are: in a directory, or in a bucket behind an S3 API; and how these differ."""
 
 from uda_assets.storage.base import RACY_NANOSECONDS, Guard, Location, Refusal, Signature, Storage
-from uda_assets.storage.choice import filesystem_of, is_remote, locate, storage_fault, storage_of
+from uda_assets.storage.choice import filesystem_of, is_remote, locate, root_of, storage_fault, storage_of
 from uda_assets.storage.directory import (
     Directory,
     hash_file,
@@ -33,6 +33,7 @@ __all__ = [
     "make_dir_alone",
     "naming",
     "replacing",
+    "root_of",
     "signature_of",
     "storage_fault",
     "storage_of",

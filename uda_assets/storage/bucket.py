@@ -16,10 +16,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from uda_assets.errors import UdaError
-from uda_assets.faults import passed
+from uda_assets.basics.errors import UdaError
+from uda_assets.basics.moments import passed
 from uda_assets.storage.base import Found, Guard, Location, Signature
 from uda_assets.storage.directory import hash_stream
+from uda_assets.storage.lease import AnotherWriter, leased
 from uda_assets.storage.naming import is_hidden_or_unfinished, may_be_a_drop
 
 _STREAMED_AT_ONCE = 8 << 20
@@ -190,14 +191,8 @@ class Bucket:
 
     def locked(self, path: Location, timeout: float) -> AbstractContextManager[Guard]:
         """By a lease, an object; see :mod:`uda_assets.storage.lease`."""
-        from uda_assets.storage.lease import leased  # noqa: PLC0415 - it needs this module
-
         self._tags.clear()
         return leased(self, path, timeout)
-
-
-class AnotherWriter(Exception):
-    """An object is not the one that was to be replaced."""
 
 
 def _no_bucket(key: str) -> UdaError:

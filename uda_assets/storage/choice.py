@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from uda_assets.errors import UdaError, UsageError
+from uda_assets.basics.errors import UdaError, UsageError
+from uda_assets.basics.settings import Settings
 from uda_assets.storage.base import Location, Storage
 from uda_assets.storage.directory import Directory
 
@@ -39,6 +40,11 @@ def locate(text: str, endpoint: str = "") -> Location:
     # It tries again what the client has given up on; twice is for answers that break off.
     root.fs.retries = 2
     return cast("Location", root)
+
+
+def root_of(settings: Settings) -> Location:
+    """The data root that the settings name, as a path or as a place in a bucket."""
+    return locate(settings.data_root, settings.s3_endpoint)
 
 
 def is_remote(location: Location) -> bool:

@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from blake3 import blake3
 
-from uda_assets.errors import UdaError
-from uda_assets.faults import Killed, passed
+from uda_assets.basics.errors import UdaError
+from uda_assets.basics.moments import Killed, passed
 from uda_assets.storage.base import RACY_NANOSECONDS, Found, Guard, Location, Refusal, Signature
 from uda_assets.storage.disk import naming
 from uda_assets.storage.naming import is_hidden_or_unfinished, may_be_a_drop

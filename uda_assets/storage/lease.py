@@ -15,17 +15,35 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 import msgspec
 
-from uda_assets.errors import UdaError
+from uda_assets.basics.errors import UdaError
 from uda_assets.storage.base import Location
-from uda_assets.storage.bucket import AnotherWriter, Bucket
 
 SECONDS = 12.0
 """How long a lease lasts without being renewed."""
 _RENEWALS = 4
 _LOOKS_EVERY = 0.25
+
+
+class AnotherWriter(Exception):
+    """An object is not the one that was to be replaced."""
+
+
+class Objects(Protocol):
+    """Objects that can be compared and swapped."""
+
+    def read_tagged(self, path: Location) -> tuple[bytes, str] | None:
+        """An object and its ETag; None where there is none."""
+
+    def swap(self, path: Location, content: bytes, tag: str | None) -> str:
+        """Put an object if it has this ETag, or if there is none; the new ETag.
+
+        Raises:
+            AnotherWriter: It is another one by now.
+        """
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +66,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class _Held:
     """A lease that is being renewed by a thread of its own."""
 
-    def __init__(self, bucket: Bucket, path: Location, lease: Lease, tag: str, began: float) -> None:
-        self._bucket, self._path, self._lease, self._tag = bucket, path, lease, tag
+    def __init__(self, objects: Objects, path: Location, lease: Lease, tag: str, began: float) -> None:
+        self._objects, self._path, self._lease, self._tag = objects, path, lease, tag
         # Others count from when they first see it, which is not before the put of it began.
         self._renewed = began
         self._lost = False
@@ -75,7 +93,7 @@ class _Held:
             began = time.monotonic()
             lease = msgspec.structs.replace(self._lease, beat=self._lease.beat + 1)
             try:
-                self._tag = self._bucket.swap(self._path, msgspec.json.encode(lease), self._tag)
+                self._tag = self._objects.swap(self._path, msgspec.json.encode(lease), self._tag)
             except AnotherWriter:
                 self._lost = True
                 return
@@ -90,30 +108,30 @@ class _Held:
         if not self._lost:
             with suppress(Exception):
                 free = Lease(serial=self._lease.serial, token=self._lease.token)
-                self._bucket.swap(self._path, msgspec.json.encode(free), self._tag)
+                self._objects.swap(self._path, msgspec.json.encode(free), self._tag)
 
 
 @contextmanager
-def leased(bucket: Bucket, path: Location, timeout: float) -> Iterator[_Held]:
+def leased(objects: Objects, path: Location, timeout: float) -> Iterator[_Held]:
     """Hold the lease at ``path``.
 
     Raises:
         UdaError: Another writer held it for ``timeout`` seconds.
 
     """
-    held = _acquire(bucket, path, timeout)
+    held = _acquire(objects, path, timeout)
     try:
         yield held
     finally:
         held.give_back()
 
 
-def _acquire(bucket: Bucket, path: Location, timeout: float) -> _Held:
+def _acquire(objects: Objects, path: Location, timeout: float) -> _Held:
     deadline = time.monotonic() + timeout
     seen: str | None = None
     since = time.monotonic()
     while True:
-        found = bucket.read_tagged(path)
+        found = objects.read_tagged(path)
         known, tag = (_decoded(found[0]), found[1]) if found else (Lease(), None)
         now = time.monotonic()
         if tag != seen:
@@ -121,7 +139,7 @@ def _acquire(bucket: Bucket, path: Location, timeout: float) -> _Held:
         if not known.holder or now - since > SECONDS:
             lease = Lease(serial=known.serial + 1, holder=_ourselves(), token=uuid.uuid4().hex)
             with suppress(AnotherWriter):
-                return _Held(bucket, path, lease, bucket.swap(path, msgspec.json.encode(lease), tag), now)
+                return _Held(objects, path, lease, objects.swap(path, msgspec.json.encode(lease), tag), now)
         elif now >= deadline:
             raise UdaError(f"the data root is being written by {known.holder}; waited {timeout:g} s (UDA_LOCK_TIMEOUT)")
         time.sleep(_LOOKS_EVERY)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import zstandard
 
-from uda_assets.errors import UsageError
+from uda_assets.basics.errors import UsageError
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 """File names that can be generated; the end of the name chooses the compression."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from uda_assets.contract import COLUMNS
+from uda_assets.contract.columns import COLUMNS
 from uda_assets.synthetic.config import MAX_RECORDS, GeneratorConfig
 from uda_assets.synthetic.files import Sink, check_target, opened, written_atomically
 from uda_assets.synthetic.order import event_order

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uda_assets.synthetic.config import (
+from uda_assets.synthetic.config import (  # fmt: skip
     BURST,
     BURST_SECONDS,
     EPOCH,
@@ -19,7 +19,7 @@ from uda_assets.synthetic.config import (
     SESSION_OF,
     STEP_SECONDS,
     GeneratorConfig,
-)  # fmt: skip
+)
 from uda_assets.synthetic.draws import I64, below, bits, key, mix
 
 

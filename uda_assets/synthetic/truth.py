@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from uda_assets.contract import Reason
+from uda_assets.contract.reasons import Reason
 from uda_assets.synthetic.config import GeneratorConfig
 from uda_assets.synthetic.files import written_atomically
 from uda_assets.synthetic.painter import Painted

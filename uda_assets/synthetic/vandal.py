@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 from faker import Faker
 
-from uda_assets.contract import COLUMNS, Reason
+from uda_assets.contract.columns import COLUMNS
+from uda_assets.contract.reasons import Reason
 from uda_assets.synthetic.draws import I64
 
 # A quote that is left open reaches for every later quote, so this reason is for the last line of a file alone.

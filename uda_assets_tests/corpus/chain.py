@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .judging import expected
-from .pollutions import Polluted
+from uda_assets_tests.corpus.judging import expected
+from uda_assets_tests.corpus.pollutions import Polluted
 
 MAX_REJECT_RATIO = 0.5
 

@@ -14,8 +14,8 @@ from multiprocessing import get_context
 
 import zstandard
 
-from ..ingest.fast import Answer, convert_split, read_fast, read_slow
-from .pollutions import Polluted, corpus
+from uda_assets_tests.corpus.pollutions import Polluted, corpus
+from uda_assets_tests.ingest.fast import Answer, convert_split, read_fast, read_slow
 
 _BLOCKS = (1 << 20, 150, 37)
 _SPLIT_EVERY = 12

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import zstandard
 
-from ..ingest.malformed import CASES
-from ..ingest.strategies import INTERESTING, VALUES
-from .base import BASES, COLUMNS, PLAIN, Base, as_file
-from .found import FOUND
+from uda_assets_tests.corpus.base import BASES, COLUMNS, PLAIN, Base, as_file
+from uda_assets_tests.corpus.found import FOUND
+from uda_assets_tests.ingest.malformed import CASES
+from uda_assets_tests.ingest.strategies import INTERESTING, VALUES
 
 
 class Polluted(NamedTuple):

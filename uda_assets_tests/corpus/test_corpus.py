@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ..kernel import ledger, published, run
-from .chain import REASONS, deliver, promise
-from .judging import Figures, judge_all, judge_corpus
-from .pollutions import Polluted, corpus
+from uda_assets_tests.corpus.chain import REASONS, deliver, promise
+from uda_assets_tests.corpus.judging import Figures, judge_all, judge_corpus
+from uda_assets_tests.corpus.pollutions import Polluted, corpus
+from uda_assets_tests.support.chain import ledger, published, run
 
 LARGE = 200_000
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .giants import GIANTS, MIB, Giant
+from uda_assets_tests.corpus.giants import GIANTS, MIB, Giant
 
 SMALL = {"UDA_MAX_RECORD_BYTES": "1MiB", "UDA_MAX_DECOMPRESSED_BYTES": "16MiB", "UDA_MEMORY_LIMIT": "64MiB"}
 

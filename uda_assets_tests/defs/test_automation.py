@@ -17,15 +17,17 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from uda_assets import arrivals, build
-from uda_assets.build import forget, platform_table
-from uda_assets.catalogue import read_catalogue
+from uda_assets.basics.settings import load_settings
+from uda_assets.contract.platforms import platform_table
 from uda_assets.definitions import defs
 from uda_assets.defs import automation
 from uda_assets.defs.automation import PENDING_TAG, drop_sensor, leaderboard_schedule
 from uda_assets.defs.resources import LakeResource
 from uda_assets.lake import open_lake
-from uda_assets.settings import load_settings
+from uda_assets.pipeline import arrivals, build
+from uda_assets.pipeline.build import forget
+from uda_assets.pipeline.catalogue import read_catalogue
+from uda_assets.storage import root_of
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 BAD = "u,s,iOS,never,view\n"
@@ -128,7 +130,7 @@ def result(root: Path) -> dict[tuple[str, str], int]:
 
 def statuses(root: Path) -> dict[str, str]:
     settings = load_settings()
-    entries = read_catalogue(open_lake(settings), platform_table(settings), settings)
+    entries = read_catalogue(open_lake(settings), platform_table(root_of(settings), settings), settings)
     return {entry.drop: entry.status.value for entry in entries}
 
 

@@ -15,13 +15,15 @@ import duckdb
 import polars as pl
 import pytest
 
-from uda_assets.build import convert_pending, platform_table, publish_committed
-from uda_assets.contract import LEADERBOARD_SCHEMA
+from uda_assets.basics.settings import load_settings
+from uda_assets.contract.platforms import platform_table
+from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.definitions import defs
 from uda_assets.lake import open_lake
-from uda_assets.settings import load_settings
+from uda_assets.pipeline.build import convert_pending, publish_committed
+from uda_assets.storage import root_of
+from uda_assets_tests.support.places import SAMPLE
 
-SAMPLE = Path(__file__).parents[2] / "data/datasets/sample.csv"
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 30)
 EVERYONE = 1_000_000
 Row = tuple[str, str, str, int]
@@ -40,7 +42,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def build() -> None:
     settings = load_settings()
-    lake, platforms = open_lake(settings), platform_table(settings)
+    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
     with lake.writing(0):
         convert_pending(lake, settings, platforms)
         publish_committed(lake, settings, platforms)
@@ -163,7 +165,7 @@ def test_a_session_belongs_to_the_day_it_started_in_utc(root: Path) -> None:
     )
     # The future is partitioned when it comes; the days are asked for by the kernel.
     build()
-    from uda_assets.days import publish_days
+    from uda_assets.pipeline.days import publish_days
 
     settings = load_settings()
     lake = open_lake(settings)

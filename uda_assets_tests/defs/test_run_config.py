@@ -9,8 +9,7 @@ import dagster as dg
 import pytest
 
 from uda_assets.definitions import defs
-
-from ..kernel import HEADER, deliver, published, record, run
+from uda_assets_tests.support.chain import HEADER, deliver, published, record, run
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ import msgspec
 import pytest
 
 from uda_assets_tests.failing.walk import Case
+from uda_assets_tests.support.places import PROJECT
 
 EVERY = int(os.environ.get("UDA_TEST_EVERY_CALL", "16"))
 SOURCE = Path(__file__).with_name("disk.c")
-REPOSITORY = Path(__file__).parents[2]
 
 
 def walk(directory: Path, **orders: int) -> list[Case]:
@@ -31,7 +31,7 @@ def walk(directory: Path, **orders: int) -> list[Case]:
     done = subprocess.run(
         [sys.executable, "-m", "uda_assets_tests.failing.walk",
          msgspec.json.encode({"library": str(library), "root": str(directory / "data"), **orders}).decode()],
-        cwd=REPOSITORY, env=os.environ | {"LD_PRELOAD": str(library)}, capture_output=True, text=True, check=False,
+        cwd=PROJECT, env=os.environ | {"LD_PRELOAD": str(library)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return [msgspec.json.decode(line, type=Case) for line in done.stdout.splitlines()]

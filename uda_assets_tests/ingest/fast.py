@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from uda_assets.contract import COLUMNS, Platforms
-from uda_assets.errors import DropUnreadable
+from uda_assets.basics.errors import DropUnreadable
+from uda_assets.basics.limits import Workplace
+from uda_assets.contract.columns import COLUMNS
+from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest import Source, open_source, parts, read_batches
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.convert import Conversion
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
 from uda_assets.lake import Outputs
-from uda_assets.limits import Workplace
-
-from . import reference
+from uda_assets_tests.ingest import reference
 
 REJECTIONS = {
     "no_header": "empty",

@@ -14,8 +14,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["uda_assets.ingest", "uda_assets_tests.ingest.reference"]):
-    from .fast import read_fast, read_slow
-from ..corpus.pollutions import corpus
+    from uda_assets_tests.ingest.fast import read_fast, read_slow
+from uda_assets_tests.corpus.pollutions import corpus
 
 _BLOCKS = (1, 37, 200, 1 << 20)
 

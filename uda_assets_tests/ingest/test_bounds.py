@@ -12,16 +12,15 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from uda_assets.basics.errors import DropUnreadable, UsageError
+from uda_assets.basics.settings import load_settings
 from uda_assets.cli import run as uda
-from uda_assets.contract import Platforms
-from uda_assets.errors import DropUnreadable, UsageError
+from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest import Bounds, bounds_of, open_source, read_batches
-from uda_assets.settings import load_settings
-
-from ..kernel import ledger, published, run
-from . import reference
-from .fast import Answer, convert_split, read_fast, read_slow
-from .strategies import hostile_files
+from uda_assets_tests.ingest import reference
+from uda_assets_tests.ingest.fast import Answer, convert_split, read_fast, read_slow
+from uda_assets_tests.ingest.strategies import hostile_files
+from uda_assets_tests.support.chain import ledger, published, run
 
 HEADER = b"user_id,session_id,platform,activity_time,activity_type,note\n"
 RECORD = b"u,s,iOS,2026-01-01T00:00:00Z,view,"

@@ -20,20 +20,20 @@ import pytest
 from hypothesis import HealthCheck, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
-from uda_assets.build import platform_table
-from uda_assets.catalogue import read_catalogue
-from uda_assets.errors import DropUnreadable, UdaError
+from uda_assets.basics.errors import DropUnreadable, UdaError
+from uda_assets.contract.platforms import platform_table
 from uda_assets.ingest import Source
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS
 from uda_assets.ingest.header import Header, read_header
 from uda_assets.lake import open_lake
-
-from ..corpus.judging import expected
-from ..corpus.pollutions import PACK, Polluted, corpus
-from ..kernel import HEADER, deliver, ledger, record, run, settings_of
-from . import reference
-from .fast import REJECTIONS, convert_split, read_fast, read_slow
-from .strategies import LINE, mutate
+from uda_assets.pipeline.catalogue import read_catalogue
+from uda_assets.storage import root_of
+from uda_assets_tests.corpus.judging import expected
+from uda_assets_tests.corpus.pollutions import PACK, Polluted, corpus
+from uda_assets_tests.ingest import reference
+from uda_assets_tests.ingest.fast import REJECTIONS, convert_split, read_fast, read_slow
+from uda_assets_tests.ingest.strategies import LINE, mutate
+from uda_assets_tests.support.chain import HEADER, deliver, ledger, record, run, settings_of
 
 T = TypeVar("T")
 
@@ -168,7 +168,9 @@ class Notes:
                 lambda: open_lake(configured).sessions_manifest(),
                 lambda: open_lake(configured).examined(),
                 lambda: open_lake(configured).publication(),
-                lambda: read_catalogue(open_lake(configured), platform_table(configured), configured),
+                lambda: read_catalogue(
+                    open_lake(configured), platform_table(root_of(configured), configured), configured
+                ),
             ):
                 assert "\n" not in (self._tell(read) or "")
         finally:

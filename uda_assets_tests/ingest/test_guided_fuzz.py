@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from uda_assets_tests.support.places import PROJECT
+
 SECONDS = int(os.environ.get("UDA_TEST_SECONDS", "60"))
 
 
@@ -19,7 +21,7 @@ def test_guided_by_coverage_no_difference_is_found(tmp_path: Path) -> None:
     assert uv, "uv starts the tests"
     module = "uda_assets_tests.ingest.guided_fuzz"
     done = subprocess.run(
-        [uv, "run", "--project", Path(__file__).parents[2], "--with", "atheris", "python", "-m", module,
+        [uv, "run", "--project", PROJECT, "--with", "atheris", "python", "-m", module,
          f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from uda_assets.errors import MalformedRecord
-
-from .fast import convert_split, read_slow
-from .malformed import CASES, Case
-from .strategies import hostile_files, mutated_files, valid_files
+from uda_assets.basics.errors import MalformedRecord
+from uda_assets_tests.ingest.fast import convert_split, read_slow
+from uda_assets_tests.ingest.malformed import CASES, Case
+from uda_assets_tests.ingest.strategies import hostile_files, mutated_files, valid_files
 
 EXAMPLES = int(os.environ.get("UDA_TEST_EXAMPLES", "40"))
 pytestmark = pytest.mark.timeout(300 + 4 * EXAMPLES)

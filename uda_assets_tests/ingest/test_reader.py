@@ -11,13 +11,12 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from uda_assets.contract import Platforms
-from uda_assets.errors import DropUnreadable, UdaError
+from uda_assets.basics.errors import DropUnreadable, UdaError
+from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest import open_source, read_batches
-
-from .fast import read_fast, read_slow
-from .malformed import CASES, Case
-from .strategies import hostile_files, mutated_files, valid_files
+from uda_assets_tests.ingest.fast import read_fast, read_slow
+from uda_assets_tests.ingest.malformed import CASES, Case
+from uda_assets_tests.ingest.strategies import hostile_files, mutated_files, valid_files
 
 # UDA_TEST_EXAMPLES=8000 makes 24,000 cases of the three properties together.
 EXAMPLES = int(os.environ.get("UDA_TEST_EXAMPLES", "250"))

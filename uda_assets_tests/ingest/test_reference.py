@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uda_assets import contract
-
-from . import reference
-from .malformed import BOM, CASES, GOOD, REST, Case, G, H, N
-from .reference import DEFAULT, STRUCTURAL, WHITE_SPACE, Kept, Quarantined, Reading, read
-from .strategies import hostile_files, mutated_files, valid_files
+from uda_assets.contract import reasons
+from uda_assets.contract.columns import COLUMNS
+from uda_assets.contract.reasons import Reason
+from uda_assets_tests.ingest import reference
+from uda_assets_tests.ingest.malformed import BOM, CASES, GOOD, REST, Case, G, H, N
+from uda_assets_tests.ingest.reference import DEFAULT, STRUCTURAL, WHITE_SPACE, Kept, Quarantined, Reading, read
+from uda_assets_tests.ingest.strategies import hostile_files, mutated_files, valid_files
 
 EXAMPLES = settings(max_examples=150, deadline=None)
 ANY_FILE = st.one_of(valid_files(), mutated_files(), hostile_files())
@@ -63,7 +64,7 @@ def test_hand_written_file(case: Case) -> None:
 
 def test_the_table_covers_every_reason_and_rejection() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
-    assert {reason for case in CASES for _, reason in case.quarantined} == {str(reason) for reason in contract.Reason}
+    assert {reason for case in CASES for _, reason in case.quarantined} == {str(reason) for reason in Reason}
     assert {case.rejection for case in CASES} == {
         None,
         "empty",
@@ -77,8 +78,8 @@ def test_the_table_covers_every_reason_and_rejection() -> None:
 
 
 def test_the_contract_names_the_same_columns_and_structural_reasons() -> None:
-    assert reference.COLUMNS == contract.COLUMNS
-    assert {str(reason) for reason in contract.STRUCTURAL} == STRUCTURAL
+    assert reference.COLUMNS == COLUMNS
+    assert {str(reason) for reason in reasons.STRUCTURAL} == STRUCTURAL
 
 
 def test_white_space_is_what_python_knows_but_for_the_four_separators() -> None:

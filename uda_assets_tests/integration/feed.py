@@ -14,7 +14,7 @@ from typing import Any
 from blake3 import blake3
 
 from uda_assets_tests.ingest.reference import read
-from uda_assets_tests.integration.dev_server import ask, dev_server, wait
+from uda_assets_tests.support.dev_server import ask, dev_server, wait
 
 DROPS, N = 20, 50
 SENSOR = """

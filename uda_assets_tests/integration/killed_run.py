@@ -20,14 +20,15 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from uda_assets import faults
-from uda_assets.build import convert_pending, forget, platform_table, publish_merged
-from uda_assets.catalogue import pending, read_catalogue
-from uda_assets.database import working_database
-from uda_assets.footers import read_footers
+from uda_assets.basics import moments
+from uda_assets.basics.findings import Finding
+from uda_assets.basics.settings import Settings, load_settings
+from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import Lake, open_lake
-from uda_assets.quality import (
-    Finding,
+from uda_assets.lake.footers import read_footers
+from uda_assets.pipeline.build import convert_pending, forget, publish_merged
+from uda_assets.pipeline.catalogue import pending, read_catalogue
+from uda_assets.pipeline.checks import (
     events_accounted,
     headers_readable,
     leaderboard_recounted,
@@ -35,9 +36,10 @@ from uda_assets.quality import (
     records_accounted,
     session_key_unique,
 )
-from uda_assets.ranking import Window
-from uda_assets.sessions import merge_sessions
-from uda_assets.settings import Settings, load_settings
+from uda_assets.pipeline.sessions import merge_sessions
+from uda_assets.storage import root_of
+from uda_assets.warehouse.database import working_database
+from uda_assets.warehouse.ranking import Window
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,7 @@ def main(orders: Orders) -> None:
         if moment == orders.at and passed[moment] >= orders.passes:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    faults.on_moment = on_moment
+    moments.on_moment = on_moment
     tell("phase start")
     if orders.how == "dagster":
         sys.argv = ["dagster", "asset", "materialize", "-m", "uda_assets.definitions", "--select", "+top_n_by_platform"]
@@ -93,7 +95,7 @@ def main(orders: Orders) -> None:
 
 def run_chain(settings: Settings, tell: Callable[[str], None]) -> None:
     """The steps of the assets in their order, and their checks."""
-    lake, platforms = open_lake(settings), platform_table(settings)
+    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
     with lake.writing(settings.lock_timeout):
         tell("phase catalogue")
         headers_readable(lake, pending(read_catalogue(lake, platforms, settings)), settings)

@@ -20,12 +20,14 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from uda_assets.build import convert_pending, platform_table, publish_merged
+from uda_assets.basics.settings import Settings, load_settings
 from uda_assets.cli.program import run as program
-from uda_assets.database import open_published
+from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import open_lake
-from uda_assets.sessions import merge_sessions
-from uda_assets.settings import Settings, load_settings
+from uda_assets.pipeline.build import convert_pending, publish_merged
+from uda_assets.pipeline.sessions import merge_sessions
+from uda_assets.storage import root_of
+from uda_assets.warehouse.database import open_published
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 PLATFORMS = ("iOS", "Web")
@@ -71,7 +73,7 @@ def deliver(root: Path, drop: str, version: int) -> None:
 def build(root: Path) -> None:
     """The steps of the chain, each with the lock for itself, as Dagster's assets have it."""
     settings = settings_of(root)
-    lake, platforms = open_lake(settings), platform_table(settings)
+    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
     with lake.writing(settings.lock_timeout):
         convert_pending(lake, settings, platforms)
     with lake.writing(settings.lock_timeout):

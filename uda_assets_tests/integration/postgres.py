@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy
 
-from uda_assets_tests.integration.dev_server import free_port, wait
+from uda_assets_tests.support.dev_server import free_port, wait
 
 AT_MOST = 600
 """Seconds after which the server ends by itself, whatever became of the tests."""

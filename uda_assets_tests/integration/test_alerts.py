@@ -17,9 +17,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
-from uda_assets_tests.integration.dev_server import free_port
-
-PROJECT = Path(__file__).parents[2]
+from uda_assets_tests.support.dev_server import free_port
+from uda_assets_tests.support.places import PROJECT
 
 
 class Mailbox(Message):

@@ -32,11 +32,11 @@ import pytest
 from distributed import Client
 
 from uda_assets.lake import Lake
-from uda_assets_tests.cluster import Cluster, cluster_of_processes, settle
+from uda_assets_tests.support.cluster import Cluster, cluster_of_processes, settle
+from uda_assets_tests.support.places import PROJECT
 
 KILLS = int(os.environ.get("UDA_TEST_KILLS", "5"))
 SEED = int(os.environ.get("UDA_TEST_SEED", "1"))
-REPOSITORY = Path(__file__).parents[2]
 N = 4
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 PLATFORMS = {"ios": "iOS", "android": "Android", "web": "Web"}
@@ -279,7 +279,7 @@ def run(root: Path, plan: Plan, forget: list[str]) -> Ended:
     with (root / "run.log").open("wb") as log, os.fdopen(said, encoding="utf-8") as lines:
         process = subprocess.Popen(
             [sys.executable, "-m", "uda_assets_tests.integration.killed_run", json.dumps(orders)],
-            cwd=REPOSITORY, env=without_home | environment, stdout=log, stderr=log, pass_fds=[write],
+            cwd=PROJECT, env=without_home | environment, stdout=log, stderr=log, pass_fds=[write],
             start_new_session=True,
         )  # fmt: skip
         os.close(write)

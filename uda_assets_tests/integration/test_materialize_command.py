@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-SAMPLE = Path(__file__).parents[2] / "data/datasets/sample.csv"
+from uda_assets_tests.support.places import SAMPLE
+
 RESULT = "results/Result_top_n_by_platform.csv"
 
 

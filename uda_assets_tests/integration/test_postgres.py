@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from uda_assets.basics.settings import load_settings
 from uda_assets.lake import open_lake
-from uda_assets.settings import load_settings
-from uda_assets_tests.integration.dev_server import CHAIN, LAUNCH, answers, ask, end, free_port, wait, without_home
 from uda_assets_tests.integration.feed import REPOSITORY, feed_becomes_leaderboard
 from uda_assets_tests.integration.postgres import binaries, postgres, rows
+from uda_assets_tests.support.dev_server import CHAIN, LAUNCH, answers, ask, end, free_port, wait, without_home
+from uda_assets_tests.support.places import PROJECT
 
-PROJECT = Path(__file__).parents[2]
 DEPLOYMENT = PROJECT / "docs/deployment"
 INSTALLED = "/opt/uda_assets/"
 

@@ -12,13 +12,13 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from uda_assets.report.text import shown
-from uda_assets_tests.browser import chromium
-from uda_assets_tests.kernel import run
 from uda_assets_tests.report import hostile
 from uda_assets_tests.report.axe import axe_script
 from uda_assets_tests.report.pages import report_of
+from uda_assets_tests.support.browser import chromium
+from uda_assets_tests.support.chain import run
+from uda_assets_tests.support.places import SAMPLE
 
-SAMPLE = Path(__file__).parents[2] / "data/datasets/sample.csv"
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from uda_assets_tests.screenshots import LARGEST, PICTURES, main
+from uda_assets_tests.support.places import PROJECT
 
-COMMITTED = Path(__file__).parents[2] / "docs/pictures"
+COMMITTED = PROJECT / "docs/pictures"
 
 
 def sizes(directory: Path) -> dict[str, tuple[int, int]]:

@@ -20,8 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from uda_assets_tests.integration.dev_server import CHAIN, ask, dev_server, wait
 from uda_assets_tests.integration.feed import REPOSITORY, idle_since, recompute, runs_of
+from uda_assets_tests.support.dev_server import CHAIN, ask, dev_server, wait
 
 DROPS = int(os.environ.get("UDA_TEST_DROPS", "10000"))
 WAVE = max(10, min(250, DROPS // 12))

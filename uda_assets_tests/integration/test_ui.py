@@ -12,14 +12,14 @@ import duckdb
 import pytest
 from playwright.sync_api import expect
 
-from uda_assets import dictionary
-from uda_assets.contract import Reason
+from uda_assets.contract import dictionary
+from uda_assets.contract.reasons import Reason
 from uda_assets.report.text import shown
-from uda_assets_tests.browser import Console, chromium, rows
-from uda_assets_tests.integration.dev_server import dev_server, listening, materialize
 from uda_assets_tests.report import hostile
+from uda_assets_tests.support.browser import Console, chromium, rows
+from uda_assets_tests.support.dev_server import dev_server, listening, materialize
+from uda_assets_tests.support.places import SAMPLE
 
-SAMPLE = Path(__file__).parents[2] / "data/datasets/sample.csv"
 ASSETS = ["raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform", "leaderboard_report"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from uda_assets.lake import open_lake
 from uda_assets.report import write_report
-from uda_assets_tests.kernel import settings_of
+from uda_assets_tests.support.chain import settings_of
 
 
 def report_of(root: Path, **overrides: Any) -> Path:

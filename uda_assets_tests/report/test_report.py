@@ -18,10 +18,10 @@ from uda_assets.report import leaderboard_chart_png, leaderboard_chart_svg, publ
 from uda_assets.report.content import MOST_DROPS, MOST_PLATFORMS, MOST_USERS
 from uda_assets.report.text import shown
 from uda_assets.report.verify import LARGEST_REPORT, is_self_contained, shows_leaderboard
-from uda_assets_tests.kernel import HEADER, deliver, record, run, settings_of
+from uda_assets_tests.cli.test_cli import uda
 from uda_assets_tests.report import hostile
 from uda_assets_tests.report.pages import Parsed, report_of
-from uda_assets_tests.test_cli import uda
+from uda_assets_tests.support.chain import HEADER, deliver, record, run, settings_of
 
 RESULT = "results/Result_top_n_by_platform.csv"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -24,11 +24,10 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from uda_assets.basics.errors import UsageError
 from uda_assets.cli import run
-from uda_assets.errors import UsageError
 from uda_assets.synthetic import GeneratedTruth, GeneratorConfig, generate
-
-from ..ingest import reference
+from uda_assets_tests.ingest import reference
 
 HEADER = b"user_id,session_id,platform,activity_time,activity_type\n"
 UNPACK: dict[str, Callable[[bytes], bytes]] = {

@@ -17,8 +17,7 @@ import zstandard
 
 from uda_assets.cli import run
 from uda_assets.synthetic import SupplierConfig, supply
-
-from ..ingest import reference
+from uda_assets_tests.ingest import reference
 
 
 def never(seconds: float) -> None:

@@ -1,0 +1,1 @@
+"""What every other part may use: settings, errors, limits, progress and interruption."""

@@ -1,0 +1,1 @@
+"""The data contract: columns, reasons, platforms, times, rules and the data dictionary."""

@@ -1,0 +1,1 @@
+"""The steps from a drop to the leaderboard, and what is asked of them."""

@@ -1,0 +1,150 @@
+"""Leaderboards of days beside the main one: who dies while they are published loses none, and nothing else is one."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from uda_assets.basics import moments
+from uda_assets.basics.errors import UdaError
+from uda_assets.contract.platforms import platform_table
+from uda_assets.lake import open_lake
+from uda_assets.pipeline.build import convert_pending, publish_merged
+from uda_assets.pipeline.days import daily_result, publish_days
+from uda_assets.pipeline.sessions import merge_sessions
+from uda_assets.pipeline.verification import verify
+from uda_assets.storage import root_of
+from uda_assets_tests.support.chain import HEADER, deliver, dying, published, record, run, settings_of
+
+DAY = date(2026, 1, 1)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    deliver(tmp_path, "a.csv", HEADER + record("a"))
+    run(tmp_path)
+    publish(tmp_path)
+    return tmp_path
+
+
+def publish(root: Path) -> None:
+    settings = settings_of(root)
+    lake = open_lake(settings)
+    with lake.writing(0):
+        publish_days(lake, settings, [DAY, date(2026, 1, 2)])
+
+
+def counts(root: Path) -> list[tuple[int]]:
+    return published(root, "SELECT session_count FROM daily_top_n_by_platform ORDER BY ALL")
+
+
+def test_who_dies_while_days_are_published_leaves_each_as_it_was_or_is_to_be(root: Path) -> None:
+    deliver(root, "b.csv", HEADER + record("b"))
+    run(root)
+    assert counts(root) == [(1,)]
+    before = root.with_name("before")
+    shutil.copytree(root, before)
+    moment = 0
+    while dying(moment := moment + 1, lambda: publish(root)):
+        assert sound(root), moment
+        run(root)
+        _, parquet = daily_result(open_lake(settings_of(root)), DAY)
+        in_file = pl.read_parquet(Path(str(parquet)))["session_count"].to_list()
+        assert counts(root) == [(count,) for count in in_file], moment
+        assert in_file in ([1], [2])
+        assert sound(root), moment
+        assert not [*root.rglob("*.tmp")], moment
+        shutil.rmtree(root)
+        shutil.copytree(before, root)
+    assert moment > 7, "two files of each day, the warehouse, and both notes"
+    publish(root)
+    assert counts(root) == [(2,)]
+
+
+def sound(root: Path) -> bool:
+    settings = settings_of(root)
+    return not verify(open_lake(settings), settings).damage
+
+
+@pytest.mark.parametrize("name", ["2026-01-01 (1)", "20260101", "2026-W01-4", "latest"])
+def test_what_lies_beside_the_leaderboards_of_days_is_none(root: Path, name: str) -> None:
+    _, parquet = daily_result(open_lake(settings_of(root)), DAY)
+    shutil.copy(str(parquet), str(parquet).replace("2026-01-01", name))
+    run(root)
+    assert counts(root) == [(1,)]
+
+
+def test_a_file_that_is_no_leaderboard_is_left_out(root: Path) -> None:
+    directory = root / "results/daily"
+    (directory / "Result_top_n_by_platform_2026-01-03.parquet").write_bytes(b"not Parquet")
+    pl.DataFrame({"a": [1]}).write_parquet(directory / "Result_top_n_by_platform_2026-01-04.parquet")
+    deliver(root, "b.csv", HEADER + record("b"))
+    run(root)
+    assert counts(root) == [(1,)]
+
+
+def test_days_that_were_published_before_any_leaderboard_stay(tmp_path: Path) -> None:
+    deliver(tmp_path, "a.csv", HEADER + record("a"))
+    run(tmp_path)
+    shutil.rmtree(tmp_path / "results")
+    (tmp_path / "uda.duckdb").unlink()
+    publish(tmp_path)
+    run(tmp_path)
+    assert counts(tmp_path) == [(1,)]
+    assert sound(tmp_path)
+    # From then on they are known as any other is.
+    _, parquet = daily_result(open_lake(settings_of(tmp_path)), DAY)
+    pl.read_parquet(str(parquet)).with_columns(session_count=pl.lit(9)).write_parquet(str(parquet))
+    assert not sound(tmp_path)
+    run(tmp_path)
+    assert counts(tmp_path) == []
+
+
+def test_who_dies_while_he_publishes_leaves_nothing_that_seems_damaged(tmp_path: Path) -> None:
+    deliver(tmp_path, "a.csv", HEADER + record("a"))
+    run(tmp_path)
+    deliver(tmp_path, "b.csv", HEADER + record("b", user="u2"))
+    settings = settings_of(tmp_path, n=1)
+    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
+    with lake.writing(0):
+        convert_pending(lake, settings, platforms)
+        merge_sessions(lake, settings)
+    moment = 0
+
+    def publish_all() -> None:
+        with lake.writing(0):
+            publish_merged(lake, settings, platforms)
+
+    while dying(moment := moment + 1, publish_all):
+        assert sound(tmp_path), moment
+    assert moment > 8, "each of four files, and the notes before and after"
+    assert sound(tmp_path)
+
+
+def test_who_lost_the_lock_puts_nothing_in_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path: path.read_bytes() for path in [*root.glob("results/daily/*"), root / "uda.duckdb"]}
+    deliver(root, "b.csv", HEADER + record("b"))
+    settings = settings_of(root)
+    lake = open_lake(settings)
+
+    def lose(moment: str) -> None:
+        if moment == "publishing: announced":
+            monkeypatch.setattr(lake, "_require_lock", _lost)
+
+    with lake.writing(0):
+        convert_pending(lake, settings, platform_table(root_of(settings), settings))
+        merge_sessions(lake, settings)
+        monkeypatch.setattr(moments, "on_moment", lose)
+        with pytest.raises(UdaError, match="the lock was lost"):
+            publish_days(lake, settings, [DAY])
+    assert {path: path.read_bytes() for path in before} == before
+    monkeypatch.undo()
+    assert sound(root)
+
+
+def _lost() -> None:
+    raise UdaError("the lock was lost")

@@ -1,0 +1,85 @@
+"""A data root in a bucket, and what is done with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import s3fs
+
+from uda_assets.basics.settings import Settings, load_settings
+from uda_assets.contract.platforms import platform_table
+from uda_assets.lake import Lake, open_lake
+from uda_assets.pipeline.build import convert_pending, publish_committed
+from uda_assets.storage import root_of
+from uda_assets_tests.support import chain
+from uda_assets_tests.support.chain import HEADER, record
+from uda_assets_tests.support.s3_server import client, new_bucket
+
+RESULT = "results/Result_top_n_by_platform.csv"
+DROPS = {
+    "a.csv": HEADER + record("s1") + record("s2", "web") + "broken\n" + record("s1"),
+    "sub/b [x]*.csv": HEADER + record("s1") + record("s3", user="u2") + record("s4", "tv"),
+    "d 'ü'.csv": HEADER + record("s5", user="u2"),
+}
+
+
+class Root:
+    """A data root in a bucket of its own."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.files: s3fs.S3FileSystem = client(endpoint)
+        self.base = f"{new_bucket(endpoint)}/some where/lake"
+        self.endpoint = endpoint
+
+    def settings(self, **overrides: Any) -> Settings:
+        given = {"data_root": f"s3://{self.base}", "s3_endpoint": self.endpoint, "threads": 2, "lock_timeout": 30}
+        return load_settings({}, **(given | overrides))
+
+    def lake(self) -> Lake:
+        return open_lake(self.settings())
+
+    def deliver(self, drop: str, content: str | bytes) -> None:
+        self.files.pipe_file(f"{self.base}/datasets/{drop}", content.encode() if isinstance(content, str) else content)
+
+    def read(self, path: str) -> bytes:
+        content: bytes = self.files.cat_file(f"{self.base}/{path}")
+        return content
+
+    def names(self) -> set[str]:
+        return {name.removeprefix(f"{self.base}/") for name in self.files.find(self.base)}
+
+    def run(self, **overrides: Any) -> list[str]:
+        settings = self.settings(**overrides)
+        lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
+        with lake.writing(settings.lock_timeout):
+            report = convert_pending(lake, settings, platforms)
+            publish_committed(lake, settings, platforms)
+        return [made.drop for made in report.converted]
+
+    def verify(self) -> None:
+        chain.verify(self.lake())
+
+
+def in_a_directory(path: Path, steps: list[dict[str, str]]) -> bytes:
+    """What the same deliveries give in a directory."""
+    for drops in steps:
+        for drop, content in drops.items():
+            chain.deliver(path, drop, content)
+        chain.run(path)
+    return (path / RESULT).read_bytes()
+
+
+def environment(root: Root) -> dict[str, str]:
+    """What a program needs to work on a data root."""
+    return os.environ | {"UDA_S3_ENDPOINT": root.endpoint, "UDA_DATA_ROOT": f"s3://{root.base}", "UDA_THREADS": "2"}
+
+
+def uda(root: Root, *arguments: str, **further: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "uda_assets", *arguments]
+    return subprocess.run(
+        command, env=environment(root) | further, capture_output=True, text=True, timeout=100, check=False
+    )

@@ -1,0 +1,217 @@
+"""A data root in a bucket: whatever happens to writers and requests, the next run ends in the right answer."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uda_assets.basics.errors import UdaError
+from uda_assets.contract.platforms import platform_table
+from uda_assets.lake.footers import read_footers
+from uda_assets.pipeline.build import convert_pending, publish_committed
+from uda_assets.pipeline.checks import records_accounted
+from uda_assets.storage import root_of
+from uda_assets_tests.storage.root import DROPS, RESULT, Root, environment, in_a_directory, uda
+from uda_assets_tests.support.chain import HEADER, dying, record
+
+
+# UDA_TEST_MOMENTS=1 dies at every moment that there is.
+@pytest.mark.parametrize("moments", range(1, 46, int(os.environ.get("UDA_TEST_MOMENTS", "15"))))
+def test_a_writer_that_dies_anywhere_leaves_what_the_next_completes(
+    endpoint: str, tmp_path: Path, moments: int, short_lease: None
+) -> None:
+    root = Root(endpoint)
+    root.deliver("a.csv", DROPS["a.csv"])
+    root.run()
+    for drop, content in (DROPS | {"a.csv": HEADER + record("s8")}).items():
+        root.deliver(drop, content)
+    if dying(moments, root.run):
+        lake = root.lake()
+        assert records_accounted(lake.manifests(), read_footers(lake, lake.manifests())).passed
+    root.run()
+    root.verify()
+    assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS, {"a.csv": HEADER + record("s8")}])
+    assert not [name for name in root.names() if "/staging/" in name]
+
+
+def test_kill_9_midway_then_rerun(root: Root, tmp_path: Path) -> None:
+    drops = {f"{number}.csv": HEADER + "".join(record(f"s{number}-{i}", user=f"u{i % 5}") for i in range(300))
+             for number in range(12)}  # fmt: skip
+    for drop, content in drops.items():
+        root.deliver(drop, content)
+    victim = subprocess.Popen(
+        [sys.executable, "-m", "uda_assets", "converter"], env=environment(root),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while len([name for name in root.names() if name.endswith("_manifest.json")]) < 3:
+            assert time.monotonic() < deadline
+            assert victim.poll() is None, victim.communicate()
+            time.sleep(0.02)
+    finally:
+        victim.send_signal(signal.SIGKILL)
+        victim.communicate()
+    assert len(root.lake().manifests()) < len(drops), "it was killed midway"
+    with pytest.raises(UdaError, match=f"written by process {victim.pid} on .*UDA_LOCK_TIMEOUT"):
+        root.run(lock_timeout=0.1)
+    root.run(lock_timeout=60)
+    root.verify()
+    assert root.read(RESULT) == in_a_directory(tmp_path, [drops])
+
+
+def test_of_two_writers_one_waits(root: Root) -> None:
+    entered: list[str] = []
+
+    def write(name: str) -> None:
+        with root.lake().writing(30):
+            entered.append(f"{name} in")
+            time.sleep(0.7)
+            entered.append(f"{name} out")
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert entered in (["a in", "a out", "b in", "b out"], ["b in", "b out", "a in", "a out"])
+
+
+def test_a_writer_that_lost_its_lease_commits_nothing(
+    root: Root, short_lease: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.deliver("a.csv", HEADER + record("s1"))
+    late, settings = root.lake(), root.settings()
+    platforms = platform_table(root_of(settings), settings)
+    with late.writing(5):
+        # As if its machine had slept: nothing is renewed, and another writer takes over.
+        guard: Any = late._guard
+        guard._ended.set()
+        guard._thread.join()
+        root.deliver("b.csv", HEADER + record("s2"))
+        assert sorted(root.run()) == ["a.csv", "b.csv"]
+        root.deliver("c.csv", HEADER + record("s3"))
+        with pytest.raises(UdaError, match=r"lost to another writer.*run again"):
+            convert_pending(late, settings, platforms)
+        with pytest.raises(UdaError, match=r"lost to another writer.*run again"):
+            publish_committed(late, settings, platforms)
+    assert sorted(root.lake().manifests()) == ["a.csv", "b.csv"]
+    root.verify()
+
+
+def test_a_commit_over_what_another_writer_changed_is_refused(root: Root) -> None:
+    root.deliver("a.csv", HEADER + record("s1"))
+    root.run()
+    one, other = root.lake(), root.lake()
+    first, second = one.sessions_manifest(), other.sessions_manifest()
+    assert first is not None
+    assert second is not None
+    one.write_sessions_manifest(first)
+    root.files.pipe_file(f"{root.base}/sessions/_manifest.json", root.read("sessions/_manifest.json") + b"\n")
+    with pytest.raises(UdaError, match="changed by another writer meanwhile"):
+        other.write_sessions_manifest(second)
+
+
+@contextmanager
+def troubled(endpoint: str, trouble: Callable[[int], str | None]) -> Iterator[tuple[str, list[str]]]:
+    """A way to the server on which requests, by their number, are refused, lost or slow; and what befell them."""
+    told: list[str] = []
+    way = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _way(endpoint, trouble, told))
+    way.daemon_threads = True
+    thread = threading.Thread(target=way.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{way.server_address[1]}", told
+    finally:
+        way.shutdown()
+        way.server_close()
+        thread.join()
+
+
+def _way(  # noqa: C901
+    endpoint: str, trouble: Callable[[int], str | None], told: list[str]
+) -> type[http.server.BaseHTTPRequestHandler]:
+    lock = threading.Lock()
+    target = urllib.parse.urlsplit(endpoint).netloc
+
+    class Way(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            with lock:
+                what = trouble(len(told))
+                told.append(what or "")
+            if what == "lost":
+                self.close_connection = True
+                return
+            if what == "refused":
+                self._answer(503, {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>")
+                return
+            if what == "slow":
+                time.sleep(2)
+            server = http.client.HTTPConnection(target, timeout=30)
+            server.request(self.command, self.path, body, dict(self.headers.items()))
+            answer = server.getresponse()
+            content = answer.read()
+            server.close()
+            if what == "answer lost":
+                self.close_connection = True
+                return
+            self._answer(answer.status, dict(answer.getheaders()), content)
+
+        def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+            self.send_response(status)
+            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(content))
+            for name, value in headers.items():
+                if name.lower() not in {"content-length", "transfer-encoding", "connection", "date", "server"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward  # noqa: N815
+
+        def log_message(self, *args: Any) -> None:
+            del args
+
+    return Way
+
+
+def test_requests_that_fail_or_take_long_change_nothing(root: Root, tmp_path: Path) -> None:
+    for drop, content in DROPS.items():
+        root.deliver(drop, content)
+    befalls = {3: "refused", 4: "lost", 9: "slow", 27: "lost", 30: "answer lost"}
+    with troubled(root.endpoint, lambda number: befalls.get(number % 40)) as (way, told):
+        assert len(root.run(s3_endpoint=way)) == len(DROPS)
+    assert {"refused", "lost", "slow", "answer lost"} <= set(told)
+    root.verify()
+    assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS])
+
+
+def test_a_storage_that_goes_away_midway_is_said_and_the_next_run_completes(root: Root, tmp_path: Path) -> None:
+    for drop, content in DROPS.items():
+        root.deliver(drop, content)
+    with troubled(root.endpoint, lambda number: "lost" if number > 60 else None) as (way, _):
+        done = uda(root, "converter", UDA_S3_ENDPOINT=way)
+    assert done.returncode == 1
+    assert done.stderr.startswith("uda: "), done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "the object storage" in done.stderr
+    root.run(lock_timeout=60)
+    root.verify()
+    assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS])
