@@ -34,8 +34,8 @@ def set_clock(patch: pytest.MonkeyPatch, seconds: float) -> None:
 
     patch.setattr(time, "time", lambda: real_time() + seconds)
     patch.setattr(time, "time_ns", lambda: real_ns() + int(seconds * 1e9))
-    for module in ("conversion", "warehouse"):
-        patch.setattr(f"uda_assets.{module}.datetime", Wrong)
+    for module in ("conversion", "publishing"):
+        patch.setattr(f"uda_assets.pipeline.{module}.datetime", Wrong)
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("UDA_TEST_CLOCKS", "1"))))

@@ -134,7 +134,7 @@ def _put_right(root: Path, path: str) -> None:
 @pytest.mark.parametrize("harm", ALTERED)
 def test_what_is_not_as_it_was_written_is_made_anew(root: Path, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("footers", "integrity"):
-        monkeypatch.setattr(f"uda_assets.{module}.RACY_NANOSECONDS", 0)
+        monkeypatch.setattr(f"uda_assets.lake.{module}.RACY_NANOSECONDS", 0)
     run(root)
     before, parts = (root / RESULT).read_bytes(), _converted(root)
     ALTERED[harm](root)
