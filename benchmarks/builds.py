@@ -18,10 +18,8 @@ from typing import NamedTuple
 import polars as pl
 
 from uda_assets.basics.settings import Settings, load_settings
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import Lake, open_lake
-from uda_assets.lake.footers import read_footers
-from uda_assets.pipeline.build import convert_pending, publish_merged
+from uda_assets.lake.integrity import inspect_drops
 from uda_assets.pipeline.checks import (
     events_accounted,
     leaderboard_recounted,
@@ -29,8 +27,10 @@ from uda_assets.pipeline.checks import (
     records_accounted,
     session_key_unique,
 )
-from uda_assets.pipeline.sessions import merge_sessions
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.merging import merge_sessions
+from uda_assets.pipeline.publishing import publish
 from uda_assets.warehouse.database import working_database
 from uda_assets.warehouse.ranking import Window
 
@@ -57,21 +57,21 @@ def timed(action: Callable[[], object]) -> float:
 def build(root: Path, *, checked: bool = True) -> Cost:
     """One run over whatever is pending."""
     settings = load_settings({}, data_root=str(root))
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-    with lake.writing(0):
-        convert = timed(lambda: convert_pending(lake, settings, platforms))
-        merge = timed(lambda: merge_sessions(lake, settings))
-        publish = timed(lambda: publish_merged(lake, settings, platforms))
+    lake = open_lake(settings)
+    with open_run(lake, settings) as run:
+        converting = timed(lambda: convert_pending(run))
+        merging = timed(lambda: merge_sessions(run))
+        publishing = timed(lambda: publish(run))
     checks = timed(lambda: check(lake, settings)) if checked else 0.0
-    return Cost(convert, merge, publish, convert + merge + publish, checks)
+    return Cost(converting, merging, publishing, converting + merging + publishing, checks)
 
 
 def check(lake: Lake, settings: Settings) -> None:
     """The checks of the chain; all must hold."""
     board = pl.read_parquet(lake.results / "Result_top_n_by_platform.parquet")
     with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
-        manifests = lake.manifests()
-        footers = read_footers(lake, manifests)
+        manifests = lake.converted.manifests()
+        footers = inspect_drops(lake, manifests)
         findings = [
             parquet_schema_matches(footers),
             records_accounted(manifests, footers),

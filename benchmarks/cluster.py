@@ -87,20 +87,19 @@ def theirs(data: Dataset, scratch: Path, address: str, engine: str) -> Callable[
 def build(root: Path, engine: str, address: str) -> dict[str, float]:
     """One build of ours, and the seconds of its parts."""
     from uda_assets.basics.settings import load_settings
-    from uda_assets.contract.platforms import platform_table
-    from uda_assets.engines import open_engine
     from uda_assets.lake import open_lake
-    from uda_assets.pipeline.build import convert_pending, publish_committed
-    from uda_assets.storage import root_of
+    from uda_assets.pipeline.context import open_run
+    from uda_assets.pipeline.conversion import convert_pending
+    from uda_assets.pipeline.publishing import publish_committed
 
     settings = load_settings({}, data_root=str(root), engine=engine, dask_scheduler=address, threads=WORKERS)
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
+    lake = open_lake(settings)
     began = time.perf_counter()
-    with open_engine(settings) as opened, lake.writing(0):
+    with open_run(lake, settings) as run:
         ready = time.perf_counter()
-        convert_pending(lake, settings, platforms, engine=opened)
+        convert_pending(run)
         converted = time.perf_counter()
-        publish_committed(lake, settings, platforms, opened)
+        publish_committed(run)
         published = time.perf_counter()
     return {"open": ready - began, "convert": converted - ready, "publish": published - converted}
 

@@ -64,7 +64,7 @@ def tick() -> dict[str, Any]:
 
 def run(config: str) -> dict[str, Any]:
     """One run of the job; all must succeed and all checks must pass."""
-    job = defs.resolve_job_def("leaderboard_job")
+    job = defs().resolve_job_def("leaderboard_job")
     with dg.DagsterInstance.ephemeral() as instance:
         began = time.perf_counter()
         done = job.execute_in_process(run_config=json.loads(config), instance=instance)

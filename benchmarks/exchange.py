@@ -31,12 +31,11 @@ from benchmarks.datasets import Dataset, dataset
 from benchmarks.report import Report, markdown, this_machine
 from uda_assets.basics.limits import Workplace
 from uda_assets.basics.settings import Settings, load_settings
-from uda_assets.contract.platforms import platform_table
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import convert_pending
-from uda_assets.pipeline.units import Source, SplitJob, split
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.units import PartSource, SplitJob, split
 from uda_assets.warehouse.database import parquet_files
 from uda_assets_tests.support.cluster import cluster_of_processes
 
@@ -49,7 +48,7 @@ class Share(NamedTuple):
     """Part files of one platform that a task reads."""
 
     platform: int
-    sources: list[Source]
+    sources: list[PartSource]
 
 
 class Counted(NamedTuple):
@@ -64,12 +63,12 @@ def converted(data: Dataset, scratch: Path) -> tuple[Path, list[Share]]:
     root = fresh_root(data, scratch)
     settings = load_settings({}, data_root=str(root), threads=WORKERS)
     lake = open_lake(settings)
-    with lake.writing(0):
-        convert_pending(lake, settings, platform_table(root_of(settings), settings))
-    by_platform: dict[str, list[Source]] = defaultdict(list)
-    for name, manifest in lake.manifests().items():
+    with open_run(lake, settings) as run:
+        convert_pending(run)
+    by_platform: dict[str, list[PartSource]] = defaultdict(list)
+    for name, manifest in lake.converted.manifests().items():
         for file in manifest.files:
-            by_platform[file.platform].append(Source(lake.parquet_dir(name) / file.path, name))
+            by_platform[file.platform].append(PartSource(lake.parquet_dir(name) / file.path, name))
     shares = [
         Share(number, sources[start::TASKS])
         for number, (_, sources) in enumerate(sorted(by_platform.items()))

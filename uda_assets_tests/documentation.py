@@ -142,7 +142,7 @@ def columns_table() -> str:
 
 def checks_table() -> str:
     """The asset checks with their descriptions."""
-    from uda_assets.definitions import defs
+    from uda_assets_tests.support.definitions import defs
 
     graph = defs.resolve_asset_graph()
     specs = sorted(

@@ -185,7 +185,7 @@ def test_the_workflow_and_the_crontab_run_what_is_run_here() -> None:
 def test_run_config_in_the_docs_is_taken_by_the_job() -> None:
     import dagster as dg
 
-    from uda_assets.definitions import defs
+    from uda_assets_tests.support.definitions import defs
 
     job = defs.resolve_job_def("leaderboard_job")
     for block in every("yaml"):

@@ -45,11 +45,13 @@ def drops(context: click.Context, form: str | None, data_root: str | None) -> No
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.cli.output import Format, print_table, table_of
     from uda_assets.contract.platforms import platform_table
-    from uda_assets.pipeline.catalogue import read_catalogue
-    from uda_assets.pipeline.publishing import drops_frame
-    from uda_assets.storage import root_of
+    from uda_assets.pipeline.rules import rules_of
+    from uda_assets.pipeline.status import drop_ledger, take_inventory
+    from uda_assets.pipeline.warehouse_file import drops_frame
 
-    entries = read_catalogue(open_root(settings), platform_table(root_of(settings), settings), settings)
+    lake = open_root(settings)
+    rules = rules_of(settings, platform_table(lake.root, settings))
+    entries = drop_ledger(take_inventory(lake, check_files=True), rules)
     print_table(table_of(drops_frame(entries)), Format(form or "table"))
 
 
@@ -68,7 +70,7 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
     from uda_assets.warehouse.lookup import read_quarantine
 
     lake = open_root(settings)
-    manifest = lake.manifest(drop) if drop is not None else None
+    manifest = lake.converted.manifest(drop) if drop is not None else None
     if drop is not None and manifest is None:
         raise UdaError(f"there is no committed drop {drop!r}; `uda drops` lists them")
     print_table(read_quarantine(lake, settings, manifest), Format(form or "table"))
@@ -115,9 +117,11 @@ def forget(context: click.Context, drop: str, engine: str | None, data_root: str
     """
     settings = options.settings_of(context, data_root=data_root, engine=engine)
     from uda_assets.cli.output import say
-    from uda_assets.pipeline.build import forget as forget_drop
+    from uda_assets.pipeline.context import open_run
+    from uda_assets.pipeline.forgetting import forget as forget_drop
 
-    published = forget_drop(open_root(settings), settings, drop)
+    with open_run(open_root(settings), settings) as run:
+        published = forget_drop(run, drop)
     say(f"forgot {drop}; the leaderboard in {published.csv} is without it")
 
 
@@ -163,7 +167,7 @@ def leaderboard(
         _ = form or output_kind(output)
         refuse_directory(output)
     lake = open_root(settings)
-    manifest = lake.sessions_manifest()
+    manifest = lake.merged.read()
     if manifest is None:
         raise UdaError(BUILD_FIRST)
     if platform is not None and platform not in manifest.platforms:

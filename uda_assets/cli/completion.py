@@ -22,7 +22,7 @@ _MOST = 200
 def drops(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Names of committed drops."""
     del parameter
-    return _offered(context, incomplete, lambda lake: lake.manifests())
+    return _offered(context, incomplete, lambda lake: lake.converted.manifests())
 
 
 def platforms(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -30,7 +30,7 @@ def platforms(context: click.Context, parameter: click.Parameter, incomplete: st
     del parameter
 
     def found(lake: Lake) -> Iterable[str]:
-        manifest = lake.sessions_manifest()
+        manifest = lake.merged.read()
         return manifest.platforms if manifest else ()
 
     return _offered(context, incomplete, found)

@@ -49,22 +49,21 @@ def converter(
     settings = options.settings_of(context, **overrides)
     from uda_assets.contract.platforms import platform_table
     from uda_assets.lake import open_lake
-    from uda_assets.pipeline.build import convert_pending
-    from uda_assets.storage import root_of
 
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
+    lake = open_lake(settings)
     drop = _drop_name(lake, filepath) if filepath and not output else None
     if filepath and drop is None:
-        _convert_one(filepath, output, settings, platforms)
+        _convert_one(filepath, output, settings, platform_table(lake.root, settings))
         return
-    from uda_assets.pipeline.conversion import convert_drops
+    from uda_assets.pipeline.context import open_run
+    from uda_assets.pipeline.conversion import convert_drops, convert_pending
 
-    with lake.writing(settings.lock_timeout), progress("converting") as shown:
+    with open_run(lake, settings) as run, progress("converting") as shown:
         if drop:
             shown.begin({drop: lake.source(drop).stat().st_size})
-            report = convert_drops(lake, [drop], platforms, settings, on_advance=shown.advance)
+            report = convert_drops(run, [drop], shown.advance)
         else:
-            report = convert_pending(lake, settings, platforms, progress=shown)
+            report = convert_pending(run, progress=shown)
         seconds = shown.pace.seconds
     _tell(report, lake, seconds)
 
@@ -104,7 +103,7 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     from uda_assets.basics.errors import DropRejected
     from uda_assets.basics.settings import ErrorMode
     from uda_assets.ingest import bounds_of
-    from uda_assets.ingest.convert import convert
+    from uda_assets.ingest.convert import DropJob, Reading, convert
     from uda_assets.lake import Outputs
     from uda_assets.storage import make_dir
 
@@ -120,11 +119,11 @@ def _convert_one(source: Path, output: Path | None, settings: Settings, platform
     ):
         staged = Path(scratch)
         shown.begin({source.name: 1})
-        done = convert(
-            source, source.name, Outputs(staged / "data", "", staged / "quarantine"), platforms,
-            threads=settings.threads, fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, spill=staged,
-            bounds=bounds_of(settings), on_advance=shown.advance,
+        job = DropJob(
+            source, source.name, Outputs(staged / "data", "", staged / "quarantine"), platforms, staged, staged,
+            fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, bounds=bounds_of(settings),
         )  # fmt: skip
+        done = convert(job, Reading(threads=settings.threads, spill=staged), shown.advance)
         if done.reject_ratio > settings.max_reject_ratio:
             raise DropRejected(f"{source}: {done.quarantined} of {done.records} records are malformed")
         if target.exists():
@@ -147,9 +146,9 @@ def _drop_name(lake: Lake, path: Path) -> str | None:
         name = (path.parent.resolve() / path.name).relative_to(lake.datasets.resolve()).as_posix()
     except ValueError:
         return None
-    if name in lake.drops():
+    if name in lake.raw.listing().drops:
         return name
-    _, fault = lake.inaccessible().get(printable_name(name), ("", ""))
+    _, fault = lake.raw.listing().inaccessible.get(printable_name(name), ("", ""))
     raise UdaError(
         f"{path} is not a drop: "
         + (fault or "its name must end in .csv, .csv.gz or .csv.zst and not start with a dot, nor may UDA_INCLUDE, "

@@ -9,8 +9,7 @@ from uda_assets.basics.settings import ErrorMode, Settings
 from uda_assets.basics.visible import visibly
 from uda_assets.defs.common import DEFAULTS, moment_text
 from uda_assets.defs.resources import LakeResource, readable_failures
-from uda_assets.pipeline.arrivals import Arrivals
-from uda_assets.pipeline.build import arrivals
+from uda_assets.pipeline.arrivals import Arrivals, arrivals
 
 PENDING_TAG = "uda/pending"
 """Which pending set a run was started for."""

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from uda_assets.contract.dictionary import DAILY_LEADERBOARD
 from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, tags
-from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.markdown import leaderboard_table
 from uda_assets.defs.resources import LakeResource, WarehouseResource
 from uda_assets.pipeline.checks import days_well_formed
@@ -37,7 +36,7 @@ class DailyConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[deduped_sessions],
+    deps=["deduped_sessions"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"duckdb", "csv"},
@@ -74,7 +73,7 @@ def daily_top_n_by_platform(
             "last_day": last.isoformat(),
             "leaderboard_of_last_day": dg.MetadataValue.md(leaderboard_table(boards[last])),
             "seconds": round(time.perf_counter() - started, 3),
-            "path": file_at(root.results / "daily"),
+            "path": file_at(root.daily),
         },
         check_results=[check_result(days_well_formed(boards, settings.n), "daily_leaderboards_well_formed")],
     )

@@ -9,10 +9,9 @@ from uda_assets.basics.progress import Log
 from uda_assets.contract.dictionary import SESSIONS
 from uda_assets.defs.common import DEFAULTS, ENGINE, GROUP, OWNERS, check_result, file_at, table_metadata, tags
 from uda_assets.defs.markdown import sessions_table
-from uda_assets.defs.platform_parquet import platform_parquet
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.pipeline.checks import events_accounted, session_key_unique
-from uda_assets.pipeline.sessions import merge_sessions
+from uda_assets.pipeline.merging import merge_sessions
 from uda_assets.warehouse.lookup import some_sessions
 
 
@@ -25,7 +24,7 @@ class SessionsConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[platform_parquet],
+    deps=["platform_parquet"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"duckdb", "parquet"},
@@ -47,14 +46,14 @@ def deduped_sessions(
     settings = lake.settings(engine=config.engine, threads=config.threads, memory_limit=config.memory_limit)
     opened = engine.of(settings)
     before = opened.account()
-    with lake.writing(settings) as root:
+    with lake.run(settings, opened) as run:
         opened.on_progress = Log(dg.get_dagster_logger().info).tasks
         try:
-            merged = merge_sessions(root, settings, opened)
+            merged = merge_sessions(run)
         finally:
             opened.on_progress = None
-        with warehouse.scratch(root, settings) as connection:
-            preview = some_sessions(root, connection, merged.manifest)
+        with warehouse.scratch(run.lake, settings) as connection:
+            preview = some_sessions(run.lake, connection, merged.manifest)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(SESSIONS),
@@ -67,7 +66,7 @@ def deduped_sessions(
             "rebuilt": merged.rebuilt,
             "generation": merged.manifest.generation,
             "files": len(merged.manifest.paths()),
-            "path": file_at(root.sessions),
+            "path": file_at(run.lake.sessions),
             "seconds": round(time.perf_counter() - started, 3),
             "rows_read": merged.rows_read,
             "rows_compared": merged.rows_compared,

@@ -8,8 +8,6 @@ import polars as pl
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, tags
 from uda_assets.defs.markdown import picture
 from uda_assets.defs.resources import LakeResource
-from uda_assets.defs.top_n_by_platform import top_n_by_platform
-from uda_assets.pipeline.results import RESULT_NAME
 from uda_assets.report import published_picture, write_report
 from uda_assets.report.verify import is_self_contained, shows_leaderboard
 
@@ -30,7 +28,7 @@ _CHECKS = [
 
 
 @dg.asset(
-    deps=[top_n_by_platform],
+    deps=["top_n_by_platform"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"html"},
@@ -48,12 +46,11 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
     started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:
         path = write_report(root, settings)
-        result = root.results / f"{RESULT_NAME}.csv"
         findings = {
-            "report_shows_leaderboard": shows_leaderboard(path, result),
+            "report_shows_leaderboard": shows_leaderboard(path, root.result_csv),
             "report_self_contained": is_self_contained(path),
         }
-        chart = published_picture(root, pl.read_parquet(root.files.read(root.results / f"{RESULT_NAME}.parquet")))
+        chart = published_picture(root, pl.read_parquet(root.files.read(root.result_parquet)))
     return dg.MaterializeResult(
         metadata={
             "chart": dg.MetadataValue.md(picture(chart, "Sessions of the leading users of each platform")),

@@ -15,7 +15,7 @@ from uda_assets.basics.visible import visibly
 from uda_assets.contract.dictionary import SESSIONS
 from uda_assets.contract.reasons import Reason
 from uda_assets.lake import DropManifest, Rejection
-from uda_assets.pipeline.catalogue import DropEntry, Status
+from uda_assets.pipeline.status import DropEntry, Status
 from uda_assets.report.text import shown
 from uda_assets.warehouse.lookup import Session
 

@@ -21,11 +21,8 @@ from uda_assets.defs.common import (
     tags,
 )
 from uda_assets.defs.markdown import conversions_table, quarantine_table, rejections_table, worst_drops_table
-from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
-from uda_assets.lake.footers import read_footers
-from uda_assets.pipeline.build import convert_pending
-from uda_assets.pipeline.catalogue import read_catalogue
+from uda_assets.lake.integrity import inspect_drops
 from uda_assets.pipeline.checks import (
     drop_volume_usual,
     files_as_written,
@@ -35,6 +32,9 @@ from uda_assets.pipeline.checks import (
     records_accounted,
     reject_ratio_low,
 )
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.rules import rules_of
+from uda_assets.pipeline.status import drop_ledger_as_judged, take_inventory
 
 
 class ConversionConfig(dg.Config):
@@ -66,7 +66,7 @@ class ConversionConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[raw_csv],
+    deps=["raw_csv"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"polars", "parquet"},
@@ -96,17 +96,9 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
     )
     opened = engine.of(settings)
     before = opened.account()
-    with lake.writing(settings) as root:
-        platforms = lake.platforms(settings, config.platforms)
-        report = convert_pending(
-            root,
-            settings,
-            platforms,
-            settle_seconds=config.settle_seconds,
-            engine=opened,
-            progress=Log(dg.get_dagster_logger().info),
-        )
-        manifests = root.manifests()
+    with lake.run(settings, opened, platforms=config.platforms) as run:
+        report = convert_pending(run, settle_seconds=config.settle_seconds, progress=Log(dg.get_dagster_logger().info))
+        manifests = run.lake.converted.manifests()
     converted, seconds = sum(one.records for one in report.converted), time.perf_counter() - started
     return dg.MaterializeResult(
         metadata={
@@ -124,8 +116,8 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
             "quarantined": sum(manifest.quarantined for manifest in manifests.values()),
             "seconds": round(seconds, 3),
             "records_per_second": round(converted / seconds),
-            "path": file_at(root.parquets),
-            "quarantine_path": file_at(root.quarantine),
+            "path": file_at(run.lake.parquets),
+            "quarantine_path": file_at(run.lake.quarantine),
             "quarantine_columns": table_schema(QUARANTINE),
             "files_read": report.work.drops,
             "bytes_read": report.work.bytes_read,
@@ -139,7 +131,7 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
 _ON_DISK = [
     dg.AssetCheckSpec(
         "schema_matches_contract",
-        asset=platform_parquet,
+        asset="platform_parquet",
         blocking=True,
         description="Every converted file has exactly the columns and types above. If not, a file was changed from "
         "outside, and what follows is not made: delete that drop's directory below `dataset_parquets/` and "
@@ -147,7 +139,7 @@ _ON_DISK = [
     ),
     dg.AssetCheckSpec(
         "records_accounted",
-        asset=platform_parquet,
+        asset="platform_parquet",
         blocking=True,
         description="For each drop, records read = records kept + records in quarantine, counted in the files "
         "themselves. If not, files were lost or changed, and what follows is not made: delete that drop's directory "
@@ -155,7 +147,7 @@ _ON_DISK = [
     ),
     dg.AssetCheckSpec(
         "files_as_written",
-        asset=platform_parquet,
+        asset="platform_parquet",
         description="Each file of a drop is there and has the checksum that it was written with. If not, the next run "
         "makes it anew where there is a raw file; for the others `uda verify` says what to do.",
     ),
@@ -163,26 +155,26 @@ _ON_DISK = [
 _BY_MANIFEST = [
     dg.AssetCheckSpec(
         "no_rejected_drops",
-        asset=platform_parquet,
+        asset="platform_parquet",
         description="No drop was rejected whole. If one was, the others went on, and what an earlier version of it "
         "contributed still counts; the cases say why and what to do.",
     ),
     dg.AssetCheckSpec(
         "reject_ratio_low",
-        asset=platform_parquet,
+        asset="platform_parquet",
         description="No committed drop comes near `max_reject_ratio`, the share of malformed records at which it "
         "would be rejected whole. If one does, tell its supplier; `uda quarantine --drop D` lists the records.",
     ),
     dg.AssetCheckSpec(
         "platforms_known",
-        asset=platform_parquet,
+        asset="platform_parquet",
         description="No record is quarantined for an unknown platform. If some are, add the spelling to "
         "`platforms.toml` below the platform that it means (the cases guess which): the records come back by "
         "themselves.",
     ),
     dg.AssetCheckSpec(
         "drop_volume_usual",
-        asset=platform_parquet,
+        asset="platform_parquet",
         description="None of the latest hundred drops has far fewer or far more records than earlier ones of its "
         "directory (by median and median absolute deviation of at least eight). If one does, ask its supplier "
         "whether the delivery is whole and nothing in it twice; its records count all the same. It is no fault if "
@@ -196,11 +188,11 @@ _BY_MANIFEST = [
 def check_platform_parquet_on_disk(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
     """What the footers of all converted files say; a file that has not changed is not opened again."""
     root = lake.open()
-    manifests = root.manifests()
-    footers = read_footers(root, manifests)
-    yield _result("schema_matches_contract", parquet_schema_matches(footers))
-    yield _result("records_accounted", records_accounted(manifests, footers))
-    yield _result("files_as_written", files_as_written(footers))
+    manifests = root.converted.manifests()
+    files = inspect_drops(root, manifests)
+    yield _result("schema_matches_contract", parquet_schema_matches(files))
+    yield _result("records_accounted", records_accounted(manifests, files))
+    yield _result("files_as_written", files_as_written(files))
 
 
 @dg.multi_asset_check(specs=_BY_MANIFEST, name="platform_parquet_by_manifest")
@@ -208,9 +200,10 @@ def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetC
     """What the manifests of all drops say of their records."""
     settings, root = lake.settings(), lake.open()
     platforms, limit = lake.platforms(settings), settings.max_reject_ratio
-    manifests = root.manifests()
-    # As the run judged them, whose config may be stricter than what holds for the next one.
-    entries = read_catalogue(root, platforms, settings, manifests=manifests, whole=False, as_judged=True)
+    inventory = take_inventory(root, check_files=False)
+    manifests = inventory.manifests
+    # The config of the run may be stricter than the settings of the next one.
+    entries = drop_ledger_as_judged(inventory, rules_of(settings, platforms))
     rejected = no_rejected_drops(entries)
     yield _result("no_rejected_drops", rejected)
     yield _result("reject_ratio_low", reject_ratio_low(manifests, limit), warning=True)
@@ -219,4 +212,4 @@ def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetC
 
 
 def _result(name: str, finding: Finding, *, warning: bool = False) -> dg.AssetCheckResult:
-    return check_result(finding, name, warning=warning, asset=platform_parquet.key)
+    return check_result(finding, name, warning=warning, asset=dg.AssetKey("platform_parquet"))

@@ -9,8 +9,9 @@ from uda_assets.contract.dictionary import DROPS, RAW
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, table_metadata, table_schema, tags
 from uda_assets.defs.markdown import ledger_table
 from uda_assets.defs.resources import LakeResource
-from uda_assets.pipeline.catalogue import pending, read_catalogue
 from uda_assets.pipeline.checks import drops_present, headers_readable
+from uda_assets.pipeline.rules import rules_of
+from uda_assets.pipeline.status import drop_ledger, pending, take_inventory
 
 # Part of the asset's own step: afterwards, nothing is pending any more.
 _CHECKS = [
@@ -46,11 +47,11 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
     """
     started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:
-        listing = root.listing()
-        # Converted files are looked for by the conversion, and by its checks.
-        entries = read_catalogue(root, lake.platforms(settings), settings, listing, whole=False)
+        # The conversion and its checks look at the converted files.
+        inventory = take_inventory(root, check_files=False)
+        entries = drop_ledger(inventory, rules_of(settings, lake.platforms(settings)))
         readable = headers_readable(root, pending(entries), settings)
-        sizes = sum(mark.size for mark in listing.drops.values())
+        sizes = sum(signature.size for signature in inventory.listing.drops.values())
     counts = Counter(entry.status.value for entry in entries)
     return dg.MaterializeResult(
         metadata={

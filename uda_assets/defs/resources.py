@@ -1,4 +1,4 @@
-"""The resources: the lake, the warehouse by dagster-duckdb, and the engine."""
+"""The resources: the lake, the warehouse by dagster-duckdb, and the engine. Runs execute in one process."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -15,8 +15,9 @@ from uda_assets.basics.settings import EngineName, Settings, load_settings
 from uda_assets.contract.platforms import Platforms, platform_table
 from uda_assets.engines import Account, Engine, open_engine
 from uda_assets.lake import Lake, open_lake
+from uda_assets.pipeline.context import Run
 from uda_assets.storage import disk_fault, root_of, storage_fault
-from uda_assets.warehouse.database import configure
+from uda_assets.warehouse.database import Connect, configure, plain_database
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -35,18 +36,33 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         with readable_failures():
             return open_lake(settings)
 
-    def platforms(self, settings: Settings, further: object = None) -> Platforms:
-        """The platform table in force."""
+    def platforms(self, settings: Settings) -> Platforms:
+        """Return the platform table in force."""
         with readable_failures():
-            return platform_table(root_of(settings), settings, further)
+            return platform_table(root_of(settings), settings)
 
     @contextmanager
     def writing(self, settings: Settings) -> Iterator[Lake]:
-        """The lake, with its lock held; what a user can mend fails the run without a traceback to read through."""
+        """Yield the lake while this process holds its lock. Errors that a user can mend become readable failures."""
         with readable_failures():
             lake = open_lake(settings)
             with lake.writing(settings.lock_timeout):
                 yield lake
+
+    @contextmanager
+    def run(
+        self, settings: Settings, engine: Engine, *, connect: Connect = plain_database, platforms: object = None
+    ) -> Iterator[Run]:
+        """Yield a run on the lake while this process holds its lock.
+
+        Args:
+            settings: The settings of the run.
+            engine: The engine that does the heavy work.
+            connect: Opens database files.
+            platforms: Further platforms and spellings from run config.
+        """
+        with self.writing(settings) as lake:
+            yield Run(lake, settings, platform_table(lake.root, settings, platforms), engine, connect)
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -126,3 +142,12 @@ def readable_failures() -> Iterator[None]:
         if told := disk_fault(error):
             raise dg.Failure(told) from error
         raise
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """Provide the resources of all assets."""
+    return dg.Definitions(
+        resources={"lake": LakeResource(), "warehouse": WarehouseResource(), "engine": EngineResource()},
+        executor=dg.in_process_executor,
+    )

@@ -1,7 +1,6 @@
-"""Where in the source each asset is made, for the UI: at GitHub or GitLab where that is known, else on this disk."""
+"""Where in the source code each asset is made, for the UI: a link if the repository is known, else a path."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -11,16 +10,26 @@ from uda_assets.basics.settings import Settings
 _PACKAGE = Path(__file__).parents[1]
 
 
-def with_source_code(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> Sequence[dg.AssetsDefinition]:
-    """The same assets, each with a reference to its code."""
+def with_source_code(definitions: dg.Definitions, settings: Settings) -> dg.Definitions:
+    """Return the same definitions, in which each asset has a reference to its code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
-        found = dg.with_source_code_references(assets)
+        assets = dg.with_source_code_references(
+            [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
+        )
         if settings.git_url:
-            found = dg.link_code_references_to_git(
-                found,
+            assets = dg.link_code_references_to_git(
+                assets,
                 git_url=settings.git_url.rstrip("/").removesuffix(".git"),
                 git_branch=settings.git_branch,
                 file_path_mapping=dg.AnchorBasedFilePathMapping(_PACKAGE, _PACKAGE.name),
             )
-    return [asset for asset in found if isinstance(asset, dg.AssetsDefinition)]
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=definitions.asset_checks,
+        jobs=definitions.jobs,
+        schedules=definitions.schedules,
+        sensors=definitions.sensors,
+        resources=definitions.resources,
+        executor=definitions.executor,
+    )

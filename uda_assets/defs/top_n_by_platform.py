@@ -18,13 +18,10 @@ from uda_assets.defs.common import (
     table_metadata,
     tags,
 )
-from uda_assets.defs.deduped_sessions import deduped_sessions
 from uda_assets.defs.markdown import leaderboard_table, ledger_table, picture
-from uda_assets.defs.platform_parquet import platform_parquet
-from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
-from uda_assets.pipeline.build import publish_merged
 from uda_assets.pipeline.checks import leaderboard_recounted, leaderboard_well_formed
+from uda_assets.pipeline.publishing import publish
 from uda_assets.report import published_picture
 from uda_assets.warehouse.ranking import Window
 
@@ -59,7 +56,7 @@ _CHECKS = [
 
 
 @dg.asset(
-    deps=[raw_csv, platform_parquet, deduped_sessions],
+    deps=["raw_csv", "platform_parquet", "deduped_sessions"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"duckdb", "csv"},
@@ -88,12 +85,12 @@ def top_n_by_platform(
     settings = lake.settings(n=config.n, engine=config.engine, **window)
     opened = engine.of(settings)
     before = opened.account()
-    with lake.writing(settings) as root:
-        published = publish_merged(root, settings, lake.platforms(settings), warehouse.connect, opened)
+    with lake.run(settings, opened, connect=warehouse.connect) as run:
+        published = publish(run)
         board = published.leaderboard
-        with warehouse.scratch(root, settings) as connection:
-            recounted = leaderboard_recounted(root, connection, board, Window(settings.since, settings.until))
-        chart = published_picture(root, board)
+        with warehouse.scratch(run.lake, settings) as connection:
+            recounted = leaderboard_recounted(run.lake, connection, board, Window(settings.since, settings.until))
+        chart = published_picture(run.lake, board)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(LEADERBOARD),
@@ -108,7 +105,7 @@ def top_n_by_platform(
             "seconds": round(time.perf_counter() - started, 3),
             "result_csv": file_at(published.csv),
             "result_parquet": file_at(published.parquet),
-            "warehouse": file_at(root.warehouse),
+            "warehouse": file_at(run.lake.warehouse),
             **engine_metadata(before, opened.account()),
         },
         check_results=[

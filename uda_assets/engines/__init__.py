@@ -1,6 +1,6 @@
 """What does the heavy work: this machine, or a Dask cluster."""
 
 from uda_assets.engines.base import Account, Engine, Job, OnProgress, Result
-from uda_assets.engines.choice import open_engine, running
+from uda_assets.engines.choice import open_engine
 
-__all__ = ["Account", "Engine", "Job", "OnProgress", "Result", "open_engine", "running"]
+__all__ = ["Account", "Engine", "Job", "OnProgress", "Result", "open_engine"]

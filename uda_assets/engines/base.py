@@ -14,8 +14,7 @@ from uda_assets.basics.limits import Workplace
 from uda_assets.basics.progress import OnAdvance
 
 if TYPE_CHECKING:
-    from uda_assets.ingest.convert import Conversion
-    from uda_assets.ingest.parts import DropJob
+    from uda_assets.ingest.convert import Conversion, DropJob
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -34,8 +34,8 @@ from uda_assets.basics.progress import OnAdvance
 from uda_assets.basics.settings import Settings
 from uda_assets.basics.sizes import memory_bytes
 from uda_assets.engines.base import Account, Job, OnProgress, Result
-from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
-from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, adopt, convert_alone, convert_in_parts, convert_part
+from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, DropJob
+from uda_assets.ingest.parts import ATTEMPTS, Attempt, adopt, convert_alone, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
 from uda_assets.ingest.source import is_plain
 from uda_assets.storage import make_dir_alone

@@ -11,8 +11,7 @@ from uda_assets.basics.limits import Workplace, block_bytes
 from uda_assets.basics.progress import OnAdvance
 from uda_assets.basics.settings import Settings
 from uda_assets.engines.base import Account, Job, OnProgress, Result
-from uda_assets.ingest.convert import Conversion, convert
-from uda_assets.ingest.parts import DropJob
+from uda_assets.ingest.convert import Conversion, DropJob, Reading, convert
 
 
 @contextmanager
@@ -43,11 +42,8 @@ class PolarsEngine:
     def convert(self, job: DropJob, on_advance: OnAdvance | None = None) -> Conversion:
         """Convert a drop by as many threads as are left to it."""
         self._start(1)
-        done = convert(
-            job.source, job.drop, job.outputs, job.platforms,
-            threads=max(1, self._settings.threads // job.beside), fail_fast=job.fail_fast, spill=job.scratch,
-            block_bytes=block_bytes(self._settings), bounds=job.bounds, on_advance=on_advance,
-        )  # fmt: skip
+        threads = max(1, self._settings.threads // job.beside)
+        done = convert(job, Reading(threads, block_bytes(self._settings), job.scratch), on_advance)
         written = sum((job.outputs.parts / file.path).stat().st_size for file in done.files)
         self._finish(done.bytes_read, written + job.outputs.quarantine.stat().st_size)
         return done

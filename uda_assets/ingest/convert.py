@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -114,49 +114,75 @@ class Conversion:
                 self.spellings = None
 
 
-def convert(
-    source: Location,
-    drop: str,
-    outputs: Outputs,
-    platforms: Platforms,
-    *,
-    threads: int = 1,
-    fail_fast: bool = False,
-    spill: Path | None = None,
-    block_bytes: int = BLOCK_BYTES,
-    bounds: Bounds = DEFAULT_BOUNDS,
-    on_advance: OnAdvance | None = None,
-) -> Conversion:
-    """Convert a drop; memory does not grow with it.
+class DropJob(NamedTuple):
+    """A drop to convert.
+
+    Attributes:
+        source: The CSV file.
+        drop: The drop's name.
+        outputs: Where to write. The directory must be new.
+        platforms: The platform table of the contract.
+        staged: A directory on the same storage, for temporary files that other machines see too.
+        scratch: A directory on this machine, for temporary files.
+        fail_fast: Whether to stop at the first malformed record.
+        bounds: How much may be decompressed, and how long a record may be.
+        beside: How many drops are converted at once, this one included.
+    """
+
+    source: Location
+    drop: str
+    outputs: Outputs
+    platforms: Platforms
+    staged: Location
+    scratch: Path
+    fail_fast: bool = False
+    bounds: Bounds = DEFAULT_BOUNDS
+    beside: int = 1
+
+
+class Reading(NamedTuple):
+    """How a drop is read.
+
+    Attributes:
+        threads: Blocks read at once.
+        block_bytes: About how much a thread reads at once.
+        spill: A directory for decompressed files, or None for the system's own.
+    """
+
+    threads: int = 1
+    block_bytes: int = BLOCK_BYTES
+    spill: Path | None = None
+
+
+def convert(job: DropJob, reading: Reading, on_advance: OnAdvance | None = None) -> Conversion:
+    """Convert a drop. Memory does not grow with its size.
+
+    The outputs are ``platform=P/part.0.parquet`` for each platform, ``_metadata`` and ``_common_metadata``, and a
+    quarantine in ``QUARANTINE_SCHEMA``.
 
     Args:
-        source: The CSV file.
-        drop: Its name, for the quarantine.
-        outputs: A new directory, for ``platform=P/part.0.parquet``, ``_metadata``, ``_common_metadata``; and a new
-            Parquet file in ``QUARANTINE_SCHEMA``.
-        platforms: The platform table of the contract.
-        threads: Blocks read at once.
-        fail_fast: Stop at the first malformed record.
-        spill: Directory for temporary files.
-        block_bytes: About how much is read at once by a thread.
-        bounds: How much may be decompressed, and how long a record may be.
-        on_advance: Told how far it is, in bytes of the plain drop.
+        job: The drop.
+        reading: How to read it.
+        on_advance: Called with the progress, in bytes of the decompressed drop.
 
     Raises:
         DropUnreadable: The drop cannot be read as a whole.
         MalformedRecord: A record is malformed, and ``fail_fast`` is set.
-
     """
-    with open_source(source, spill, bounds) as plain:
-        read = read_batches(plain, platforms, by_platform, threads=threads, block_bytes=block_bytes)
+    with open_source(job.source, reading.spill, job.bounds) as plain:
+        batches = read_batches(
+            plain, job.platforms, by_platform, threads=reading.threads, block_bytes=reading.block_bytes
+        )
 
-        def told(position: int, records: int) -> None:
+        def on_progress(position: int, records: int) -> None:
             if on_advance:
-                on_advance(Advance(drop, position, plain.size, records))
+                on_advance(Advance(job.drop, position, plain.size, records))
 
-        done = write_batches(read, drop, outputs, threads=threads, fail_fast=fail_fast, on_progress=told)
+        done = write_batches(
+            batches, job.drop, job.outputs, threads=reading.threads, fail_fast=job.fail_fast, on_progress=on_progress
+        )
         done.size, done.bytes_read = plain.size, plain.bytes_read
-    done.checksums |= write_summaries(outputs.parts, done.files)
+    done.checksums |= write_summaries(job.outputs.parts, done.files)
     return done
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -19,12 +18,12 @@ import pyarrow.parquet as pq
 
 from uda_assets.basics.errors import MalformedRecord
 from uda_assets.basics.limits import Workplace, block_bytes
-from uda_assets.contract.platforms import Platforms
-from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.convert import (
     Conversion,
+    DropJob,
     NamedWriter,
     PlatformRecords,
+    Reading,
     by_platform,
     convert,
     part_path,
@@ -43,33 +42,6 @@ _ROWS_AT_ONCE = 16_384
 
 ATTEMPTS = "attempts"
 """Directory below the staged one in which attempts write; whoever starts them makes it."""
-
-
-class DropJob(NamedTuple):
-    """A drop to convert.
-
-    Attributes:
-        source: The CSV file.
-        drop: Its name.
-        outputs: Where its converted form is to be written.
-        staged: Directory of the same storage, for what attempts write.
-        scratch: Directory of this machine.
-        platforms: The platform table of the contract.
-        fail_fast: Stop at the first malformed record.
-        beside: How many drops are converted at once, this one included.
-        bounds: How much may be decompressed, and how long a record may be.
-
-    """
-
-    source: Location
-    drop: str
-    outputs: Outputs
-    staged: Location
-    scratch: Path
-    platforms: Platforms
-    fail_fast: bool = False
-    beside: int = 1
-    bounds: Bounds = DEFAULT_BOUNDS
 
 
 class Attempt(NamedTuple):
@@ -116,10 +88,8 @@ def convert_alone(job: DropJob, place: Workplace) -> Attempt:
 
     """
     attempt = _new_attempt(job)
-    done = convert(
-        job.source, job.drop, _outputs_of(attempt), job.platforms, threads=place.threads, fail_fast=job.fail_fast,
-        spill=place.spill, block_bytes=block_bytes(place), bounds=job.bounds,
-    )  # fmt: skip
+    reading = Reading(place.threads, block_bytes(place), place.spill)
+    done = convert(job._replace(outputs=_outputs_of(attempt)), reading)
     _account(place, attempt, done)
     return Attempt(attempt, done)
 

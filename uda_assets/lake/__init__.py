@@ -1,11 +1,11 @@
-"""The data root: its places, manifests, commits and lock."""
+"""The data root: its layout, its manifests, how a change is committed, and whether files are as they were written."""
 
 from uda_assets.lake.commits import Outputs, Stage
-from uda_assets.lake.lake import Contents, Lake, open_lake
+from uda_assets.lake.lake import Lake, open_lake
+from uda_assets.lake.layout import MANIFEST
 from uda_assets.lake.listing import EVERYTHING, Listing, Selection
 from uda_assets.lake.manifests import (
     FORMAT,
-    MANIFEST,
     QUARANTINE,
     DropManifest,
     Examined,
@@ -19,6 +19,7 @@ from uda_assets.lake.manifests import (
     Version,
 )
 from uda_assets.lake.names import platform_dir, printable_name
+from uda_assets.lake.raw_files import Contents
 
 __all__ = [
     "EVERYTHING",

@@ -24,8 +24,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from uda_assets.basics.moments import Killed, passed
-from uda_assets.lake.layout import Places
-from uda_assets.lake.manifests import MANIFEST, QUARANTINE, DropManifest, as_json, read_note, sealed, undamaged
+from uda_assets.lake.layout import MANIFEST, Layout
+from uda_assets.lake.manifests import QUARANTINE, DropManifest
+from uda_assets.lake.sealed import as_json, read_json, read_undamaged, sealed
 from uda_assets.storage import Guard, Location, Storage, make_dir
 
 
@@ -88,7 +89,7 @@ _LATER = ".later"
 class Renames:
     """Commits in a directory."""
 
-    def __init__(self, files: Storage, places: Places) -> None:
+    def __init__(self, files: Storage, places: Layout) -> None:
         self._files, self._places = files, places
         self._staging = places.internal / "staging"
 
@@ -124,7 +125,7 @@ class Renames:
         own, checksum = self._places.quarantine_file(manifest.drop), manifest.checksums.get(QUARANTINE)
         if not own.exists() or self._files.hash(own) == checksum:
             return ""
-        before = undamaged(self._files, self._places.parquet_dir(manifest.drop) / MANIFEST, DropManifest)
+        before = read_undamaged(self._files, self._places.parquet_dir(manifest.drop) / MANIFEST, DropManifest)
         if before and before.checksums.get(QUARANTINE) == checksum:
             return before.quarantine  # it is lost or damaged, and made anew as it was
         mark = hashlib.sha256(f"{manifest.fingerprint} {manifest.drop}".encode()).hexdigest()[:32]
@@ -132,7 +133,7 @@ class Renames:
 
     def _complete(self, staged: Path) -> None:
         """Carry out a commit whose intent is written; every step may already have been done."""
-        intent = read_note(self._files, staged / "intent.json", dict[str, str])
+        intent = read_json(self._files, staged / "intent.json", dict[str, str])
         if intent:
             target, data = self._places.parquet_dir(intent["drop"]), staged / "data"
             malformed, later = staged / "quarantine.parquet", intent.get("quarantine")
@@ -209,7 +210,7 @@ class _StagedFiles(NamedTuple):
 class Puts:
     """Commits in a bucket, by the holder of the lock."""
 
-    def __init__(self, files: Storage, places: Places, guard: Guard) -> None:
+    def __init__(self, files: Storage, places: Layout, guard: Guard) -> None:
         self._files, self._places, self._guard = files, places, guard
 
     @contextmanager
@@ -235,7 +236,7 @@ class Puts:
         place, quarantine = self._places.parquet_dir(manifest.drop), self._places.quarantine
         relative = str(outputs.quarantine).removeprefix(f"{quarantine}/")
         manifest = msgspec.structs.replace(manifest, quarantine=relative)
-        before = undamaged(self._files, place / MANIFEST, DropManifest)
+        before = read_undamaged(self._files, place / MANIFEST, DropManifest)
         passed("drop: staged")
         self._guard.require()
         self._files.commit(place / MANIFEST, sealed(manifest))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from uda_assets.lake.names import escaped
 from uda_assets.storage import Location
 
+MANIFEST = "_manifest.json"
+"""The name of the manifest of a converted drop, of the sessions, and of what is published."""
 
-class Places:
-    """Paths below one data root."""
+
+class Layout:
+    """The paths below one data root."""
 
     def __init__(self, root: Location) -> None:
         self.root = root
@@ -18,21 +23,40 @@ class Places:
         self.sessions = root / "sessions"
         self.results = root / "results"
         self.history = self.results / "history"
+        self.daily = self.results / "daily"
+        self.result_csv = self.results / "Result_top_n_by_platform.csv"
+        self.result_parquet = self.results / "Result_top_n_by_platform.parquet"
+        self.report = self.results / "report.html"
         self.warehouse = root / "uda.duckdb"
         self.internal = root / ".uda"
 
     def source(self, drop: str) -> Location:
-        """The raw file of a drop."""
+        """Return the raw file of a drop."""
         return self.datasets / drop
 
     def name_of(self, drop: str) -> str:
-        """What a drop's converted form is called."""
+        """Return the name that a drop's converted form has on disk."""
         return f"{escaped(drop)}.parquet"
 
     def parquet_dir(self, drop: str) -> Location:
-        """Where a drop's converted records are."""
+        """Return the directory of a drop's converted records."""
         return self.parquets / self.name_of(drop)
 
     def quarantine_file(self, drop: str) -> Location:
-        """Where a drop's malformed records are, unless its manifest names another file."""
+        """Return the file of a drop's malformed records, unless its manifest names another one."""
         return self.quarantine / self.name_of(drop)
+
+    def below(self, path: Location) -> str:
+        """Return a path relative to the data root."""
+        return str(path).removeprefix(f"{self.root}/")
+
+    def located(self, path: str) -> Location:
+        """Return a full path as a location."""
+        return self.root / path.removeprefix(f"{self.root}/")
+
+
+def absolute_root(root: Location) -> Location:
+    """Return a data root as an absolute path: DuckDB resolves ``..`` in some paths and not in others."""
+    if not isinstance(root, Path):
+        return root
+    return root.resolve() if ".." in root.parts else root.absolute()

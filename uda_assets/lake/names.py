@@ -1,4 +1,4 @@
-"""Names of drops and platforms, and what they are called on disk."""
+"""The names of drops and platforms, and what they are called on disk."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 import re
 from urllib.parse import quote
 
-# What of a drop's name cannot be in the name of its converted form: a directory called like the converted form of
-# another drop, the backslash that DuckDB takes for a separator, and what looks like one of these written otherwise.
+# What a converted form cannot take over from a drop's name: a directory called like the converted form of another drop,
+# the backslash that DuckDB takes for a separator, and what looks like one of these when percent-encoded.
 _ESCAPED = re.compile(r"\\|\.(?=parquet/)|%(?=(?:25)*(?:5C|2Eparquet/))")
 _LONGEST_NAME = 255 - len(".parquet")
 _LONGEST_KEY = 1024 - 320
-"""An S3 key has at most 1,024 bytes; a data root, a platform and what else is in a part file's name need some."""
+"""An S3 key has at most 1,024 bytes, some of which the data root, the platform and the part file's name need."""
 
 
 def name_fault(drop: str, *, remote: bool = False) -> str | None:
-    """What keeps a file from being a drop under its name."""
+    """Return what is wrong with a drop's name and what to do, or None if it can be used."""
     try:
         length = len(drop.rpartition("/")[2].encode())
     except UnicodeEncodeError:
@@ -30,22 +30,22 @@ def name_fault(drop: str, *, remote: bool = False) -> str | None:
 
 
 def is_below(name: str) -> bool:
-    """Whether a name, as somebody wrote it, leads nowhere else than below the directory that it is looked for in."""
+    """Return whether a name that a user wrote stays below the directory in which it is looked up."""
     return not {"", ".", ".."}.intersection(name.split("/"))
 
 
 def printable_name(drop: str) -> str:
-    r"""A file name as text: bytes that are not UTF-8 as ``\xff``."""
+    r"""Return a file name as text, with bytes that are not UTF-8 as ``\xff``."""
     return os.fsencode(drop).decode(errors="backslashreplace")
 
 
 def escaped(drop: str) -> str:
-    """A drop's name as its converted form has it: percent-encoded where it could be taken for something else."""
+    """Return a drop's name as its converted form has it, percent-encoded where it would be ambiguous."""
     if "%" not in drop and "\\" not in drop and ".parquet/" not in drop:
         return drop
     return _ESCAPED.sub(lambda match: f"%{ord(match.group()):02X}", drop)
 
 
 def platform_dir(platform: str) -> str:
-    """The Hive-style directory of a platform; characters that mean something in paths are percent-encoded."""
+    """Return the Hive-style directory of a platform. Characters with a meaning in paths are percent-encoded."""
     return f"platform={quote(platform, safe=' ')}"

@@ -1,4 +1,4 @@
-"""What has arrived since the last run, told from directory listings alone: no drop is opened."""
+"""What has arrived since the last run, told from directory listings alone. No drop is opened."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from uda_assets.basics.settings import Settings
-from uda_assets.contract.platforms import Platforms
-from uda_assets.ingest import bounds_of
-from uda_assets.ingest.convert import CONVERTER_VERSION
-from uda_assets.lake import Examined, Lake
+from uda_assets.contract.platforms import platform_table
+from uda_assets.lake import Examined, Lake, open_lake
+from uda_assets.pipeline.rules import Rules, rules_of
 from uda_assets.storage import Signature
 
 
@@ -20,9 +19,9 @@ class Arrivals(NamedTuple):
     """What a run would have to look at.
 
     Attributes:
-        pending: Drops that are new or changed, or all drops where the rules changed, archived ones too.
+        pending: Drops that are new or changed. If the rules changed, all drops, also the archived ones.
         unsettled: Drops that changed so recently that they may still be being written.
-        key: Tells this pending set, and the rules, from any other.
+        key: Identifies this pending set under these rules.
         rules_changed: Whether the rules are not those of the last run.
         unpublished: Whether a run converted drops, or one was forgotten, and nothing was published since.
     """
@@ -34,65 +33,70 @@ class Arrivals(NamedTuple):
     unpublished: bool
 
 
-def rules_mark(platforms: Platforms, settings: Settings) -> str:
-    """Hash of all that decides what becomes of a record, its content apart."""
-    rules = "\n".join(
-        [CONVERTER_VERSION, platforms.fingerprint, repr(settings.max_reject_ratio), repr(bounds_of(settings))]
-    )
-    return hashlib.sha256(rules.encode()).hexdigest()
+def arrivals(settings: Settings) -> Arrivals:
+    """Return what a run under these settings would have to look at.
+
+    Raises:
+        UdaError: The data root or its platform table cannot be read.
+    """
+    lake = open_lake(settings)
+    rules = rules_of(settings, platform_table(lake.root, settings))
+    return look_for_arrivals(lake, rules, settings.settle_seconds)
 
 
-def look_for_arrivals(lake: Lake, rules: str, settle_seconds: float) -> Arrivals:
-    """Compare what is there with what was last found to need nothing."""
-    known = lake.examined()
-    same_rules = known is not None and known.rules == rules
-    done = known.drops if known and same_rules else {}
+def look_for_arrivals(lake: Lake, rules: Rules, settle_seconds: float) -> Arrivals:
+    """Compare the drops that are there with those that the last run examined."""
+    known = lake.examined.read()
+    has_same_rules = known is not None and known.rules == rules.key
+    done = known.drops if known and has_same_rules else {}
     pending: dict[str, Signature] = {}
     unsettled = []
     now = time.time()
-    drops = lake.drops()
-    if known and not same_rules:
-        # They are converted again from there.
-        pending |= {drop: mark for drop, mark in lake.archived().items() if drop not in drops}
-    for drop, mark in drops.items():
-        if done.get(drop) == mark:
+    drops = lake.raw.listing().drops
+    if known and not has_same_rules:
+        # A run restores the archived raw files that it has to convert again.
+        pending |= {drop: signature for drop, signature in lake.raw.archived().items() if drop not in drops}
+    for drop, signature in drops.items():
+        if done.get(drop) == signature:
             continue
-        if not is_settled(mark, settle_seconds, now):
-            unsettled.append(drop)
+        if is_settled(signature, settle_seconds, now):
+            pending[drop] = signature
         else:
-            pending[drop] = mark
-    # The serial tells apart two sets that look alike with a completed run between them, as when a rule is taken back.
+            unsettled.append(drop)
+    # Two equal sets are told apart by the serial if a run completed between them, as when a rule is taken back.
     serial = known.serial if known else 0
-    key = hashlib.sha256(repr((serial, rules, sorted(pending.items()))).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((serial, rules.key, sorted(pending.items()))).encode()).hexdigest()[:16]
     return Arrivals(
         list(pending), unsettled, key,
-        rules_changed=known is not None and not same_rules,
+        rules_changed=known is not None and not has_same_rules,
         unpublished=known is not None and not known.published,
     )  # fmt: skip
 
 
-def is_settled(mark: Signature, settle_seconds: float, now: float) -> bool:
-    """Whether a file has not changed for a while; its change of name counts, a clock that runs backwards does not."""
-    age = now - max(mark.modified, mark.changed) / 1e9
+def is_settled(signature: Signature, settle_seconds: float, now: float) -> bool:
+    """Return whether a file has not changed for a while, its name included. A file from the future has settled too."""
+    age = now - max(signature.modified, signature.changed) / 1e9
     return age >= settle_seconds or age < -settle_seconds
 
 
-def note_examined(lake: Lake, rules: str, listed: dict[str, Signature], waiting: set[str], *, converted: bool) -> None:
-    """Note what needs no conversion any more: all that was listed before the run began, without what still waits.
+def note_examined(
+    lake: Lake, rules: Rules, listed: dict[str, Signature], waiting: set[str], *, converted: bool
+) -> None:
+    """Note the drops that need no conversion any more: all that were listed, without those that still wait.
 
-    Where anything changed, it counts as unpublished until :func:`note_published`. A run that finds nothing to do leaves
-    the serial as it is, so that trying again for the same reason is known as such.
+    A change counts as unpublished until :func:`note_published`. A run that finds nothing to do leaves the serial as it
+    is, so that a further attempt for the same reason is known as such.
     """
-    marks = {drop: mark for drop, mark in listed.items() if drop not in waiting}
-    known = lake.examined()
-    same = known is not None and (known.rules, known.drops) == (rules, marks)
-    if not same or converted:
+    drops = {drop: signature for drop, signature in listed.items() if drop not in waiting}
+    known = lake.examined.read()
+    is_same = known is not None and (known.rules, known.drops) == (rules.key, drops)
+    if not is_same or converted:
         serial = known.serial if known else 0
-        lake.write_examined(Examined(serial=serial + 1, rules=rules, drops=marks, published=False))
+        lake.examined.write(Examined(serial=serial + 1, rules=rules.key, drops=drops, published=False))
 
 
 def note_published(lake: Lake, *, published: bool) -> None:
-    """Note whether what is published is what is converted."""
-    known = lake.examined()
+    """Note whether everything that is converted is published."""
+    known = lake.examined.read()
     if known and known.published != published:
-        lake.write_examined(msgspec.structs.replace(known, published=published))
+        lake.examined.write(msgspec.structs.replace(known, published=published))

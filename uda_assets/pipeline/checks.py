@@ -1,4 +1,4 @@
-"""What the chain promises, verified on what is on disk, from counts taken independently of the code that wrote it."""
+"""The checks: what the chain promises, verified on disk, from counts that the code that wrote it did not make."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.ingest import bounds_of, open_source
 from uda_assets.ingest.header import read_header
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
-from uda_assets.lake.footers import Footers, read_footers
-from uda_assets.pipeline.catalogue import DropEntry, Status
-from uda_assets.pipeline.sessions import contributions_relation, sessions_relation
+from uda_assets.lake.integrity import DropFiles, inspect_drops
+from uda_assets.pipeline.status import DropEntry, Status
 from uda_assets.pipeline.volume import unusual_drops
 from uda_assets.warehouse.ranking import Window
+from uda_assets.warehouse.relations import contributions_in, sessions_in
 
 _HEAD = 1 << 20
-"""Bytes of blank lines before a header that are looked through, in an archive, beside the header's own."""
+"""How many bytes of blank lines before a header are looked through in an archive."""
 
 
 def _finding(faults: list[str], sound: str, broken: str) -> Finding:
@@ -33,7 +33,7 @@ def _finding(faults: list[str], sound: str, broken: str) -> Finding:
 
 
 def headers_readable(lake: Lake, drops: list[str], settings: Settings) -> Finding:
-    """The headers of these drops name every required column once."""
+    """Check that the header of each drop names every required column once."""
     faults, bounds = [], bounds_of(settings)
     for drop in drops:
         try:
@@ -45,44 +45,44 @@ def headers_readable(lake: Lake, drops: list[str], settings: Settings) -> Findin
 
 
 def drops_present(entries: list[DropEntry]) -> Finding:
-    """There is something to rank."""
+    """Check that there is something to rank."""
     count = sum(entry.status is not Status.FORGOTTEN for entry in entries)
     return Finding(count > 0, f"{count} drops" if count else "no drops; put CSV files below the data root's datasets/")
 
 
-def parquet_schema_matches(footers: Mapping[str, Footers]) -> Finding:
-    """Every part file has exactly the contract's columns and types."""
-    faults = [fault for found in footers.values() for fault in found.faults]
+def parquet_schema_matches(files: Mapping[str, DropFiles]) -> Finding:
+    """Check that every part file has exactly the contract's columns and types."""
+    faults = [str(fault) for held in files.values() for fault in held.misfits]
     return _finding(faults, "all part files have the contract's schema", f"{len(faults)} part files differ from it")
 
 
-def files_as_written(footers: Mapping[str, Footers]) -> Finding:
-    """The files of all drops are there and as they were written, as far as their stat tells; `uda verify` reads all."""
-    faults = [fault for found in footers.values() for fault in found.damaged]
-    sound = f"the files of all {len(footers)} drops are as they were written"
+def files_as_written(files: Mapping[str, DropFiles]) -> Finding:
+    """Check that the files of all drops are as they were written. Only files with a new signature are read again."""
+    faults = [str(fault) for held in files.values() for fault in held.damaged]
+    sound = f"the files of all {len(files)} drops are as they were written"
     broken = f"{len(faults)} files are damaged; where there is a raw file the next run makes them anew, see uda verify"
     return _finding(faults, sound, broken)
 
 
-def records_accounted(manifests: Mapping[str, DropManifest], footers: Mapping[str, Footers]) -> Finding:
-    """For each drop: records read = rows in its part files + rows in its quarantine, as their own footers say."""
+def records_accounted(manifests: Mapping[str, DropManifest], files: Mapping[str, DropFiles]) -> Finding:
+    """Check for each drop that records read = rows in part files + rows in quarantine, by the files' own footers."""
     faults, total = [], 0
-    for drop, told in manifests.items():
-        kept, quarantined = footers[drop].kept, footers[drop].quarantined
-        total += told.records
-        if (told.records, told.kept, told.quarantined) != (kept + quarantined, kept, quarantined):
-            faults.append(f"{drop}: {told.records} read, but {kept} kept and {quarantined} quarantined on disk")
+    for drop, manifest in manifests.items():
+        kept, quarantined = files[drop].kept, files[drop].quarantined
+        total += manifest.records
+        if (manifest.records, manifest.kept, manifest.quarantined) != (kept + quarantined, kept, quarantined):
+            faults.append(f"{drop}: {manifest.records} read, but {kept} kept and {quarantined} quarantined on disk")
     return _finding(faults, f"all {total} records are kept or quarantined", f"{len(faults)} drops do not add up")
 
 
 def no_rejected_drops(entries: list[DropEntry]) -> Finding:
-    """No drop was rejected whole."""
+    """Check that no drop was rejected whole."""
     faults = [f"{entry.drop}: {entry.reason}" for entry in entries if entry.status is Status.REJECTED]
     return _finding(faults, "no drop was rejected", f"{len(faults)} drops were rejected whole")
 
 
 def reject_ratio_low(manifests: Mapping[str, DropManifest], limit: float) -> Finding:
-    """No committed drop comes near ``limit``, the share of malformed records above which a drop is rejected."""
+    """Check that no committed drop comes near the limit, the share of malformed records that rejects a drop."""
     faults = [
         f"{drop}: {manifest.quarantined} of {manifest.records} records"
         for drop, manifest in manifests.items()
@@ -94,7 +94,7 @@ def reject_ratio_low(manifests: Mapping[str, DropManifest], limit: float) -> Fin
 
 
 def drop_volume_usual(manifests: Mapping[str, DropManifest]) -> Finding:
-    """None of the latest drops is unusually small or large; see :mod:`uda_assets.pipeline.volume`."""
+    """Check that none of the latest drops is unusually small or large; see :mod:`uda_assets.pipeline.volume`."""
     faults = [str(fault) for fault in reversed(unusual_drops(manifests))]
     return _finding(
         faults,
@@ -104,7 +104,7 @@ def drop_volume_usual(manifests: Mapping[str, DropManifest]) -> Finding:
 
 
 def platforms_known(manifests: Mapping[str, DropManifest], platforms: Platforms) -> Finding:
-    """No record was quarantined for its platform; where one was, a likely alias is suggested."""
+    """Check that no record was quarantined for its platform. A likely alias is suggested for each unknown one."""
     unknown: dict[str, int] = {}
     unlisted = 0
     for manifest in manifests.values():
@@ -126,19 +126,20 @@ def _suggestion(spelling: str, platforms: Platforms) -> str:
 
 
 def session_key_unique(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Finding:
-    """No (platform, user_id, session_id) has two rows, among the sessions that the last change of them touched.
+    """Check that no (platform, user_id, session_id) has two rows, among the sessions that the last change touched.
 
-    The first build touches all; the others were verified when they were touched.
+    The first build touches all sessions. The others were checked when they were last touched.
     """
-    manifest = lake.sessions_manifest() or SessionsManifest()
+    manifest = lake.merged.read() or SessionsManifest()
     fresh = [segment for segment in manifest.segments if segment.path in manifest.fresh]
-    touched = "" if len(fresh) == len(manifest.segments) else (
-        f"SEMI JOIN (SELECT platform, key_hash FROM {contributions_relation(lake, fresh)}) USING (platform, key_hash)"
-    )  # fmt: skip
-    hashes = sessions_relation(lake, manifest, "platform, key_hash")
-    # Equal keys have equal hashes, which are far cheaper to compare; the few suspects are then compared by key.
+    touched = ""
+    if len(fresh) < len(manifest.segments):
+        added = contributions_in(lake.sessions, fresh)
+        touched = f"SEMI JOIN (SELECT platform, key_hash FROM {added}) USING (platform, key_hash)"
+    hashes = sessions_in(lake.sessions, manifest, "platform, key_hash")
+    # Hashes are far cheaper to compare. The few sessions with equal hashes are then compared by key.
     suspects = f"SELECT key_hash FROM {hashes} {touched} GROUP BY platform, key_hash HAVING count(*) > 1"
-    keys = sessions_relation(lake, manifest, "platform, user_id, session_id, key_hash")
+    keys = sessions_in(lake.sessions, manifest, "platform, user_id, session_id, key_hash")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE suspects AS {suspects}")
     (found,) = connection.execute("SELECT count(*) FROM suspects").fetchall()
     if not found[0]:
@@ -150,17 +151,17 @@ def session_key_unique(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Fin
 
 
 def events_accounted(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Finding:
-    """Records kept over all drops = sum of ``events`` over sessions, both counted on disk."""
-    manifest = lake.sessions_manifest()
-    sessions = sessions_relation(lake, manifest)
+    """Check that records kept over all drops = sum of ``events`` over sessions, both counted on disk."""
+    manifest = lake.merged.read() or SessionsManifest()
+    sessions = sessions_in(lake.sessions, manifest)
     events = int((connection.execute(f"SELECT coalesce(sum(events), 0) FROM {sessions}").fetchone() or (0,))[0])
-    merged = manifest.drops if manifest else {}
-    kept = sum(found.kept for drop, found in read_footers(lake, lake.manifests()).items() if drop in merged)
+    drops = inspect_drops(lake, lake.converted.manifests())
+    kept = sum(files.kept for drop, files in drops.items() if drop in manifest.drops)
     return Finding(events == kept, f"{kept} records kept, {events} events in sessions")
 
 
 def leaderboard_well_formed(board: pl.DataFrame, n: int) -> Finding:
-    """Columns and types, at most ``n`` rows a platform, by session_count descending then user_id ascending."""
+    """Check a leaderboard's columns, types and order, and that it has at most ``n`` rows for each platform."""
     faults = []
     if board.schema != LEADERBOARD_SCHEMA:
         return Finding(False, f"the columns are {dict(board.schema)}")
@@ -173,7 +174,7 @@ def leaderboard_well_formed(board: pl.DataFrame, n: int) -> Finding:
 
 
 def days_well_formed(boards: dict[date, pl.DataFrame], n: int) -> Finding:
-    """Each day's leaderboard is well-formed."""
+    """Check that each day's leaderboard is well-formed."""
     findings = {day: leaderboard_well_formed(board, n) for day, board in boards.items()}
     faults = [f"{day}: {finding.summary}" for day, finding in findings.items() if not finding.passed]
     return _finding(faults, f"{len(boards)} days, each in order, at most {n} a platform", "days that are not in order")
@@ -182,12 +183,12 @@ def days_well_formed(boards: dict[date, pl.DataFrame], n: int) -> Finding:
 def leaderboard_recounted(
     lake: Lake, connection: duckdb.DuckDBPyConnection, board: pl.DataFrame, window: Window
 ) -> Finding:
-    """The listed users' sessions, counted again from what each drop knows of them, and not from the counts."""
+    """Check the listed users' sessions, counted again from the contributions of the drops and not from the counts."""
     connection.register("board", board.to_arrow())
     query = f"""
         WITH started AS (
             SELECT platform, user_id, session_id, min(started_at) AS started_at
-            FROM {contributions_relation(lake, (lake.sessions_manifest() or SessionsManifest()).segments)}
+            FROM {contributions_in(lake.sessions, (lake.merged.read() or SessionsManifest()).segments)}
             SEMI JOIN board USING (platform, user_id) GROUP BY ALL),
         counted AS (SELECT platform, user_id, count(*) AS sessions FROM started WHERE {window.condition} GROUP BY ALL)
         SELECT platform, user_id, session_count, coalesce(sessions, 0)

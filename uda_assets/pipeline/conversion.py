@@ -1,7 +1,8 @@
-"""Converting all that is pending, drop by drop, each committed by its manifest."""
+"""Converting the pending drops. Each drop is committed by its manifest."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,29 +12,29 @@ from threading import Lock
 from typing import NamedTuple, TypeVar
 
 from uda_assets.basics.errors import DropBusy, DropRejected, DropUnreadable
-from uda_assets.basics.progress import Advance, OnAdvance
-from uda_assets.basics.settings import ErrorMode, Settings
+from uda_assets.basics.progress import Advance, OnAdvance, Progress
+from uda_assets.basics.settings import ErrorMode
 from uda_assets.contract.platforms import Platforms
-from uda_assets.engines import Engine, running
-from uda_assets.ingest import bounds_of
-from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion
-from uda_assets.ingest.parts import DropJob
+from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, DropJob
 from uda_assets.lake import DropManifest, Lake, Rejection, Stage
-from uda_assets.pipeline.catalogue import fingerprint
+from uda_assets.pipeline.archive import restore_archived
+from uda_assets.pipeline.arrivals import is_settled, note_examined
+from uda_assets.pipeline.context import Run
+from uda_assets.pipeline.rules import Rules
+from uda_assets.pipeline.status import drop_ledger, pending, take_inventory
 
 T = TypeVar("T")
 
 
 @dataclass
 class Work:
-    """What converting cost, counted: what a change of the code must not let grow unseen.
+    """What a conversion cost, counted so that a change of the code cannot make it grow unseen.
 
     Attributes:
-        drops: Drops that were read; one that changed meanwhile counts again.
-        size: Bytes in them, plain.
+        drops: Drops that were read. A drop that changed meanwhile counts again.
+        size: Bytes in them, decompressed.
         bytes_read: Bytes of them that were read.
         rows_written: Rows in part files and quarantine.
-
     """
 
     drops: int = 0
@@ -57,7 +58,7 @@ class Work:
 
 
 class ConversionReport(NamedTuple):
-    """What a run converted, what it rejected whole, what it put off because it was just changing, and what it cost."""
+    """What a run converted, rejected whole, and put off because it was just changing, and what that cost."""
 
     converted: list[DropManifest]
     rejected: dict[str, Rejection]
@@ -65,97 +66,118 @@ class ConversionReport(NamedTuple):
     work: Work
 
 
-def convert_drops(
-    lake: Lake,
-    drops: Iterable[str],
-    platforms: Platforms,
-    settings: Settings,
-    on_drop: Callable[[str], None] | None = None,
-    engine: Engine | None = None,
-    on_advance: OnAdvance | None = None,
-) -> ConversionReport:
-    """Convert and commit drops by an engine, or by the one that the settings choose; the caller holds the lake's lock.
+def convert_pending(run: Run, *, settle_seconds: float = 0.0, progress: Progress | None = None) -> ConversionReport:
+    """Convert the pending drops, the oldest first.
 
-    With ``fail_fast`` nothing is committed unless every drop is without fault; otherwise each drop is committed as it
-    is done, what cannot be read or is malformed beyond ``max_reject_ratio`` is entered in the ledger, and what vanishes
-    or keeps changing meanwhile stays pending.
+    Args:
+        run: The run. Its ``max_drops_per_run`` bounds the number of drops; the rest stays pending.
+        settle_seconds: Leave drops alone that changed more recently than this.
+        progress: Shows how far the work is.
 
     Raises:
         MalformedRecord, DropRejected, DropBusy: In ``fail_fast`` mode, for the first fault.
-
     """
-    run = _convert_all_or_nothing if settings.error_mode is ErrorMode.FAIL_FAST else _convert_each
-    converted: list[DropManifest] = []
-    rejected: dict[str, Rejection] = {}
-    put_off: dict[str, str] = {}
-    work, waiting = Work(), list(drops)
+    lake, now = run.lake, time.time()
+    inventory = take_inventory(lake, check_files=True)
+    listed = inventory.listing.drops
+    waiting = pending(drop_ledger(inventory, run.rules))
+    restored = restore_archived(lake, [drop for drop in waiting if drop not in listed])
+    if restored:
+        listed = lake.raw.listing().drops
+    ready = [
+        drop
+        for drop in waiting
+        if drop in listed and (drop in restored or is_settled(listed[drop], settle_seconds, now))
+    ]
+    ready.sort(key=lambda drop: (listed[drop].modified, drop))
+    chosen = ready[: run.settings.max_drops_per_run or None]
+    if progress:
+        progress.begin({drop: listed[drop].size for drop in chosen})
+    report = convert_drops(run, chosen, progress.advance if progress else None)
+    left = set(waiting).difference(chosen).union(report.put_off)
+    note_examined(lake, run.rules, listed, left, converted=bool(report.converted))
+    if report.converted:
+        lake.converted.remember()
+    return report
+
+
+def convert_drops(run: Run, drops: Iterable[str], on_advance: OnAdvance | None = None) -> ConversionReport:
+    """Convert and commit drops.
+
+    In ``fail_fast`` mode nothing is committed unless every drop is without fault. In ``lenient`` mode each drop is
+    committed when it is done. A drop that cannot be read, or is malformed beyond ``max_reject_ratio``, is entered in
+    the ledger. A drop that vanishes or keeps changing stays pending.
+
+    Raises:
+        MalformedRecord, DropRejected, DropBusy: In ``fail_fast`` mode, for the first fault.
+    """
+    report = ConversionReport([], {}, {}, Work())
+    waiting = list(drops)
     if not waiting:
-        return ConversionReport(converted, rejected, put_off, work)
-    with running(engine, settings) as opened:
-        task = _Task(lake, platforms, settings, work, opened, opened.drops_at_once(len(waiting)), on_advance)
-        for drop, outcome in run(task, waiting):
-            if isinstance(outcome, DropManifest):
-                converted.append(outcome)
-            elif isinstance(outcome, DropBusy):
-                put_off[drop] = str(outcome)
-            else:
-                rejected[drop] = outcome
-            if on_drop:
-                on_drop(drop)
-    _update_ledger(lake, converted, rejected)
-    return ConversionReport(converted, rejected, put_off, work)
+        return report
+    task = _Task(run, report.work, run.engine.drops_at_once(len(waiting)), on_advance)
+    is_fail_fast = run.settings.error_mode is ErrorMode.FAIL_FAST
+    for drop, outcome in (_convert_all_or_nothing if is_fail_fast else _convert_each)(task, waiting):
+        if isinstance(outcome, DropManifest):
+            report.converted.append(outcome)
+        elif isinstance(outcome, DropBusy):
+            report.put_off[drop] = str(outcome)
+        else:
+            report.rejected[drop] = outcome
+    _update_ledger(run.lake, report)
+    return report
 
 
 _Outcome = DropManifest | Rejection | DropBusy
 
 
 class _Task(NamedTuple):
-    """What converting any drop of a run needs."""
+    """What the conversion of any drop of a run needs."""
 
-    lake: Lake
-    platforms: Platforms
-    settings: Settings
+    run: Run
     work: Work
-    engine: Engine
     at_once: int
     on_advance: OnAdvance | None
 
 
 def _convert_each(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
-    def one(drop: str) -> tuple[str, _Outcome]:
-        with task.lake.stage() as staged:
+    converted = task.run.lake.converted
+
+    def convert_one(drop: str) -> tuple[str, _Outcome]:
+        with converted.stage() as staged:
             try:
                 outcome = _stage(task, drop, staged)
             except DropBusy as busy:
                 return drop, busy
             if isinstance(outcome, DropManifest):
-                task.lake.commit_drop(staged, outcome)
+                converted.commit(staged, outcome)
             return drop, outcome
 
-    yield from _side_by_side(one, drops, task.at_once)
+    yield from _side_by_side(convert_one, drops, task.at_once)
 
 
 def _convert_all_or_nothing(task: _Task, drops: list[str]) -> Iterator[tuple[str, _Outcome]]:
+    converted = task.run.lake.converted
     with ExitStack() as stages:
-        staging = {drop: stages.enter_context(task.lake.stage()) for drop in drops}
+        staging = {drop: stages.enter_context(converted.stage()) for drop in drops}
 
-        def one(drop: str) -> tuple[str, DropManifest | Rejection]:
+        def convert_one(drop: str) -> tuple[str, DropManifest | Rejection]:
             return drop, _stage(task, drop, staging[drop])
 
         ready: list[tuple[Stage, DropManifest]] = []
-        for drop, outcome in _side_by_side(one, drops, task.at_once):
+        for drop, outcome in _side_by_side(convert_one, drops, task.at_once):
             if isinstance(outcome, Rejection):
                 raise DropRejected(f"drop {drop!r}: {outcome.reason}: {outcome.advice}")
             ready.append((staging[drop], outcome))
         for staged, manifest in ready:
-            task.lake.commit_drop(staged, manifest)
+            converted.commit(staged, manifest)
             yield manifest.drop, manifest
 
 
-def _side_by_side(work: Callable[[str], T], drops: list[str], at_once: int) -> Iterator[T]:
-    """The results in the order of the drops; after an error the rest is not begun."""
+def _side_by_side(function: Callable[[str], T], drops: list[str], at_once: int) -> Iterator[T]:
+    """Yield the results in the order of the drops. After an error the rest is not begun."""
     with ThreadPoolExecutor(at_once, thread_name_prefix="uda-convert") as pool:
-        futures = [pool.submit(work, drop) for drop in drops]
+        futures = [pool.submit(function, drop) for drop in drops]
         try:
             for future in futures:
                 yield future.result()
@@ -165,52 +187,53 @@ def _side_by_side(work: Callable[[str], T], drops: list[str], at_once: int) -> I
 
 
 def _stage(task: _Task, drop: str, staged: Stage) -> DropManifest | Rejection:
-    """Convert a drop below ``staged``; a file that changes meanwhile is read again, whatever reading it gave.
+    """Convert a drop into a stage. A file that changes meanwhile is read again, whatever reading it gave.
 
     Raises:
-        DropBusy: It keeps changing, or has vanished.
-
+        DropBusy: The file keeps changing, or has vanished.
     """
+    raw = task.run.lake.raw
     for _ in range(3):
-        version = task.lake.version(drop)
+        version = raw.version(drop)
         try:
             outcome = _stage_version(task, drop, version.content, staged)
         except Exception:
             # Reading a file that shrinks can fail in any way.
-            if task.lake.is_still(drop, version):
+            if raw.is_still(drop, version):
                 raise
         else:
-            if task.lake.is_still(drop, version):
+            if raw.is_still(drop, version):
                 return outcome
     raise DropBusy(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")
 
 
 def _stage_version(task: _Task, drop: str, content: str, staged: Stage) -> DropManifest | Rejection:
-    mark, settings = fingerprint(content, task.platforms), task.settings
+    run = task.run
+    rules, settings = run.rules, run.settings
     try:
-        done = task.engine.convert(
+        done = run.engine.convert(
             DropJob(
-                task.lake.source(drop), drop, staged.outputs(drop), staged.shared, staged.scratch, task.platforms,
-                fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, beside=task.at_once,
-                bounds=bounds_of(settings),
+                run.lake.source(drop), drop, staged.outputs(drop), run.platforms,
+                fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, bounds=rules.bounds,
+                staged=staged.shared, scratch=staged.scratch, beside=task.at_once,
             ),
             task.on_advance,
         )  # fmt: skip
     except DropUnreadable as error:
-        return _rejection(content, mark, settings, error.reason, error.advice)
+        return _rejection(rules, content, error.reason, error.advice, bound=rules.bounds.of_reason(error.reason))
     task.work.add(done)
     if task.on_advance:
         task.on_advance(Advance(drop, 1, 1, done.records))
-    if done.reject_ratio > settings.max_reject_ratio:
-        return _too_malformed(done, content, mark, settings)
-    return _manifest(done, drop, content, mark, task.platforms)
+    if done.reject_ratio > rules.max_reject_ratio:
+        return _too_malformed(done, rules, content)
+    return _manifest(done, drop, content, rules.fingerprint(content), run.platforms)
 
 
-def _manifest(done: Conversion, drop: str, content: str, mark: str, platforms: Platforms) -> DropManifest:
+def _manifest(done: Conversion, drop: str, content: str, fingerprint: str, platforms: Platforms) -> DropManifest:
     return DropManifest(
         drop=drop,
         content=content,
-        fingerprint=mark,
+        fingerprint=fingerprint,
         converter_version=CONVERTER_VERSION,
         records=done.records,
         kept=done.kept,
@@ -224,42 +247,45 @@ def _manifest(done: Conversion, drop: str, content: str, mark: str, platforms: P
     )
 
 
-def _rejection(content: str, mark: str, settings: Settings, reason: str, advice: str) -> Rejection:
+def _rejection(
+    rules: Rules,
+    content: str,
+    reason: str,
+    advice: str,
+    *,
+    records: int = 0,
+    quarantined: int = 0,
+    bound: float | None = None,
+) -> Rejection:
     return Rejection(
         content=content,
-        fingerprint=mark,
+        fingerprint=rules.fingerprint(content),
         reason=reason,
         advice=advice,
         rejected_at=datetime.now(UTC),
-        max_reject_ratio=settings.max_reject_ratio,
-        bound=bounds_of(settings).of_reason(reason),
+        max_reject_ratio=rules.max_reject_ratio,
+        records=records,
+        quarantined=quarantined,
+        bound=bound,
     )
 
 
-def _too_malformed(done: Conversion, content: str, mark: str, settings: Settings) -> Rejection:
+def _too_malformed(done: Conversion, rules: Rules, content: str) -> Rejection:
     reason, count = done.reasons.most_common(1)[0]
-    return Rejection(
-        content=content,
-        fingerprint=mark,
-        reason="too_many_malformed",
-        advice=(
-            f"{done.quarantined} of {done.records} records are malformed ({done.reject_ratio:.0%}, at most "
-            f"{settings.max_reject_ratio:.0%} may be), mostly {reason} ({count}); mend and deliver it again, or raise "
-            "max_reject_ratio"
-        ),
-        rejected_at=datetime.now(UTC),
-        max_reject_ratio=settings.max_reject_ratio,
-        records=done.records,
-        quarantined=done.quarantined,
+    advice = (
+        f"{done.quarantined} of {done.records} records are malformed ({done.reject_ratio:.0%}, at most "
+        f"{rules.max_reject_ratio:.0%} may be), mostly {reason} ({count}); mend and deliver it again, or raise "
+        "max_reject_ratio"
     )
+    return _rejection(rules, content, "too_many_malformed", advice, records=done.records, quarantined=done.quarantined)
 
 
-def _update_ledger(lake: Lake, converted: list[DropManifest], rejected: dict[str, Rejection]) -> None:
-    ledger = lake.ledger()
+def _update_ledger(lake: Lake, report: ConversionReport) -> None:
+    ledger = lake.ledger.load()
     before = (dict(ledger.rejections), dict(ledger.forgotten))
-    for manifest in converted:
+    for manifest in report.converted:
         ledger.rejections.pop(manifest.drop, None)
         ledger.forgotten.pop(manifest.drop, None)
-    ledger.rejections.update(rejected)
+    ledger.rejections.update(report.rejected)
     if (ledger.rejections, ledger.forgotten) != before:
-        lake.write_ledger(ledger)
+        lake.ledger.write(ledger)

@@ -15,82 +15,83 @@ from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.lake import Lake
-from uda_assets.pipeline.results import RESULT_NAME, write_board
-from uda_assets.pipeline.sessions import sessions_relation
+from uda_assets.pipeline.results import write_board
 from uda_assets.storage import Location, naming
 from uda_assets.warehouse.database import Connect, plain_database, working_database
 from uda_assets.warehouse.ranking import rank_days
+from uda_assets.warehouse.relations import sessions_in
 
 _SCHEMA = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
 _NOTHING: Mapping[Location, Path] = {}
 
 
 def publish_days(
-    lake: Lake, settings: Settings, days: Sequence[date], connect: Connect | None = None
+    lake: Lake, settings: Settings, days: Sequence[date], connect: Connect = plain_database
 ) -> dict[date, pl.DataFrame]:
-    """Publish a leaderboard for each day, of the sessions that started on it (UTC); the caller holds the lake's lock.
+    """Publish a leaderboard for each day, of the sessions that started on it (UTC), and return them by day.
 
-    The sessions are read once for all days. A day without sessions gets an empty leaderboard. All files are complete
-    before the first of them is put in place.
+    The caller holds the lock of the data root. The sessions are read once for all days. A day without sessions gets an
+    empty leaderboard. All files are complete before the first of them is put in place.
 
     Raises:
-        UdaError: No sessions were ever merged.
-
+        UdaError: Nothing is built yet.
     """
     boards = _rank(lake, settings, days)
-    with lake.publishing() as publishing:
+    with lake.published.publishing() as publishing:
         for day, board in boards.items():
-            write_board(board, *map(publishing.replacing, daily_result(lake, day)))
+            csv, parquet = daily_result(lake, day)
+            write_board(board, publishing.replacing(csv), publishing.replacing(parquet))
         if lake.warehouse.exists():
             new_days = dict(publishing.new)
             new_warehouse = publishing.replacing(lake.warehouse)
             lake.files.fetch(lake.warehouse, new_warehouse)
-            with naming(lake.warehouse), (connect or plain_database)(new_warehouse) as connection:
+            with naming(lake.warehouse), connect(new_warehouse) as connection:
                 fill_days(connection, lake, new_days)
-                # On closing it would be written without a word of what fails.
+                # DuckDB does not report errors of writing when it closes a database.
                 connection.execute("CHECKPOINT")
     return boards
 
 
 def _rank(lake: Lake, settings: Settings, days: Sequence[date]) -> dict[date, pl.DataFrame]:
-    manifest = lake.sessions_manifest()
+    manifest = lake.merged.read()
     if manifest is None:
         raise UdaError("nothing is built yet; materialize top_n_by_platform first")
     with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
-        query = rank_days(sessions_relation(lake, manifest), settings.n, min(days), max(days))
+        query = rank_days(sessions_in(lake.sessions, manifest), settings.n, min(days), max(days))
         ranked = pl.DataFrame(connection.sql(query).pl(), schema=_SCHEMA)
     return {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}
 
 
 def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:
-    """The CSV and Parquet files of a day's leaderboard."""
-    stem = f"{RESULT_NAME}_{day:%Y-%m-%d}"
-    return lake.results / "daily" / f"{stem}.csv", lake.results / "daily" / f"{stem}.parquet"
+    """Return the CSV and Parquet files of a day's leaderboard."""
+    stem = f"{lake.result_csv.stem}_{day:%Y-%m-%d}"
+    return lake.daily / f"{stem}.csv", lake.daily / f"{stem}.parquet"
 
 
 def fill_days(
     connection: duckdb.DuckDBPyConnection, lake: Lake, new: Mapping[Location, Path] = _NOTHING
 ) -> dict[str, str]:
-    """The table ``daily_top_n_by_platform``: the leaderboards of all days that were published.
+    """Make the table ``daily_top_n_by_platform`` of all published days. Days with damaged files are left out.
 
-    Without those whose files are damaged, and whatever else lies beside them. ``new`` are files of this machine that
-    are not in their places yet.
+    Args:
+        connection: The warehouse.
+        lake: The data root.
+        new: The local paths of files that are not in their places yet, by these places.
 
     Returns:
-        BLAKE3 by path below the data root of files that nothing was recorded of, as of days that were published before
-        any leaderboard was.
-
+        BLAKE3, by path below the data root, of files of which nothing is recorded. Days that were published before
+        any leaderboard have such files.
     """
     days = list(_published(lake, new))
-    boards = [one.board.select(pl.lit(one.day).alias("day"), pl.all()) for one in days]
+    boards = [published.board.select(pl.lit(published.day).alias("day"), pl.all()) for published in days]
     connection.register("days", pl.concat([_SCHEMA.to_frame(), *boards]).to_arrow())
     connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")
     connection.unregister("days")
-    return {path: checksum for one in days for path, checksum in one.unrecorded.items()}
+    return {path: checksum for published in days for path, checksum in published.unrecorded.items()}
 
 
 class _Day(NamedTuple):
-    """A day's leaderboard, and BLAKE3 of its files if nothing was recorded of them."""
+    """A day's leaderboard, and BLAKE3 of its files if nothing is recorded of them."""
 
     day: date
     board: pl.DataFrame
@@ -98,7 +99,7 @@ class _Day(NamedTuple):
 
 
 def _published(lake: Lake, new: Mapping[Location, Path]) -> Iterator[_Day]:
-    recorded = lake.published_files()
+    recorded = lake.published.files()
     for day in sorted(_days(lake, new)):
         csv, parquet = daily_result(lake, day)
         content = new[parquet].read_bytes() if parquet in new else lake.files.read(parquet)
@@ -117,7 +118,7 @@ def _checksum_of(lake: Lake, path: Location) -> dict[str, str]:
 
 
 def _read(content: bytes) -> pl.DataFrame | None:
-    """A leaderboard's Parquet file; None where it is none."""
+    """Read a leaderboard from the content of a Parquet file. Return None if it holds none."""
     try:
         board = pl.read_parquet(content)
     except pl.exceptions.PolarsError:
@@ -126,16 +127,16 @@ def _read(content: bytes) -> pl.DataFrame | None:
 
 
 def _days(lake: Lake, new: Mapping[Location, Path]) -> set[date]:
-    names = {*lake.files.files_below(lake.results / "daily"), *(path.name for path in new)}
+    names = {*lake.files.files_below(lake.daily), *(path.name for path in new)}
     return {day for name in names if (day := _day_of(lake, name))}
 
 
 def _day_of(lake: Lake, name: str) -> date | None:
-    """The day whose leaderboard a file is; None for any other file."""
-    text = name.removeprefix(f"{RESULT_NAME}_").removesuffix(".parquet")
+    """Return the day whose leaderboard a file holds, or None for any other file."""
+    text = name.removeprefix(f"{lake.result_csv.stem}_").removesuffix(".parquet")
     try:
         day = date.fromisoformat(text)
     except ValueError:
         return None
-    # Python knows other ways to write a date.
+    # Python also reads other ways to write a date.
     return day if daily_result(lake, day)[1].name == name else None

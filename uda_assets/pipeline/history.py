@@ -1,4 +1,4 @@
-"""Published leaderboards that are kept so that the next ones can be compared with them: below ``results/history``."""
+"""Earlier leaderboards, which are kept below ``results/history`` so that later ones can be compared with them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from uda_assets.warehouse.database import parquet_files
 
 
 def board_of(csv: Path, settings: Settings, published_at: datetime) -> PublishedBoard:
-    """The leaderboard in a Result CSV, named after what is in it and its parameters."""
-    mark = repr((hash_file(csv), settings.n, settings.since, settings.until))
+    """Return the leaderboard in a Result CSV. Its name is a hash of its content and parameters."""
+    identity = repr((hash_file(csv), settings.n, settings.since, settings.until))
     return PublishedBoard(
-        name=hashlib.sha256(mark.encode()).hexdigest()[:32],
+        name=hashlib.sha256(identity.encode()).hexdigest()[:32],
         n=settings.n, since=settings.since, until=settings.until, published_at=published_at,
     )  # fmt: skip
 
 
 def previous_board(published: PublicationManifest | None, board: PublishedBoard) -> PublishedBoard | None:
-    """The leaderboard that a new one is compared with: the last published one that differs, in content or parameters.
+    """Return the leaderboard with which a new one is compared: the last published one with another name.
 
-    A publication that changes nothing thus keeps the movement that is known.
+    Publishing the same leaderboard again thus does not change the movement.
     """
     if published is None or published.board is None:
         return None
@@ -36,13 +36,13 @@ def previous_board(published: PublicationManifest | None, board: PublishedBoard)
 
 
 def keep_board(location: Location, kept: Path, parquet: Path) -> None:
-    """Write a leaderboard's Parquet file once more, to ``kept``, which is to be at a location."""
+    """Copy a leaderboard's Parquet file to ``kept``, the local path of a file that will be at ``location``."""
     with naming(location):
         kept.write_bytes(parquet.read_bytes())
 
 
 def load_board(connection: duckdb.DuckDBPyConnection, lake: Lake, board: PublishedBoard, table: str) -> bool:
-    """Make a temporary table of a kept leaderboard, unless its file is lost or damaged: then nothing is known of it."""
+    """Make a temporary table of a kept leaderboard. Return whether its file could be read."""
     files = parquet_files([board_file(lake, board)])
     try:
         connection.execute(f"CREATE TEMP TABLE {table} AS SELECT {', '.join(LEADERBOARD_SCHEMA)} FROM {files}")
@@ -51,15 +51,15 @@ def load_board(connection: duckdb.DuckDBPyConnection, lake: Lake, board: Publish
     return True
 
 
-def boards_but(lake: Lake, kept: Iterable[PublishedBoard | None]) -> list[Location]:
-    """The files of leaderboards that nothing will be compared with any more."""
-    names = {_file_name(board) for board in kept if board}
+def superfluous_boards(lake: Lake, needed: Iterable[PublishedBoard | None]) -> list[Location]:
+    """Return the files of leaderboards with which nothing will be compared any more."""
+    names = {_file_name(board) for board in needed if board}
     below = lake.files.files_below(lake.history)
     return [lake.history / name for name in below if name.endswith(".parquet") and name not in names]
 
 
 def board_file(lake: Lake, board: PublishedBoard) -> Location:
-    """Where a leaderboard is kept."""
+    """Return the file of a kept leaderboard."""
     return lake.history / _file_name(board)
 
 

@@ -1,4 +1,4 @@
-"""The files that a leaderboard is published as."""
+"""The files of a leaderboard."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from pathlib import Path
 import polars as pl
 
 from uda_assets.storage import naming
-
-RESULT_NAME = "Result_top_n_by_platform"
-"""Name of the result files, without what tells their kind."""
 
 
 def write_board(board: pl.DataFrame, csv: Path, parquet: Path) -> None:

@@ -1,9 +1,19 @@
-"""Sessions a unit at a time: what counts of one platform and one bucket of its users, and how a change alters it.
+"""The sessions of one unit: one platform, and one bucket of its users.
 
-A bucket holds the users whose hash falls into it, so that a session, and the number of a user's sessions, are in one
-unit and no unit needs to know of another. The functions here are tasks: they run wherever the engine puts them, write
-files under names of their own, and tell which; only the manifest that names them makes them count, so that a task may
-run twice or die midway.
+A bucket holds the users whose hash falls into it. So a session, and the number of a user's sessions, are in one unit,
+and no unit needs to know of another. A unit consists of files of four kinds:
+
+- *Segments* hold contributions: what one drop knows of one session (drop, key, first and last time, events). A run
+  appends one segment for all new drops. Small segments are merged now and then, as in a log-structured merge tree
+  (O'Neil et al. 1996), so that their number stays bounded.
+- *Shared* holds the sessions to which several drops contribute, merged. They take the place of their contributions.
+- *Counts* hold sessions by user, and *changed* the users whose counts have changed since these were written.
+
+Taking out or replacing a drop needs no other drop, because its contributions are in a segment under its name. The hash
+of the key finds the known sessions that a change touches; equal hashes are then told apart by the key itself.
+
+The functions here are tasks. The engine may run them anywhere. They write files under names of their own and return
+these names. Only the manifest makes the files count, so that a task may run twice or die midway.
 """
 
 from __future__ import annotations
@@ -40,7 +50,7 @@ _CONTRIBUTION = "drop, user_id, session_id, started_at, ended_at, events, key_ha
 _MERGED = "min(started_at) AS started_at, max(ended_at) AS ended_at, sum(events)::BIGINT AS events"
 
 
-class Source(NamedTuple):
+class PartSource(NamedTuple):
     """A part file of a drop."""
 
     path: Location
@@ -48,24 +58,23 @@ class Source(NamedTuple):
 
 
 class Group(NamedTuple):
-    """New drops whose contributions to a unit make up one segment.
+    """New drops whose contributions to a unit become one segment.
 
     Attributes:
-        drops: Their names.
-        sources: Their part files of the unit's platform; these are read where there is one bucket alone.
-        split: Otherwise what :func:`split` made of them for this unit.
-        divided: Whether a session of a drop may be in several of these files.
-
+        drops: The names of the drops.
+        sources: Their part files of the unit's platform, if there is only one bucket.
+        split: The files that :func:`split` wrote for this unit, if there are several buckets.
+        divided: Whether a session of one drop may be in several of these files.
     """
 
     drops: list[str]
-    sources: list[Source] = []  # noqa: RUF012  # read only
+    sources: list[PartSource] = []  # noqa: RUF012  # read only
     split: list[Location] = []  # noqa: RUF012
     divided: bool = False
 
 
 class Unit(NamedTuple):
-    """What counts of one platform and bucket; the files are those of :class:`SessionsManifest`."""
+    """The files that count for one platform and bucket. The kinds are those of :class:`SessionsManifest`."""
 
     platform: str
     bucket: int
@@ -76,21 +85,20 @@ class Unit(NamedTuple):
 
     @property
     def manifest(self) -> SessionsManifest:
-        """As a manifest of these files alone."""
+        """A manifest of these files alone."""
         return SessionsManifest(segments=self.segments, shared=self.shared, counts=self.counts, changed=self.changed)
 
 
 class UnitJob(NamedTuple):
-    """A change of a unit: drops to put in, drops to take out.
+    """A change of a unit: the drops to put in, and those to take out.
 
     Attributes:
         base: Directory of the sessions.
-        before: What counts so far.
-        new: What is put in.
-        removed: Drops whose contributions count no longer.
-        generation: Of the sessions after the change.
-        layout: How who asks stores sessions.
-
+        before: The files that count so far.
+        new: The contributions to put in.
+        removed: Drops whose contributions no longer count.
+        generation: The generation of the sessions after the change.
+        layout: The layout of sessions that the calling process uses.
     """
 
     base: Location
@@ -105,11 +113,10 @@ class UnitChange(NamedTuple):
     """A unit after a change.
 
     Attributes:
-        after: What counts now.
-        sessions: How many more sessions these are.
-        rows_compared: Contributions to sessions that the change touches.
+        after: The files that count now.
+        sessions: The number of sessions that the change added, which may be negative.
+        rows_compared: Contributions to the sessions that the change touched.
         rows_written: Rows of all files that were written.
-
     """
 
     after: Unit
@@ -119,16 +126,16 @@ class UnitChange(NamedTuple):
 
 
 class SplitJob(NamedTuple):
-    """Part files of one platform whose contributions are to be told apart by bucket, in files below ``target``."""
+    """Part files of one platform whose contributions are divided by bucket into files below ``target``."""
 
-    sources: list[Source]
+    sources: list[PartSource]
     buckets: int
     target: Location
     layout: str = LAYOUT
 
 
 class RankJob(NamedTuple):
-    """A unit whose first ``n`` users by sessions within a window are asked for."""
+    """A request for the first ``n`` users of a unit, by sessions within a window."""
 
     base: Location
     unit: Unit
@@ -138,30 +145,28 @@ class RankJob(NamedTuple):
 
 
 def change_unit(job: UnitJob, place: Workplace) -> UnitChange:
-    """Carry out a change of a unit; only what it touches is written anew.
+    """Carry out a change of a unit. Only what it touches is written anew.
 
     Raises:
-        UdaError: This machine would store sessions otherwise.
-
+        UdaError: This machine uses another layout of sessions.
     """
     _require_layout(job.layout)
     with working_database(place, place.spill, job.base) as connection:
-        return _Change(job, place, connection).change()
+        return _UnitUpdate(job, place, connection).change()
 
 
 def split(job: SplitJob, place: Workplace) -> dict[int, list[Location]]:
-    """Write the contributions in some part files by bucket, and tell the files of each bucket that has any.
+    """Write the contributions in part files by bucket, and return the files of each bucket that has any.
 
     Raises:
-        UdaError: This machine would put users into other buckets.
-
+        UdaError: This machine uses another layout of sessions, and so may put users into other buckets.
     """
     _require_layout(job.layout)
     name = uuid.uuid4().hex
     target, written = job.target / name, place.spill / name
     if not is_remote(target):
         written = target
-        # Not its parent: where that is gone, so is who would have used what is written.
+        # Its parent is not made: if that is gone, so is the process that would have used the files.
         target.mkdir()
     else:
         make_dir(written)
@@ -178,18 +183,17 @@ def split(job: SplitJob, place: Workplace) -> dict[int, list[Location]]:
         location = target / path.relative_to(written).as_posix()
         if location != path:
             with storage_of(location).replacing(location) as copy:
-                # Not renamed: the worker may spill to another file system.
+                # A rename would fail if the worker spills to another file system.
                 shutil.move(path, copy)
         found.setdefault(int(path.parent.name.partition("=")[2]), []).append(location)
     return found
 
 
 def rank_unit(job: RankJob, place: Workplace) -> list[tuple[str, int]]:
-    """The first users of a unit: ``user_id, session_count``.
+    """Return the first users of a unit as rows of ``user_id, session_count``.
 
     Raises:
-        UdaError: This machine would read sessions otherwise.
-
+        UdaError: This machine uses another layout of sessions.
     """
     _require_layout(job.layout)
     with working_database(place, place.spill, job.base) as connection:
@@ -219,14 +223,14 @@ def _size(paths: Iterable[Location]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-def _grouped(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> str:
-    """A query for what each drop in some part files knows of each session."""
+def _grouped(connection: duckdb.DuckDBPyConnection, sources: Sequence[PartSource]) -> str:
+    """Return a query for what each drop in part files knows of each session."""
     drops = {source.drop for source in sources}
     if len(drops) == 1:
         files = parquet_files(source.path for source in sources)
         name, records, key = literal(drops.pop()), files, "user_id, session_id"
     else:
-        # The file's name is the same for all rows of a vector, so that looking the drop up costs next to nothing.
+        # All rows of a vector have the same file name, so that looking up the drop costs next to nothing.
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE names AS SELECT unnest($files) AS filename, unnest($drops) AS drop",
             {"files": [str(source.path) for source in sources], "drops": [source.drop for source in sources]},
@@ -239,8 +243,8 @@ def _grouped(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -
         FROM {records} GROUP BY {key}"""
 
 
-class _Change:
-    """One change of one unit."""
+class _UnitUpdate:
+    """One change of one unit, carried out."""
 
     def __init__(self, job: UnitJob, place: Workplace, connection: duckdb.DuckDBPyConnection) -> None:
         self._base, self._old, self._new, self._removed = job.base, job.before, job.new, job.removed
@@ -251,7 +255,7 @@ class _Change:
         self._rows_written = self._rows_compared = 0
 
     def change(self) -> UnitChange:
-        """What counts of the unit after the change."""
+        """Write the files that change, and return those that count afterwards."""
         old = self._old
         new = [segment for group in self._new for segment in self._write_contributions(group)]
         kept = [without(segment, self._removed) for segment in old.segments]
@@ -290,7 +294,7 @@ class _Change:
         shared: list[PartFile] = []
         if sum(len(segment.drops) for segment in new) > 1:
             rows = contributions_in(self._base, new)
-            # Comparing hashes first: most sessions are in one drop only.
+            # Hashes are compared first, since most sessions are in one drop only.
             query = f"""
                 SELECT user_id, session_id, {_MERGED}, key_hash FROM {rows}
                 SEMI JOIN (SELECT key_hash FROM {rows} GROUP BY key_hash HAVING count(*) > 1) USING (key_hash)
@@ -310,7 +314,7 @@ class _Change:
     # -- a change: only the sessions that it touches --------------------------------------------------------------
 
     def _find_touched(self, new: list[Segment]) -> None:
-        """Tables ``earlier`` and ``later``: the contributions to the touched sessions, before and after the change."""
+        """Make tables of the contributions to the touched sessions before (``earlier``) and after (``later``)."""
         fresh = contributions_in(self._base, new)
         concerned = [segment for segment in self._old.segments if self._removed.intersection(segment.drops)]
         gone = ", ".join(map(literal, sorted(self._removed))) or "NULL"
@@ -320,7 +324,7 @@ class _Change:
             UNION SELECT key_hash FROM {contributions_in(self._base, concerned)} WHERE drop IN ({gone})""")
         rows = contributions_in(self._base, self._old.segments)
         self._place.bytes_read += _size(self._base / segment.path for segment in self._old.segments)
-        # The hash alone is read first: where no session is known, the far larger columns of text are not read at all.
+        # Only the hashes are read first. If no touched session is known, the large columns of text are not read at all.
         self._execute(f"""
             CREATE OR REPLACE TEMP TABLE touched AS
             SELECT DISTINCT key_hash FROM (SELECT key_hash FROM {rows}) SEMI JOIN touched USING (key_hash)""")
@@ -354,7 +358,7 @@ class _Change:
         return self._write_any("shared", query)
 
     def _count_anew(self) -> tuple[list[PartFile], list[PartFile]]:
-        """The counts' base and changed users; a base of which much has changed is written anew."""
+        """Write the counts of the users that changed, or all counts if many have changed since they were written."""
         old = self._old
         users = self._number("SELECT count(*) FROM delta")
         if not users:
@@ -379,7 +383,7 @@ class _Change:
     # -- compaction ------------------------------------------------------------------------------------------------
 
     def _compact(self, segments: list[Segment]) -> list[Segment]:
-        """Merge the smaller half of too many segments, and write anew those of which most was taken out."""
+        """Merge the smaller half of too many segments, and rewrite those from which most drops were taken out."""
         by_size = sorted(segments, key=lambda segment: segment.rows)
         small = by_size[: _MANY_SEGMENTS // 2] if len(segments) > _MANY_SEGMENTS else []
         while len(segments) - len(small) >= _MANY_SEGMENTS:
@@ -423,12 +427,12 @@ class _Change:
 
 
 def segment_of(file: PartFile, drops: list[str]) -> Segment:
-    """A file of contributions as a segment."""
+    """Return a file of contributions as a segment."""
     return Segment(**msgspec.structs.asdict(file), drops=drops)
 
 
 def without(segment: Segment, removed: frozenset[str]) -> Segment:
-    """A segment of which some drops count no longer."""
+    """Return a segment in which some drops no longer count."""
     gone = removed.intersection(segment.drops)
     if not gone:
         return segment

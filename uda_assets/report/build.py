@@ -45,7 +45,7 @@ def write_report(lake: Lake, settings: Settings) -> Location:
 
     """
     report, path = build_report(lake, settings), report_path(lake)
-    with lake.publishing() as publishing:
+    with lake.published.publishing() as publishing:
         temporary = publishing.replacing(path)
         with naming(path):
             temporary.write_text(report.html, encoding="utf-8")

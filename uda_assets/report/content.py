@@ -437,7 +437,7 @@ class _Reader:
         )
 
     def _shared(self) -> int | None:
-        merged = self._lake.sessions_manifest()
+        merged = self._lake.merged.read()
         if merged is None or merged.generation != self._published.generation:
             return None
         return sum(file.rows for file in merged.shared)

@@ -29,14 +29,14 @@ def published_picture(lake: Lake, board: pl.DataFrame) -> bytes:
         board: The published leaderboard.
 
     """
-    publication = lake.publication()
+    publication = lake.published.read()
     name = publication.board.name if publication and publication.board else None
-    noted = lake.noted("chart", tuple[str, bytes])
+    noted = lake.notes.read("chart", tuple[str, bytes])
     if noted and noted[0] == name:
         return noted[1]
     png = leaderboard_chart_png(board)
     if name:
-        lake.note("chart", (name, png))
+        lake.notes.write("chart", (name, png))
     return png
 
 

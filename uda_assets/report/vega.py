@@ -13,11 +13,11 @@ from uda_assets.lake import Lake
 def charting_script(lake: Lake) -> str:
     """The script, which sets ``vegaEmbed``; bundling takes seconds, so that it is noted below the data root."""
     version = importlib.metadata.version("vl-convert-python")
-    noted = lake.noted("charting", tuple[str, str])
+    noted = lake.notes.read("charting", tuple[str, str])
     if noted and noted[0] == version:
         return noted[1]
     script = _bundled()
-    lake.note("charting", (version, script))
+    lake.notes.write("charting", (version, script))
     return script
 
 

@@ -105,7 +105,7 @@ def some_sessions(lake: Lake, connection: duckdb.DuckDBPyConnection, manifest: S
         manifest: The sessions that count.
 
     """
-    noted = lake.noted("some_sessions", tuple[int, list[Session]])
+    noted = lake.notes.read("some_sessions", tuple[int, list[Session]])
     if noted and noted[0] == manifest.generation:
         return noted[1]
     found = [
@@ -113,7 +113,7 @@ def some_sessions(lake: Lake, connection: duckdb.DuckDBPyConnection, manifest: S
         for name in sorted(manifest.platforms)[:_PLATFORMS_SHOWN]
         for row in connection.execute(_first_sessions(lake, _first_unit(_of_platform(manifest, name)))).fetchall()
     ]
-    lake.note("some_sessions", (manifest.generation, found))
+    lake.notes.write("some_sessions", (manifest.generation, found))
     return found
 
 
@@ -152,19 +152,19 @@ def _of_platform(manifest: SessionsManifest, platform: str) -> SessionsManifest:
 def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
     """The quarantined records of the drops that count, as an SQL relation: ``drop, line, reason, raw``."""
     merged = manifest.drops if manifest else {}
-    return _quarantine_of(lake, [made for drop, made in lake.manifests().items() if drop in merged])
+    return _quarantine_of(lake, [made for drop, made in lake.converted.manifests().items() if drop in merged])
 
 
 def _quarantine_of(lake: Lake, drops: Iterable[DropManifest]) -> str:
     # A file without records is left out: opening thousands of them would make each query slow.
     look = lake.files.looking(lake.quarantine)
-    paths = [path for made in drops if made.quarantined and look(path := lake.quarantine_of(made))]
+    paths = [path for made in drops if made.quarantined and look(path := lake.converted.quarantine_of(made))]
     return parquet_files(paths) if paths else empty_relation(_QUARANTINED)
 
 
 def read_quarantine(lake: Lake, settings: Settings, drop: DropManifest | None = None) -> Table:
     """The quarantined records of one drop or of all, by drop and line."""
-    relation = _quarantine_of(lake, [drop] if drop else lake.manifests().values())
+    relation = _quarantine_of(lake, [drop] if drop else lake.converted.manifests().values())
     with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
         found = connection.execute(f"SELECT drop, line, reason, raw FROM {relation} ORDER BY drop, line").fetchall()
     return Table(QUARANTINE_COLUMNS, found)

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from uda_assets.basics.progress import Advance, Log, Pace
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import convert_pending
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, record
 from uda_assets_tests.support.terminal import in_terminal, without_escapes
@@ -140,6 +139,6 @@ def test_a_log_has_a_line_every_few_seconds(tmp_path: Path) -> None:
     chain.deliver(tmp_path, "a.csv", HEADER + record("s1") + "broken\n")
     settings = chain.settings_of(tmp_path)
     lake = open_lake(settings)
-    with lake.writing(0):
-        convert_pending(lake, settings, platform_table(root_of(settings), settings), progress=Log(said.append, every=0))
+    with open_run(lake, settings) as run:
+        convert_pending(run, progress=Log(said.append, every=0))
     assert said[-1].startswith("2 records so far, 100%, ")

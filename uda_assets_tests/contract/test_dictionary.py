@@ -11,8 +11,8 @@ from uda_assets.contract import dictionary
 from uda_assets.contract.columns import COLUMNS
 from uda_assets.contract.dictionary import Table
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA, QUARANTINE_SCHEMA, RECORD_SCHEMA, SESSION_SCHEMA
-from uda_assets.definitions import defs
 from uda_assets_tests.support.chain import HEADER, deliver, published, record, run
+from uda_assets_tests.support.definitions import defs
 
 KINDS = {pl.String(): dictionary.TEXT, pl.Int64(): dictionary.WHOLE, pl.Datetime("us", "UTC"): dictionary.MOMENT}
 IN_DUCKDB = {dictionary.TEXT: "VARCHAR", dictionary.WHOLE: "BIGINT", dictionary.MOMENT: "TIMESTAMP WITH TIME ZONE"}

@@ -158,16 +158,15 @@ class Outcome(NamedTuple):
 def convert(root: Path) -> Outcome:
     """Convert a data root in this process, which may write no file of more than a gibibyte."""
     from uda_assets.basics.settings import load_settings
-    from uda_assets.contract.platforms import platform_table
     from uda_assets.lake import open_lake
-    from uda_assets.pipeline.build import convert_pending
-    from uda_assets.storage import root_of
+    from uda_assets.pipeline.context import open_run
+    from uda_assets.pipeline.conversion import convert_pending
 
     settings = load_settings(data_root=str(root), max_reject_ratio=1.0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_WRITTEN, resource.RLIM_INFINITY))
     lake = open_lake(settings)
-    with lake.writing(0):
-        report = convert_pending(lake, settings, platform_table(root_of(settings), settings))
+    with open_run(lake, settings) as run:
+        report = convert_pending(run)
     drops: dict[str, str | tuple[int, dict[str, int]]] = {
         drop: rejection.reason for drop, rejection in report.rejected.items()
     }

@@ -18,16 +18,14 @@ import polars as pl
 import pytest
 
 from uda_assets.basics.settings import load_settings
-from uda_assets.contract.platforms import platform_table
-from uda_assets.definitions import defs
 from uda_assets.defs import automation
 from uda_assets.defs.automation import PENDING_TAG, drop_sensor, leaderboard_schedule
 from uda_assets.defs.resources import LakeResource
 from uda_assets.lake import open_lake
-from uda_assets.pipeline import arrivals, build
-from uda_assets.pipeline.build import forget
-from uda_assets.pipeline.catalogue import read_catalogue
-from uda_assets.storage import root_of
+from uda_assets.pipeline import arrivals, publishing
+from uda_assets_tests.support import chain
+from uda_assets_tests.support.chain import forget
+from uda_assets_tests.support.definitions import defs
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 BAD = "u,s,iOS,never,view\n"
@@ -130,8 +128,7 @@ def result(root: Path) -> dict[tuple[str, str], int]:
 
 def statuses(root: Path) -> dict[str, str]:
     settings = load_settings()
-    entries = read_catalogue(open_lake(settings), platform_table(root_of(settings), settings), settings)
-    return {entry.drop: entry.status.value for entry in entries}
+    return {drop: entry.status.value for drop, entry in chain.statuses(open_lake(settings), settings).items()}
 
 
 _opened: list[str] | None = None
@@ -393,7 +390,7 @@ def test_a_run_that_ends_during_a_tick_is_not_asked_for_again(
 ) -> None:
     deliver(root, "a.csv")
     asked = request(root, instance)
-    looked = build.arrivals
+    looked = arrivals.arrivals
 
     def look_and_let_the_run_end(*arguments: Any) -> Any:
         found = looked(*arguments)
@@ -532,7 +529,7 @@ def test_nothing_is_archived_before_it_is_published(
     monkeypatch.setenv("UDA_CLEAN_SOURCE", "archive")
     deliver(root, "a.csv", line("u"))
     with monkeypatch.context() as broken:
-        broken.setattr(build, "publish", fail)
+        broken.setattr(publishing, "_publish_files", fail)
         assert not run(instance, request(root, instance)).success
     assert (root / "datasets/a.csv").exists()
     assert not (root / "archive").exists()

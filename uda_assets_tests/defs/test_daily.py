@@ -16,12 +16,12 @@ import polars as pl
 import pytest
 
 from uda_assets.basics.settings import load_settings
-from uda_assets.contract.platforms import platform_table
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
-from uda_assets.definitions import defs
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import convert_pending, publish_committed
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.publishing import publish_committed
+from uda_assets_tests.support.definitions import defs
 from uda_assets_tests.support.places import SAMPLE
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 30)
@@ -42,10 +42,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def build() -> None:
     settings = load_settings()
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-    with lake.writing(0):
-        convert_pending(lake, settings, platforms)
-        publish_committed(lake, settings, platforms)
+    lake = open_lake(settings)
+    with open_run(lake, settings) as run:
+        convert_pending(run)
+        publish_committed(run)
 
 
 def materialize(first: date, last: date | None = None, **config: Any) -> dg.ExecuteInProcessResult:

@@ -17,11 +17,11 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from uda_assets.basics.errors import UsageError
 from uda_assets.basics.settings import load_settings
-from uda_assets.definitions import defs
 from uda_assets.defs.automation import example_config
 from uda_assets.defs.common import overdue_after
 from uda_assets.defs.source_code import with_source_code
 from uda_assets.defs.top_n_by_platform import top_n_by_platform
+from uda_assets_tests.support.definitions import defs
 from uda_assets_tests.support.places import PROJECT
 
 COMMON = {"group": "leaderboards", "owners": ["team:user-activity"], "overdue": None}
@@ -270,7 +270,9 @@ def test_each_asset_names_its_source() -> None:
     ],
 )
 def test_the_source_is_a_link_where_the_repository_is_known(url: str, before: str) -> None:
-    (asset,) = with_source_code([top_n_by_platform], load_settings({"UDA_GIT_URL": url, "UDA_GIT_BRANCH": "v1"}))
+    settings = load_settings({"UDA_GIT_URL": url, "UDA_GIT_BRANCH": "v1"})
+    (asset,) = with_source_code(dg.Definitions(assets=[top_n_by_platform]), settings).assets or ()
+    assert isinstance(asset, dg.AssetsDefinition)
     (reference,) = _references(asset)
     assert re.fullmatch(re.escape(f"{before}uda_assets/defs/top_n_by_platform.py#L") + r"\d+", reference)
 

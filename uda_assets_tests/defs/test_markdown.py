@@ -22,12 +22,11 @@ from uda_assets.defs.markdown import (
     worst_drops_table,
 )
 from uda_assets.lake import DropManifest, open_lake
-from uda_assets.pipeline.build import forget
-from uda_assets.pipeline.catalogue import DropEntry, Status
+from uda_assets.pipeline.status import DropEntry, Status
 from uda_assets.report.text import shown
 from uda_assets.warehouse.lookup import some_sessions
 from uda_assets_tests.report import hostile
-from uda_assets_tests.support.chain import HEADER, deliver, published, run, settings_of
+from uda_assets_tests.support.chain import HEADER, deliver, forget, published, run, settings_of
 
 AWKWARD = [
     "a|b",
@@ -149,7 +148,7 @@ def test_a_preview_shows_whole_sessions(tmp_path: Path, buckets: int) -> None:
     for sessions_of in (2, 1):
         settings = settings_of(tmp_path, buckets=buckets)
         lake = open_lake(settings)
-        manifest = lake.sessions_manifest()
+        manifest = lake.merged.read()
         assert manifest is not None
         with duckdb.connect() as connection:
             found = some_sessions(lake, connection, manifest)
@@ -160,7 +159,7 @@ def test_a_preview_shows_whole_sessions(tmp_path: Path, buckets: int) -> None:
         assert {row[5] for row in found} == {sessions_of}
         forget(lake, settings, forgotten)
         forgotten = "b.csv"
-    manifest = lake.sessions_manifest()
+    manifest = lake.merged.read()
     assert manifest is not None
     with duckdb.connect() as connection:
         assert some_sessions(lake, connection, manifest) == []

@@ -14,11 +14,11 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from uda_assets.cli import committed
-from uda_assets.definitions import defs
 from uda_assets.defs import retention
 from uda_assets.defs.resources import LakeResource
 from uda_assets.defs.retention import kept_since, retention_sensor
 from uda_assets_tests.support.chain import HEADER, deliver, record, settings_of
+from uda_assets_tests.support.definitions import defs
 
 HERE = "this data root"
 DAYS = [f"2026-01-0{number}" for number in (1, 2, 3)]

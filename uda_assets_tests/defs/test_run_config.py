@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from uda_assets.definitions import defs
 from uda_assets_tests.support.chain import HEADER, deliver, published, record, run
+from uda_assets_tests.support.definitions import defs
 
 
 @pytest.fixture

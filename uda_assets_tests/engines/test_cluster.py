@@ -20,15 +20,13 @@ from hypothesis import strategies as st
 
 from uda_assets.basics.errors import ClusterFault, DropUnreadable, MalformedRecord, UdaError, UsageError
 from uda_assets.basics.settings import Settings, load_settings
-from uda_assets.contract.platforms import platform_table
 from uda_assets.engines import Account, open_engine
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import Lake, open_lake
-from uda_assets.pipeline.build import convert_pending, publish_committed
-from uda_assets.storage import root_of
 from uda_assets.synthetic import GeneratorConfig, generate
 from uda_assets_tests.ingest.fast import convert_by, read_slow
 from uda_assets_tests.ingest.strategies import hostile_files
+from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import verify
 from uda_assets_tests.support.cluster import Cluster, cluster_of_processes, in_process_client
 from uda_assets_tests.support.places import PROJECT
@@ -44,11 +42,10 @@ def settings_for(root: Path, cluster: Cluster | None, **overrides: object) -> Se
 
 
 def build(chosen: Settings, on_progress: Callable[[int, int], None] | None = None) -> tuple[Lake, Account]:
-    lake, platforms = open_lake(chosen), platform_table(root_of(chosen), chosen)
-    with open_engine(chosen) as engine, lake.writing(0):
+    lake = open_lake(chosen)
+    with open_engine(chosen) as engine:
         engine.on_progress = on_progress
-        convert_pending(lake, chosen, platforms, engine=engine)
-        publish_committed(lake, chosen, platforms, engine)
+        chain.build(lake, chosen, engine)
         return lake, engine.account()
 
 
@@ -116,7 +113,7 @@ def test_a_large_drop_is_converted_in_parts(cluster: Cluster, tmp_path: Path) ->
     deliver(root, 300_000)
     assert (root / "datasets/0.csv").stat().st_size > 16 << 20
     lake, _ = build(settings_for(root, cluster))
-    parts = {Path(file.path).name for file in lake.manifests()["0.csv"].files}
+    parts = {Path(file.path).name for file in lake.converted.manifests()["0.csv"].files}
     assert parts == {"part.0.parquet", "part.1.parquet"}
     assert (root / RESULT).read_bytes() == right_answer(root, tmp_path / "anew")
     assert not list((root / "dataset_parquets").rglob("attempts"))
@@ -151,7 +148,7 @@ def test_errors_of_tasks_arrive_as_they_are(cluster: Cluster, tmp_path: Path) ->
         build(settings_for(tmp_path, cluster, error_mode="fail_fast"))
     (tmp_path / "datasets/a.csv").write_text("no,header\n")
     lake, _ = build(settings_for(tmp_path, cluster))
-    assert lake.ledger().rejections["a.csv"].reason == "missing_column"
+    assert lake.ledger.load().rejections["a.csv"].reason == "missing_column"
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ import msgspec
 
 from uda_assets.basics.settings import load_settings
 from uda_assets.cli.program import explain
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import convert_pending, publish_committed
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.publishing import publish_committed
 from uda_assets_tests.integration.test_kills import (
     Feed,
     N,
@@ -141,10 +141,10 @@ def calls(orders: Orders, totals: dict[str, int]) -> Iterator[tuple[str, int]]:
 def chain(root: Path) -> None:
     """Convert, merge and publish."""
     settings = load_settings({}, data_root=str(root), threads=2, lock_timeout=0, n=N)
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-    with lake.writing(0):
-        convert_pending(lake, settings, platforms)
-        publish_committed(lake, settings, platforms)
+    lake = open_lake(settings)
+    with open_run(lake, settings) as run:
+        convert_pending(run)
+        publish_committed(run)
 
 
 def in_a_fork(work: Callable[[], Any]) -> bytes:

@@ -19,8 +19,8 @@ from uda_assets.contract.columns import COLUMNS
 from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest import Source, open_source, parts, read_batches
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
-from uda_assets.ingest.convert import Conversion
-from uda_assets.ingest.parts import ATTEMPTS, Attempt, DropJob, convert_in_parts, convert_part
+from uda_assets.ingest.convert import Conversion, DropJob
+from uda_assets.ingest.parts import ATTEMPTS, Attempt, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
 from uda_assets.lake import Outputs
 from uda_assets_tests.ingest import reference
@@ -126,8 +126,8 @@ def convert_by(
         root = Path(directory)
         (root / "drop.csv").write_bytes(data)
         job = DropJob(
-            root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"), root, root,
-            Platforms(keep_unknown=keep_unknown), fail_fast, bounds=bounds,
+            root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"),
+            Platforms(keep_unknown=keep_unknown), root, root, fail_fast, bounds,
         )  # fmt: skip
         try:
             done = convert(job)

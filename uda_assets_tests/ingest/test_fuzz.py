@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,19 +21,16 @@ from hypothesis import HealthCheck, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
 from uda_assets.basics.errors import DropUnreadable, UdaError
-from uda_assets.contract.platforms import platform_table
 from uda_assets.ingest import Source
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS
 from uda_assets.ingest.header import Header, read_header
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.catalogue import read_catalogue
-from uda_assets.storage import root_of
 from uda_assets_tests.corpus.judging import expected
 from uda_assets_tests.corpus.pollutions import PACK, Polluted, corpus
 from uda_assets_tests.ingest import reference
 from uda_assets_tests.ingest.fast import REJECTIONS, convert_split, read_fast, read_slow
 from uda_assets_tests.ingest.strategies import LINE, mutate
-from uda_assets_tests.support.chain import HEADER, deliver, ledger, record, run, settings_of
+from uda_assets_tests.support.chain import HEADER, deliver, ledger, record, run, settings_of, statuses
 
 T = TypeVar("T")
 
@@ -162,17 +159,15 @@ class Notes:
         try:
             configured = settings_of(self.root)
             for read in (
-                lambda: open_lake(configured).manifests(),
-                lambda: open_lake(configured).manifest("good.csv"),
-                lambda: open_lake(configured).ledger(),
-                lambda: open_lake(configured).sessions_manifest(),
-                lambda: open_lake(configured).examined(),
-                lambda: open_lake(configured).publication(),
-                lambda: read_catalogue(
-                    open_lake(configured), platform_table(root_of(configured), configured), configured
-                ),
+                lambda lake: lake.converted.manifests(),
+                lambda lake: lake.converted.manifest("good.csv"),
+                lambda lake: lake.ledger.load(),
+                lambda lake: lake.merged.read(),
+                lambda lake: lake.examined.read(),
+                lambda lake: lake.published.read(),
+                lambda lake: statuses(lake, configured),
             ):
-                assert "\n" not in (self._tell(read) or "")
+                assert "\n" not in (self._tell(partial(read, open_lake(configured))) or "")
         finally:
             path.write_bytes(self.contents[path])
 

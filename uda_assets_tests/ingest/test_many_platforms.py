@@ -9,10 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import convert_pending
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
 from uda_assets_tests.support.chain import HEADER, deliver, record, settings_of
 
 PLATFORMS = 300
@@ -33,8 +32,8 @@ def test_more_platforms_than_files_may_be_open(tmp_path: Path) -> None:
     deliver(tmp_path, "a.csv", HEADER + "".join(record(f"s{i}", f"p{i % PLATFORMS}") for i in range(3 * PLATFORMS)))
     settings = settings_of(tmp_path, keep_unknown_platforms=True)
     lake = open_lake(settings)
-    with lake.writing(0):
-        report = convert_pending(lake, settings, platform_table(root_of(settings), settings))
+    with open_run(lake, settings) as run:
+        report = convert_pending(run)
     assert not report.rejected
     with duckdb.connect() as connection:
         files = str(tmp_path / "dataset_parquets/a.csv.parquet/*/*.parquet")

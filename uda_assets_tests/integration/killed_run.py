@@ -23,11 +23,8 @@ import msgspec
 from uda_assets.basics import moments
 from uda_assets.basics.findings import Finding
 from uda_assets.basics.settings import Settings, load_settings
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import Lake, open_lake
-from uda_assets.lake.footers import read_footers
-from uda_assets.pipeline.build import convert_pending, forget, publish_merged
-from uda_assets.pipeline.catalogue import pending, read_catalogue
+from uda_assets.lake.integrity import inspect_drops
 from uda_assets.pipeline.checks import (
     events_accounted,
     headers_readable,
@@ -36,10 +33,14 @@ from uda_assets.pipeline.checks import (
     records_accounted,
     session_key_unique,
 )
-from uda_assets.pipeline.sessions import merge_sessions
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.merging import merge_sessions
+from uda_assets.pipeline.publishing import publish
+from uda_assets.pipeline.status import drop_ledger, pending, take_inventory
 from uda_assets.warehouse.database import working_database
 from uda_assets.warehouse.ranking import Window
+from uda_assets_tests.support.chain import forget
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +88,7 @@ def main(orders: Orders) -> None:
     settings = load_settings()
     for drop in orders.forget:
         # A run before this one may have died when it was done with that.
-        if open_lake(settings).manifest(drop):
+        if open_lake(settings).converted.manifest(drop):
             tell("phase forgetting")
             forget(open_lake(settings), settings, drop)
     tell("phase end")
@@ -95,26 +96,26 @@ def main(orders: Orders) -> None:
 
 def run_chain(settings: Settings, tell: Callable[[str], None]) -> None:
     """The steps of the assets in their order, and their checks."""
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-    with lake.writing(settings.lock_timeout):
+    lake = open_lake(settings)
+    with open_run(lake, settings) as run:
         tell("phase catalogue")
-        headers_readable(lake, pending(read_catalogue(lake, platforms, settings)), settings)
-    with lake.writing(settings.lock_timeout):
+        headers_readable(lake, pending(drop_ledger(take_inventory(lake, check_files=True), run.rules)), settings)
+    with open_run(lake, settings) as run:
         tell("phase conversion")
-        convert_pending(lake, settings, platforms)
+        convert_pending(run)
     tell("phase checks")
-    manifests = lake.manifests()
-    footers = read_footers(lake, manifests)
+    manifests = lake.converted.manifests()
+    footers = inspect_drops(lake, manifests)
     hold(parquet_schema_matches(footers), records_accounted(manifests, footers))
-    with lake.writing(settings.lock_timeout):
+    with open_run(lake, settings) as run:
         tell("phase sessions")
-        merge_sessions(lake, settings)
+        merge_sessions(run)
     tell("phase checks")
     with working(lake, settings) as connection:
         hold(session_key_unique(lake, connection), events_accounted(lake, connection))
-    with lake.writing(settings.lock_timeout):
+    with open_run(lake, settings) as run:
         tell("phase publishing")
-        published = publish_merged(lake, settings, platforms)
+        published = publish(run)
         with working(lake, settings) as connection:
             hold(leaderboard_recounted(lake, connection, published.leaderboard, Window()))
 

@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 
 from uda_assets.basics.settings import Settings, load_settings
 from uda_assets.cli.program import run as program
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import convert_pending, publish_merged
-from uda_assets.pipeline.sessions import merge_sessions
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.merging import merge_sessions
+from uda_assets.pipeline.publishing import publish
 from uda_assets.warehouse.database import open_published
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
@@ -73,13 +73,13 @@ def deliver(root: Path, drop: str, version: int) -> None:
 def build(root: Path) -> None:
     """The steps of the chain, each with the lock for itself, as Dagster's assets have it."""
     settings = settings_of(root)
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-    with lake.writing(settings.lock_timeout):
-        convert_pending(lake, settings, platforms)
-    with lake.writing(settings.lock_timeout):
-        merge_sessions(lake, settings)
-    with lake.writing(settings.lock_timeout):
-        publish_merged(lake, settings, platforms)
+    lake = open_lake(settings)
+    with open_run(lake, settings) as run:
+        convert_pending(run)
+    with open_run(lake, settings) as run:
+        merge_sessions(run)
+    with open_run(lake, settings) as run:
+        publish(run)
 
 
 def write(root: Path, writer: str, until: float) -> Told:

@@ -367,18 +367,18 @@ def assert_complete(root: Path, feed: Feed) -> None:
 def assert_no_debris(root: Path, feed: Feed) -> None:
     """Every file below the data root is one that the layout names."""
     files = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
-    manifest = Lake(root).sessions_manifest()
+    manifest = Lake(root).merged.read()
     assert manifest is not None
     sessions = {f"sessions/{path}" for path in manifest.paths()}
     assert sessions <= files, "files of sessions are missing"
     named = {f"datasets/{drop}" for drop in feed.sources}
-    manifests = Lake(root).manifests()
+    manifests = Lake(root).converted.manifests()
     assert manifests.keys() == set(feed.contributions)
-    named |= {str(Path(Lake(root).quarantine_of(made)).relative_to(root)) for made in manifests.values()}
+    named |= {str(Path(Lake(root).converted.quarantine_of(made)).relative_to(root)) for made in manifests.values()}
     named |= sessions | {f"sessions/{path}" for path in manifest.superseded} | {"sessions/_manifest.json"}
     named |= {f"results/Result_top_n_by_platform.{kind}" for kind in ("csv", "parquet")}
     named |= {"results/_manifest.json", "uda.duckdb", "run.log"}
-    publication = Lake(root).publication()
+    publication = Lake(root).published.read()
     assert publication is not None
     named |= {f"quarantine/{path}" for path in publication.superseded}
     assert publication.board is not None

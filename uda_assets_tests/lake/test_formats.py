@@ -15,8 +15,8 @@ from uda_assets.cli import program
 from uda_assets.defs.automation import drop_sensor
 from uda_assets.defs.resources import LakeResource
 from uda_assets.lake import FORMAT
-from uda_assets.lake.manifests import sealed
-from uda_assets.pipeline.build import arrivals
+from uda_assets.lake.sealed import sealed
+from uda_assets.pipeline.arrivals import arrivals
 from uda_assets_tests.support.chain import HEADER, deliver, record, run, settings_of
 
 MANIFESTS = [
@@ -106,7 +106,7 @@ def test_the_sensor_and_the_run_say_so(root: Path, name: str, monkeypatch: pytes
             pytest.raises(dg.Failure, match=rf"has format 99, .*; {ADVICE}$"),
         ):
             drop_sensor(context)
-        from uda_assets.definitions import defs
+        from uda_assets_tests.support.definitions import defs
 
         done = defs.resolve_job_def("leaderboard_job").execute_in_process(instance=instance, raise_on_error=False)
     assert not done.success

@@ -10,9 +10,8 @@ import pytest
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import forget
 from uda_assets_tests.cli.test_cli import uda
-from uda_assets_tests.support.chain import HEADER, deliver, ledger, published, record, run, settings_of
+from uda_assets_tests.support.chain import HEADER, deliver, forget, ledger, published, record, run, settings_of
 
 TOGETHER = [
     ["a*.csv", "ab.csv", "a?.csv"],

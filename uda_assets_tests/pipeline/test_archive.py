@@ -10,11 +10,10 @@ import pytest
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.arrivals import Arrivals
-from uda_assets.pipeline.build import arrivals, forget
+from uda_assets.pipeline.arrivals import Arrivals, arrivals
 from uda_assets.pipeline.verification import verify
 from uda_assets_tests.support import chain
-from uda_assets_tests.support.chain import HEADER, deliver, ledger, published, record, settings_of
+from uda_assets_tests.support.chain import HEADER, deliver, forget, ledger, published, record, settings_of
 
 DIRECTORY = "dataset_parquets/a.csv.parquet"
 RESULT = "results/Result_top_n_by_platform.csv"

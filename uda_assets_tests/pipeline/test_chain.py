@@ -14,7 +14,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from uda_assets.definitions import defs
+from uda_assets_tests.support.definitions import defs
 from uda_assets_tests.support.places import SAMPLE, TRUTH
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"

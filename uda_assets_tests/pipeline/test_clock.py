@@ -12,8 +12,8 @@ import pytest
 
 from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.arrivals import look_for_arrivals, rules_mark
-from uda_assets.pipeline.build import arrivals
+from uda_assets.pipeline.arrivals import arrivals, look_for_arrivals
+from uda_assets.pipeline.rules import rules_of
 from uda_assets.storage import root_of
 from uda_assets_tests.integration.test_kills import Feed, N, assert_complete, assert_no_debris
 from uda_assets_tests.support.chain import HEADER, deliver, published, record, run, settings_of
@@ -64,14 +64,14 @@ def test_no_drop_waits_for_ever_to_settle(tmp_path: Path, seconds: float) -> Non
     deliver(tmp_path, "a.csv", HEADER + record("a"))
     settings = settings_of(tmp_path)
     os.utime(tmp_path / "datasets/a.csv", (time.time() + seconds,) * 2)
-    marks = rules_mark(platform_table(root_of(settings), settings), settings)
+    rules = rules_of(settings, platform_table(root_of(settings), settings))
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch, 2.5 if seconds > 0 else 0)
-        found = look_for_arrivals(open_lake(settings), marks, settle_seconds=2)
+        found = look_for_arrivals(open_lake(settings), rules, settle_seconds=2)
     assert found.pending + found.unsettled == ["a.csv"]
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch, max(seconds, 0) + 2.5)
-        assert look_for_arrivals(open_lake(settings), marks, settle_seconds=2).pending == ["a.csv"]
+        assert look_for_arrivals(open_lake(settings), rules, settle_seconds=2).pending == ["a.csv"]
 
 
 def test_a_correction_with_the_old_times_and_size_is_seen(tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ import pytest
 
 from uda_assets.basics import moments
 from uda_assets.basics.settings import Settings, load_settings
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import Lake
-from uda_assets.pipeline.build import convert_pending, forget, publish_committed
 from uda_assets.storage import root_of
+from uda_assets_tests.support.chain import build, forget
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 BAD = "u,s,iOS,never,view\n"
@@ -34,10 +33,7 @@ def deliver(settings: Settings, drop: str, *users: str, further: str = "") -> No
 
 
 def run(settings: Settings) -> None:
-    lake, platforms = Lake(root_of(settings)), platform_table(root_of(settings), settings)
-    with lake.writing(0):
-        convert_pending(lake, settings, platforms)
-        publish_committed(lake, settings, platforms)
+    build(Lake(root_of(settings)), settings)
 
 
 def dying_at(moment: str, action: Callable[[], object]) -> None:
@@ -106,7 +102,7 @@ def test_a_run_with_nothing_to_merge_removes_what_the_one_before_left(settings: 
     dying_at("sessions: committed", lambda: run(settings))
     run(settings)
     lake = Lake(root_of(settings))
-    manifest = lake.sessions_manifest()
+    manifest = lake.merged.read()
     assert manifest
     there = {str(path.relative_to(lake.sessions)) for path in lake.sessions.rglob("*.parquet")}
     assert there == {*manifest.paths(), *manifest.superseded}

@@ -7,20 +7,20 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from uda_assets.basics.errors import DropBusy, UdaError
-from uda_assets.contract.platforms import platform_table
 from uda_assets.engines import polars as engine
-from uda_assets.ingest.convert import Conversion, convert
-from uda_assets.lake import Lake, open_lake
-from uda_assets.lake.footers import damaged_drops
-from uda_assets.lake.integrity import damaged_sessions
-from uda_assets.pipeline.build import convert_pending, forget
-from uda_assets.storage import root_of
+from uda_assets.ingest.convert import Conversion, DropJob, convert
+from uda_assets.lake import open_lake
+from uda_assets.lake.integrity import damaged_drops, damaged_sessions
+from uda_assets.lake.raw_files import RawFiles
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
 from uda_assets_tests.cli.test_cli import uda
-from uda_assets_tests.support.chain import HEADER, deliver, ledger, published, record, run, settings_of
+from uda_assets_tests.support.chain import HEADER, deliver, forget, ledger, published, record, run, settings_of
 
 RESULT = "results/Result_top_n_by_platform.csv"
 
@@ -133,8 +133,7 @@ def _put_right(root: Path, path: str) -> None:
 
 @pytest.mark.parametrize("harm", ALTERED)
 def test_what_is_not_as_it_was_written_is_made_anew(root: Path, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("footers", "integrity"):
-        monkeypatch.setattr(f"uda_assets.lake.{module}.RACY_NANOSECONDS", 0)
+    monkeypatch.setattr("uda_assets.lake.integrity.RACY_NANOSECONDS", 0)
     run(root)
     before, parts = (root / RESULT).read_bytes(), _converted(root)
     ALTERED[harm](root)
@@ -146,9 +145,9 @@ def test_what_is_not_as_it_was_written_is_made_anew(root: Path, harm: str, monke
     ]  # fmt: skip
     assert published(root, "SELECT count(*) FROM quarantine") == [(2,)]
     lake = open_lake(settings_of(root))
-    sessions = lake.sessions_manifest()
+    sessions = lake.merged.read()
     assert sessions
-    assert not damaged_drops(lake, lake.manifests())
+    assert not damaged_drops(lake, lake.converted.manifests())
     assert not damaged_sessions(lake, sessions)
 
 
@@ -205,11 +204,11 @@ def _changing(action: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, t
     """Let a drop change as it is read; what was read of it is worth nothing then."""
     left = [times]
 
-    def read(source: Path, drop: str, *arguments: object, **options: object) -> Conversion:
-        done = convert(source, drop, *arguments, **options)  # type: ignore[arg-type]
-        if drop == "busy.csv" and left[0]:
+    def read(job: DropJob, *arguments: Any) -> Conversion:
+        done = convert(job, *arguments)
+        if job.drop == "busy.csv" and left[0]:
             left[0] -= 1
-            action(source)
+            action(job.source)
             raise ValueError("as when a file shrinks")
         return done
 
@@ -258,16 +257,16 @@ def test_a_busy_drop_stops_a_fail_fast_run(root: Path, monkeypatch: pytest.Monke
 def test_a_drop_that_cannot_be_read_is_rejected_and_its_earlier_version_stays(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Lake._version
+    real = RawFiles._version
 
-    def refuse(self: Lake, drop: str, *arguments: object) -> object:
+    def refuse(self: RawFiles, drop: str, *arguments: Any) -> object:
         if drop == "a.csv":
             raise PermissionError(13, "Permission denied")
-        return real(self, drop, *arguments)  # type: ignore[arg-type]
+        return real(self, drop, *arguments)
 
     deliver(root, "a.csv", HEADER + record("new"))
     deliver(root, "c.csv", HEADER + record("c"))
-    monkeypatch.setattr(Lake, "_version", refuse)
+    monkeypatch.setattr(RawFiles, "_version", refuse)
     run(root)
     assert published(root, "SELECT session_id FROM sessions ORDER BY ALL") == [
         ("a.csv",), ("c",), ("shared",), ("sub/b.csv",)
@@ -326,8 +325,8 @@ def test_an_archived_drop_that_is_not_selected_stays_archived(tmp_path: Path, se
     (tmp_path / "dataset_parquets/a.csv.parquet/platform=iOS/part.0.parquet").unlink()
     settings = settings_of(tmp_path, clean_source="archive", **selection)
     lake = open_lake(settings)
-    with lake.writing(0):
-        assert convert_pending(lake, settings, platform_table(root_of(settings), settings)).converted == []
+    with open_run(lake, settings) as opened:
+        assert convert_pending(opened).converted == []
     assert (tmp_path / "archive/a.csv").exists()
     assert [manifest.drop for manifest in run(tmp_path, clean_source="archive").converted] == ["a.csv"]
 

@@ -11,13 +11,13 @@ import pytest
 
 from uda_assets.basics import moments
 from uda_assets.basics.errors import UdaError
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import convert_pending, publish_merged
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
 from uda_assets.pipeline.days import daily_result, publish_days
-from uda_assets.pipeline.sessions import merge_sessions
+from uda_assets.pipeline.merging import merge_sessions
+from uda_assets.pipeline.publishing import publish
 from uda_assets.pipeline.verification import verify
-from uda_assets.storage import root_of
 from uda_assets_tests.support.chain import HEADER, deliver, dying, published, record, run, settings_of
 
 DAY = date(2026, 1, 1)
@@ -27,11 +27,11 @@ DAY = date(2026, 1, 1)
 def root(tmp_path: Path) -> Path:
     deliver(tmp_path, "a.csv", HEADER + record("a"))
     run(tmp_path)
-    publish(tmp_path)
+    publish_two_days(tmp_path)
     return tmp_path
 
 
-def publish(root: Path) -> None:
+def publish_two_days(root: Path) -> None:
     settings = settings_of(root)
     lake = open_lake(settings)
     with lake.writing(0):
@@ -49,7 +49,7 @@ def test_who_dies_while_days_are_published_leaves_each_as_it_was_or_is_to_be(roo
     before = root.with_name("before")
     shutil.copytree(root, before)
     moment = 0
-    while dying(moment := moment + 1, lambda: publish(root)):
+    while dying(moment := moment + 1, lambda: publish_two_days(root)):
         assert sound(root), moment
         run(root)
         _, parquet = daily_result(open_lake(settings_of(root)), DAY)
@@ -61,7 +61,7 @@ def test_who_dies_while_days_are_published_leaves_each_as_it_was_or_is_to_be(roo
         shutil.rmtree(root)
         shutil.copytree(before, root)
     assert moment > 7, "two files of each day, the warehouse, and both notes"
-    publish(root)
+    publish_two_days(root)
     assert counts(root) == [(2,)]
 
 
@@ -92,7 +92,7 @@ def test_days_that_were_published_before_any_leaderboard_stay(tmp_path: Path) ->
     run(tmp_path)
     shutil.rmtree(tmp_path / "results")
     (tmp_path / "uda.duckdb").unlink()
-    publish(tmp_path)
+    publish_two_days(tmp_path)
     run(tmp_path)
     assert counts(tmp_path) == [(1,)]
     assert sound(tmp_path)
@@ -109,15 +109,15 @@ def test_who_dies_while_he_publishes_leaves_nothing_that_seems_damaged(tmp_path:
     run(tmp_path)
     deliver(tmp_path, "b.csv", HEADER + record("b", user="u2"))
     settings = settings_of(tmp_path, n=1)
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-    with lake.writing(0):
-        convert_pending(lake, settings, platforms)
-        merge_sessions(lake, settings)
+    lake = open_lake(settings)
+    with open_run(lake, settings) as opened:
+        convert_pending(opened)
+        merge_sessions(opened)
     moment = 0
 
     def publish_all() -> None:
-        with lake.writing(0):
-            publish_merged(lake, settings, platforms)
+        with open_run(lake, settings) as opened:
+            publish(opened)
 
     while dying(moment := moment + 1, publish_all):
         assert sound(tmp_path), moment
@@ -133,11 +133,11 @@ def test_who_lost_the_lock_puts_nothing_in_place(root: Path, monkeypatch: pytest
 
     def lose(moment: str) -> None:
         if moment == "publishing: announced":
-            monkeypatch.setattr(lake, "_require_lock", _lost)
+            monkeypatch.setattr(lake.access, "require_lock", _lost)
 
-    with lake.writing(0):
-        convert_pending(lake, settings, platform_table(root_of(settings), settings))
-        merge_sessions(lake, settings)
+    with open_run(lake, settings) as opened:
+        convert_pending(opened)
+        merge_sessions(opened)
         monkeypatch.setattr(moments, "on_moment", lose)
         with pytest.raises(UdaError, match="the lock was lost"):
             publish_days(lake, settings, [DAY])

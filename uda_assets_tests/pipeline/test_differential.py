@@ -25,14 +25,12 @@ from hypothesis import strategies as st
 
 from uda_assets.basics.settings import load_settings
 from uda_assets.cli.program import run as uda
-from uda_assets.contract.platforms import platform_table
 from uda_assets.engines import Engine
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import convert_pending, publish_committed
-from uda_assets.storage import root_of
 from uda_assets_tests.ingest.reference import Kept, read
 from uda_assets_tests.ingest.strategies import mutated_files, valid_files
+from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, record, settings_of, verify
 from uda_assets_tests.support.cluster import cluster_of_processes, in_process_client
 
@@ -119,10 +117,8 @@ def deliver(root: Path, drop: str, data: bytes) -> None:
 
 def build(root: Path, engine: Engine | None = None) -> bytes:
     chosen = settings_of(root, n=N)
-    lake, platforms = open_lake(chosen), platform_table(root_of(chosen), chosen)
-    with lake.writing(0):
-        convert_pending(lake, chosen, platforms, engine=engine)
-        publish_committed(lake, chosen, platforms, engine)
+    lake = open_lake(chosen)
+    chain.build(lake, chosen, engine)
     verify(lake)
     return (root / RESULT).read_bytes()
 

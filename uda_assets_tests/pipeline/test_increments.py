@@ -23,15 +23,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from uda_assets.basics.settings import load_settings
-from uda_assets.contract.platforms import platform_table
 from uda_assets.engines import Engine
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import Lake
 from uda_assets.pipeline import units
-from uda_assets.pipeline.build import convert_pending, forget, publish_committed
-from uda_assets.pipeline.catalogue import Status, read_catalogue
-from uda_assets.storage import root_of
-from uda_assets_tests.support.chain import dying
+from uda_assets.pipeline.status import Status
+from uda_assets_tests.support.chain import build, dying, forget, statuses
 from uda_assets_tests.support.cluster import cluster_of_processes, in_process_client, settle
 
 # UDA_TEST_SEQUENCES=150 is the recorded run: 300 sequences, half of them with files merged early.
@@ -139,9 +136,9 @@ class Deliveries(RuleBasedStateMachine):
     def forget(self, data: st.DataObject, moments: int | None) -> None:
         drop = data.draw(st.sampled_from(sorted(self.committed)))
         if moments:
-            self._dying(moments, lambda: forget(self.lake, self.settings, drop, self.engine) and None)
+            self._dying(moments, lambda: forget(self.lake, self.settings, drop, self.engine))
             self._still_readable()
-        forgotten = self.lake.ledger().forgotten
+        forgotten = self.lake.ledger.load().forgotten
         if drop not in forgotten:
             forget(self.lake, self.settings, drop, self.engine)
         self.committed.pop(drop)
@@ -157,10 +154,7 @@ class Deliveries(RuleBasedStateMachine):
         """Wait for what goes on although the program died, as tasks of a cluster do."""
 
     def _run(self) -> None:
-        platforms = platform_table(root_of(self.settings), self.settings)
-        with self.lake.writing(0):
-            convert_pending(self.lake, self.settings, platforms, engine=self.engine)
-            publish_committed(self.lake, self.settings, platforms, self.engine)
+        build(self.lake, self.settings, self.engine)
 
     # -- the oracle ------------------------------------------------------------------------------------------------
 
@@ -217,12 +211,12 @@ class Deliveries(RuleBasedStateMachine):
         assert found == self._true_sessions()
         assert len(rows) == len(found), "a session has one row"
         assert {(platform, user): count for platform, user, count in counts} == self._true_counts()
-        ledger = read_catalogue(self.lake, platform_table(root_of(self.settings), self.settings), self.settings)
-        accounts = {entry.drop: (entry.records, entry.kept) for entry in ledger if entry.drop in self.committed
+        ledger = statuses(self.lake, self.settings)
+        accounts = {drop: (entry.records, entry.kept) for drop, entry in ledger.items() if drop in self.committed
                     and entry.status in {Status.COMMITTED, Status.VANISHED}}  # fmt: skip
         assert accounts.items() <= {drop: (made.total, len(made.kept)) for drop, made in self.committed.items()}.items()
-        assert self.lake.manifests().keys() == self.committed.keys()
-        manifest = self.lake.sessions_manifest()
+        assert self.lake.converted.manifests().keys() == self.committed.keys()
+        manifest = self.lake.merged.read()
         assert manifest is not None
         assert manifest.sessions == len(rows)
         assert manifest.records == sum(row[5] for row in rows)
@@ -237,7 +231,7 @@ class Deliveries(RuleBasedStateMachine):
         hidden = [path for path in self.root.rglob(".*") if path.name.endswith(".tmp") or ".tmp." in path.name]
         assert not hidden
         assert not list((self.root / ".uda/staging").iterdir())
-        manifest = self.lake.sessions_manifest()
+        manifest = self.lake.merged.read()
         assert manifest is not None
         on_disk = {str(path.relative_to(self.lake.sessions)) for path in self.lake.sessions.rglob("*.parquet")}
         assert on_disk <= {*manifest.paths(), *manifest.superseded}

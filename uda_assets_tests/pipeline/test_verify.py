@@ -12,11 +12,13 @@ import polars as pl
 import pytest
 
 from uda_assets.basics.errors import UdaError
-from uda_assets.lake import Lake, SessionsManifest, footers, integrity, open_lake
-from uda_assets.lake.manifests import sealed
+from uda_assets.lake import Lake, SessionsManifest, integrity, open_lake
+from uda_assets.lake.converted import ConvertedDrops
+from uda_assets.lake.sealed import sealed
+from uda_assets.pipeline.context import open_run
 from uda_assets.pipeline.days import publish_days
 from uda_assets.pipeline.verification import Verified, verify
-from uda_assets.storage import Signature, root_of
+from uda_assets.storage import Signature
 from uda_assets_tests.cli.test_cli import uda
 from uda_assets_tests.support.chain import HEADER, deliver, ledger, published, record, run, settings_of
 
@@ -28,8 +30,7 @@ SESSIONS = [("a.csv", 1), ("shared", 2), ("sub/b.csv", 1)]
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two drops, and nothing so young that a run would read it again anyway."""
-    for module in (footers, integrity):
-        monkeypatch.setattr(module, "RACY_NANOSECONDS", 0)
+    monkeypatch.setattr(integrity, "RACY_NANOSECONDS", 0)
     for drop in ("a.csv", "sub/b.csv"):
         deliver(tmp_path, drop, HEADER + record(drop) + record("shared") + "short\n")
     run(tmp_path)
@@ -47,14 +48,14 @@ def decay(root: Path, *patterns: str) -> list[str]:
         path.write_bytes(content)
         changed.append(str(path.relative_to(root)))
     lake = Lake(root)
-    manifests, look = lake.manifests(), lake.looking()
-    noted = lake.noted("footers", dict[str, footers.Footers])
+    manifests, lookup = lake.converted.manifests(), lake.converted.signature_lookup()
+    noted = lake.notes.read("footers", dict[str, integrity.DropFiles])
     assert noted
-    marks = {drop: footers._look(lake, manifests[drop], look)[0] for drop in noted}
-    lake.note("footers", {drop: msgspec.structs.replace(one, mark=marks[drop]) for drop, one in noted.items()})
-    sessions = lake.noted("sessions", dict[str, Signature])
+    keys = {drop: integrity._key_of(lake, manifests[drop], lookup)[0] for drop in noted}
+    lake.notes.write("footers", {drop: msgspec.structs.replace(held, key=keys[drop]) for drop, held in noted.items()})
+    sessions = lake.notes.read("sessions", dict[str, Signature])
     assert sessions
-    lake.note("sessions", {path: lake.files.signature(lake.sessions / path) for path in sessions})
+    lake.notes.write("sessions", {path: lake.files.signature(lake.sessions / path) for path in sessions})
     return changed
 
 
@@ -87,7 +88,7 @@ def test_what_no_run_can_see_is_found_and_then_mended(root: Path) -> None:
 
 
 def test_the_sensor_hears_of_what_was_found(root: Path) -> None:
-    from uda_assets.pipeline.build import arrivals
+    from uda_assets.pipeline.arrivals import arrivals
 
     time.sleep(0.01)
     settings = settings_of(root, settle_seconds=0)
@@ -138,14 +139,14 @@ def test_without_a_raw_file_it_says_what_to_do(root: Path) -> None:
 
 
 def run_without_checks(root: Path) -> None:
-    from uda_assets.contract.platforms import platform_table
-    from uda_assets.pipeline.build import convert_pending, publish_committed
+    from uda_assets.pipeline.conversion import convert_pending
+    from uda_assets.pipeline.publishing import publish_committed
 
     settings = settings_of(root)
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-    with lake.writing(0):
-        convert_pending(lake, settings, platforms)
-        publish_committed(lake, settings, platforms)
+    lake = open_lake(settings)
+    with open_run(lake, settings) as run:
+        convert_pending(run)
+        publish_committed(run)
 
 
 def test_everything_that_is_published_is_read(root: Path) -> None:
@@ -187,14 +188,14 @@ def test_what_is_sound_stays_sound_however_often_it_is_published(tmp_path: Path)
 
 
 def _write_a_report(lake: Lake) -> None:
-    with lake.publishing() as publishing:
+    with lake.published.publishing() as publishing:
         text = "<title>not made by the charting script, which takes seconds</title>"
         publishing.replacing(lake.results / "report.html").write_text(text)
 
 
 def test_what_does_not_add_up_is_found_though_every_file_is_sound(root: Path) -> None:
     lake = open_lake(settings_of(root))
-    manifest = lake.sessions_manifest()
+    manifest = lake.merged.read()
     assert manifest
     (counts,) = manifest.counts
     path = lake.sessions / counts.path
@@ -226,15 +227,15 @@ def test_a_lost_manifest_is_named_and_does_not_keep_the_rest_from_being_looked_a
 
 def test_what_is_being_written_meanwhile_is_no_damage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A drop is converted anew, and others published, between the look at a manifest and that at its files."""
-    real, left = Lake.read_manifests, [1]
+    real, left = ConvertedDrops.read_all, [1]
 
-    def meanwhile(self: Lake) -> object:
+    def meanwhile(self: ConvertedDrops) -> object:
         found = real(self)
         if left.pop() if left else 0:
             deliver(root, "a.csv", HEADER + record("other"))
             run(root)
         return found
 
-    monkeypatch.setattr(Lake, "read_manifests", meanwhile)
+    monkeypatch.setattr(ConvertedDrops, "read_all", meanwhile)
     assert verified(root).damage == []
     assert left == []

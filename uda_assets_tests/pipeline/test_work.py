@@ -14,13 +14,12 @@ from uda_assets.basics.errors import UsageError
 from uda_assets.basics.limits import block_bytes
 from uda_assets.basics.settings import Settings, load_settings
 from uda_assets.basics.sizes import memory_bytes
-from uda_assets.contract.platforms import platform_table
 from uda_assets.engines.polars import PolarsEngine
 from uda_assets.lake import Lake, open_lake
-from uda_assets.pipeline import sessions
-from uda_assets.pipeline.build import convert_pending
-from uda_assets.pipeline.sessions import merge_sessions
-from uda_assets.storage import root_of
+from uda_assets.pipeline import merging
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.merging import merge_sessions
 from uda_assets.synthetic import GeneratorConfig, generate
 from uda_assets.warehouse.database import working_database
 from uda_assets_tests.support.places import PROJECT
@@ -36,8 +35,8 @@ def test_each_byte_is_read_once_by_the_conversion(tmp_path: Path) -> None:
     lake, settings = opened(tmp_path)
     size = (tmp_path / "datasets/large.csv").stat().st_size
     assert size > 2 * block_bytes(settings), "several blocks"
-    with lake.writing(0):
-        work = convert_pending(lake, settings, platform_table(root_of(settings), settings)).work
+    with open_run(lake, settings) as run:
+        work = convert_pending(run).work
     assert (work.drops, work.size, work.rows_written) == (1, size, 300_000)
     assert 1 <= work.passes < 1.02
 
@@ -45,14 +44,14 @@ def test_each_byte_is_read_once_by_the_conversion(tmp_path: Path) -> None:
 def test_an_increment_touches_what_it_brings(tmp_path: Path) -> None:
     lake, settings = opened(tmp_path)
     generate(tmp_path / "datasets/history.csv", GeneratorConfig(records=50_000, seed=1))
-    with lake.writing(0):
-        convert_pending(lake, settings, platform_table(root_of(settings), settings))
-        full = merge_sessions(lake, settings)
+    with open_run(lake, settings) as run:
+        convert_pending(run)
+        full = merge_sessions(run)
     generate(tmp_path / "datasets/new.csv", GeneratorConfig(records=500, seed=2, first_session=10**6))
-    with lake.writing(0):
-        report = convert_pending(lake, settings, platform_table(root_of(settings), settings))
-        merged = merge_sessions(lake, settings)
-        again = merge_sessions(lake, settings)
+    with open_run(lake, settings) as run:
+        report = convert_pending(run)
+        merged = merge_sessions(run)
+        again = merge_sessions(run)
     assert (report.work.drops, full.rows_read > 40_000) == (1, True)
     assert merged.rows_read == report.converted[0].kept
     # Its sessions are new: none that is known is looked at in full, and little but its own is written.
@@ -64,15 +63,15 @@ def test_an_increment_touches_what_it_brings(tmp_path: Path) -> None:
 def test_with_as_many_buckets_as_there_may_be_an_increment_is_still_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "_MOST_BUCKETS", 2)
+    monkeypatch.setattr(merging, "_MOST_BUCKETS", 2)
     monkeypatch.setattr(PolarsEngine, "bucket_records", 10)
     rebuilt = []
     for number in range(3):
         lake, settings = opened(tmp_path)
         generate(tmp_path / f"datasets/{number}.csv", GeneratorConfig(records=500, seed=number))
-        with lake.writing(0):
-            convert_pending(lake, settings, platform_table(root_of(settings), settings))
-            rebuilt.append(merge_sessions(lake, settings).rebuilt)
+        with open_run(lake, settings) as run:
+            convert_pending(run)
+            rebuilt.append(merge_sessions(run).rebuilt)
     assert rebuilt == [True, False, False]
 
 
@@ -122,9 +121,9 @@ def test_threads_reach_polars(module: str) -> None:
 def test_nothing_is_left_of_what_was_spilled(tmp_path: Path) -> None:
     generate(tmp_path / "datasets/drop.csv", GeneratorConfig(records=200_000))
     lake, settings = opened(tmp_path, memory_limit="64MiB")
-    with lake.writing(0):
-        convert_pending(lake, settings, platform_table(root_of(settings), settings))
-        merge_sessions(lake, settings)
+    with open_run(lake, settings) as run:
+        convert_pending(run)
+        merge_sessions(run)
     with lake.scratch() as spill:
         assert spill.is_relative_to(tmp_path)
         (spill / "run").touch()

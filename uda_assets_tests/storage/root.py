@@ -11,10 +11,7 @@ from typing import Any
 import s3fs
 
 from uda_assets.basics.settings import Settings, load_settings
-from uda_assets.contract.platforms import platform_table
 from uda_assets.lake import Lake, open_lake
-from uda_assets.pipeline.build import convert_pending, publish_committed
-from uda_assets.storage import root_of
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, record
 from uda_assets_tests.support.s3_server import client, new_bucket
@@ -54,10 +51,7 @@ class Root:
 
     def run(self, **overrides: Any) -> list[str]:
         settings = self.settings(**overrides)
-        lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-        with lake.writing(settings.lock_timeout):
-            report = convert_pending(lake, settings, platforms)
-            publish_committed(lake, settings, platforms)
+        report = chain.build(open_lake(settings), settings)
         return [made.drop for made in report.converted]
 
     def verify(self) -> None:

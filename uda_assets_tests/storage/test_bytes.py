@@ -15,17 +15,15 @@ import pytest
 import s3fs
 
 from uda_assets.basics.limits import Workplace
-from uda_assets.contract.platforms import platform_table
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.build import arrivals, convert_pending, forget, publish_committed
-from uda_assets.pipeline.units import Source, SplitJob, split
+from uda_assets.pipeline.arrivals import arrivals
+from uda_assets.pipeline.units import PartSource, SplitJob, split
 from uda_assets.pipeline.verification import verify
-from uda_assets.storage import root_of
 from uda_assets.warehouse.lookup import published_movement
 from uda_assets_tests.storage.root import DROPS, RESULT, Root, environment, in_a_directory, uda
 from uda_assets_tests.support import chain
-from uda_assets_tests.support.chain import HEADER, record
+from uda_assets_tests.support.chain import HEADER, forget, record
 from uda_assets_tests.support.cluster import in_process_client
 
 
@@ -65,20 +63,16 @@ def test_a_cluster_gives_the_same_bytes_on_a_bucket(root: Root, tmp_path: Path) 
     lines = [record(f"s{number % 900}", user=f"u{number % 70}") for number in range(4_000)]
     drops = DROPS | {"large.csv": HEADER + "".join(lines) + "broken\n" + record("last")}
     increment = {"a.csv": HEADER + record("s9", "web"), "e.csv": HEADER + record("s6")}
-    settings = root.settings(buckets=2)
-    platforms = platform_table(root_of(settings), settings)
+    settings = root.settings(buckets=2, lock_timeout=30)
     with in_process_client() as client:
         engine = DaskEngine(client, settings, range_bytes=40_000)
         for number, delivered in enumerate((drops, increment), start=1):
             for drop, content in delivered.items():
                 root.deliver(drop, content)
-            lake = open_lake(settings)
-            with lake.writing(30):
-                convert_pending(lake, settings, platforms, engine=engine)
-                publish_committed(lake, settings, platforms, engine)
+            chain.build(open_lake(settings), settings, engine)
             assert root.read(RESULT) == in_a_directory(tmp_path / str(number), [drops, increment][:number])
             root.verify()
-    manifest = root.lake().manifests()["large.csv"]
+    manifest = root.lake().converted.manifests()["large.csv"]
     assert len(manifest.files) > 1, "it was converted in parts"
     assert not [name for name in root.names() if "/staging/" in name or "/attempts/" in name]
     (fault,) = [row for row in json.loads(uda(root, "quarantine", "--format", "json").stdout) if row["raw"] == "broken"]
@@ -98,7 +92,9 @@ def test_a_worker_may_spill_to_another_file_system(root: Root, tmp_path: Path, m
     root.deliver("a.csv", HEADER + "".join(record(f"s{number}", user=f"u{number}") for number in range(40)))
     root.run()
     lake = root.lake()
-    sources = [Source(lake.parquet_dir("a.csv") / file.path, "a.csv") for file in lake.manifests()["a.csv"].files]
+    sources = [
+        PartSource(lake.parquet_dir("a.csv") / file.path, "a.csv") for file in lake.converted.manifests()["a.csv"].files
+    ]
 
     def elsewhere(*_: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
@@ -117,7 +113,7 @@ def test_what_is_replaced_is_removed(root: Root) -> None:
     root.deliver("a.csv", HEADER + record("s7"))
     root.run()
     after = {name for name in root.names() if name.startswith(("dataset_parquets/", "quarantine/"))}
-    (manifest,) = root.lake().manifests().values()
+    (manifest,) = root.lake().converted.manifests().values()
     named = {f"dataset_parquets/a.csv.parquet/{file.path}" for file in manifest.files}
     named |= {f"dataset_parquets/a.csv.parquet/{name}" for name in ("_manifest.json", "_metadata", "_common_metadata")}
     assert after == named | {f"quarantine/{manifest.quarantine}"}
@@ -135,9 +131,9 @@ def test_compressed_large_and_empty_objects(root: Root, tmp_path: Path) -> None:
     root.deliver("half.csv.part", HEADER + record("no"))
     root.deliver(".hidden/x.csv", HEADER + record("no"))
     root.run(memory_limit="64MiB")
-    entries = {made.drop: made.kept for made in root.lake().manifests().values()}
+    entries = {made.drop: made.kept for made in root.lake().converted.manifests().values()}
     assert entries == {"large.csv": 40_000, "head.csv": 0, "packed.csv.gz": 1}
-    assert "empty.csv" in root.lake().ledger().rejections
+    assert "empty.csv" in root.lake().ledger.load().rejections
     root.verify()
     expected = in_a_directory(tmp_path, [drops | {"packed.csv": HEADER + record("z")}])
     assert root.read(RESULT) == expected
@@ -237,8 +233,8 @@ def test_materialize_and_sensor_on_a_bucket(root: Root, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("UDA_S3_ENDPOINT", "UDA_DATA_ROOT", "UDA_THREADS"):
             patch.setenv(name, environment(root)[name])
-        from uda_assets.definitions import defs
         from uda_assets.defs.resources import LakeResource
+        from uda_assets_tests.support.definitions import defs
 
         with dg.DagsterInstance.ephemeral() as instance:
             job = defs.resolve_job_def("leaderboard_job")

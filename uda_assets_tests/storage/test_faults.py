@@ -16,15 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from uda_assets.basics.errors import UdaError
-from uda_assets.contract.platforms import platform_table
-from uda_assets.lake.footers import read_footers
-from uda_assets.pipeline.build import convert_pending, publish_committed
+from uda_assets.lake.integrity import inspect_drops
 from uda_assets.pipeline.checks import records_accounted
-from uda_assets.storage import root_of
+from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.publishing import publish_committed
 from uda_assets_tests.storage.root import DROPS, RESULT, Root, environment, in_a_directory, uda
+from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, dying, record
 
 
@@ -40,7 +41,7 @@ def test_a_writer_that_dies_anywhere_leaves_what_the_next_completes(
         root.deliver(drop, content)
     if dying(moments, root.run):
         lake = root.lake()
-        assert records_accounted(lake.manifests(), read_footers(lake, lake.manifests())).passed
+        assert records_accounted(lake.converted.manifests(), inspect_drops(lake, lake.converted.manifests())).passed
     root.run()
     root.verify()
     assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS, {"a.csv": HEADER + record("s8")}])
@@ -65,7 +66,7 @@ def test_kill_9_midway_then_rerun(root: Root, tmp_path: Path) -> None:
     finally:
         victim.send_signal(signal.SIGKILL)
         victim.communicate()
-    assert len(root.lake().manifests()) < len(drops), "it was killed midway"
+    assert len(root.lake().converted.manifests()) < len(drops), "it was killed midway"
     with pytest.raises(UdaError, match=f"written by process {victim.pid} on .*UDA_LOCK_TIMEOUT"):
         root.run(lock_timeout=0.1)
     root.run(lock_timeout=60)
@@ -95,20 +96,19 @@ def test_a_writer_that_lost_its_lease_commits_nothing(
 ) -> None:
     root.deliver("a.csv", HEADER + record("s1"))
     late, settings = root.lake(), root.settings()
-    platforms = platform_table(root_of(settings), settings)
-    with late.writing(5):
+    with chain.running(late, msgspec.structs.replace(settings, lock_timeout=5.0)) as run:
         # As if its machine had slept: nothing is renewed, and another writer takes over.
-        guard: Any = late._guard
+        guard: Any = late.access.guard
         guard._ended.set()
         guard._thread.join()
         root.deliver("b.csv", HEADER + record("s2"))
         assert sorted(root.run()) == ["a.csv", "b.csv"]
         root.deliver("c.csv", HEADER + record("s3"))
         with pytest.raises(UdaError, match=r"lost to another writer.*run again"):
-            convert_pending(late, settings, platforms)
+            convert_pending(run)
         with pytest.raises(UdaError, match=r"lost to another writer.*run again"):
-            publish_committed(late, settings, platforms)
-    assert sorted(root.lake().manifests()) == ["a.csv", "b.csv"]
+            publish_committed(run)
+    assert sorted(root.lake().converted.manifests()) == ["a.csv", "b.csv"]
     root.verify()
 
 
@@ -116,13 +116,13 @@ def test_a_commit_over_what_another_writer_changed_is_refused(root: Root) -> Non
     root.deliver("a.csv", HEADER + record("s1"))
     root.run()
     one, other = root.lake(), root.lake()
-    first, second = one.sessions_manifest(), other.sessions_manifest()
+    first, second = one.merged.read(), other.merged.read()
     assert first is not None
     assert second is not None
-    one.write_sessions_manifest(first)
+    one.merged.write(first)
     root.files.pipe_file(f"{root.base}/sessions/_manifest.json", root.read("sessions/_manifest.json") + b"\n")
     with pytest.raises(UdaError, match="changed by another writer meanwhile"):
-        other.write_sessions_manifest(second)
+        other.merged.write(second)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ import pytest
 from uda_assets.basics import moments
 from uda_assets.basics.settings import Settings, load_settings
 from uda_assets.contract.platforms import platform_table
+from uda_assets.engines import Engine
 from uda_assets.lake import Lake, open_lake
-from uda_assets.lake.footers import read_footers
-from uda_assets.pipeline.build import convert_pending, publish_committed
-from uda_assets.pipeline.catalogue import DropEntry, read_catalogue
+from uda_assets.lake.integrity import inspect_drops
+from uda_assets.pipeline import forgetting
 from uda_assets.pipeline.checks import events_accounted, records_accounted, session_key_unique
-from uda_assets.pipeline.conversion import ConversionReport
-from uda_assets.storage import filesystem_of, root_of
+from uda_assets.pipeline.context import Run, open_run
+from uda_assets.pipeline.conversion import ConversionReport, convert_pending
+from uda_assets.pipeline.publishing import publish_committed
+from uda_assets.pipeline.rules import rules_of
+from uda_assets.pipeline.status import DropEntry, drop_ledger, take_inventory
+from uda_assets.storage import filesystem_of
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 
@@ -37,15 +42,37 @@ def deliver(root: Path, drop: str | bytes, content: str) -> None:
     path.write_text(content)
 
 
+@contextmanager
+def running(lake: Lake, settings: Settings, engine: Engine | None = None) -> Iterator[Run]:
+    """A run by the engine that is given, or by the one that the settings choose."""
+    if engine is None:
+        with open_run(lake, settings) as opened:
+            yield opened
+    else:
+        with lake.writing(settings.lock_timeout):
+            yield Run(lake, settings, platform_table(lake.root, settings), engine)
+
+
+def build(lake: Lake, settings: Settings, engine: Engine | None = None) -> ConversionReport:
+    """Convert, merge and publish."""
+    with running(lake, settings, engine) as opened:
+        report = convert_pending(opened)
+        publish_committed(opened)
+        return report
+
+
 def run(root: Path, **overrides: Any) -> ConversionReport:
     """Convert, merge and publish, and see that every record is accounted for."""
     settings = settings_of(root, **overrides)
-    lake, platforms = open_lake(settings), platform_table(root_of(settings), settings)
-    with lake.writing(0):
-        report = convert_pending(lake, settings, platforms)
-        publish_committed(lake, settings, platforms)
+    lake = open_lake(settings)
+    report = build(lake, settings)
     verify(lake)
     return report
+
+
+def forget(lake: Lake, settings: Settings, drop: str, engine: Engine | None = None) -> None:
+    with running(lake, settings, engine) as opened:
+        forgetting.forget(opened, drop)
 
 
 def dying(count: int, action: Callable[[], object]) -> bool:
@@ -67,8 +94,8 @@ def dying(count: int, action: Callable[[], object]) -> bool:
 
 
 def verify(lake: Lake) -> None:
-    manifests = lake.manifests()
-    assert records_accounted(manifests, read_footers(lake, manifests)).passed
+    manifests = lake.converted.manifests()
+    assert records_accounted(manifests, inspect_drops(lake, manifests)).passed
     for check in (session_key_unique, events_accounted):
         with duckdb.connect() as connection:
             if lake.files.remote:
@@ -77,10 +104,15 @@ def verify(lake: Lake) -> None:
         assert finding.passed, finding
 
 
+def statuses(lake: Lake, settings: Settings) -> dict[str, DropEntry]:
+    """Where each drop stands."""
+    rules = rules_of(settings, platform_table(lake.root, settings))
+    return {entry.drop: entry for entry in drop_ledger(take_inventory(lake, check_files=True), rules)}
+
+
 def ledger(root: Path, **overrides: Any) -> dict[str, DropEntry]:
     settings = settings_of(root, **overrides)
-    entries = read_catalogue(open_lake(settings), platform_table(root_of(settings), settings), settings)
-    return {entry.drop: entry for entry in entries}
+    return statuses(open_lake(settings), settings)
 
 
 def published(root: Path, query: str) -> list[tuple[Any, ...]]:

@@ -24,10 +24,10 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from uda_assets.cli.program import run as program
-from uda_assets.definitions import defs
 from uda_assets.defs.automation import drop_sensor
 from uda_assets.defs.resources import LakeResource
 from uda_assets_tests.support.chain import HEADER, record, run
+from uda_assets_tests.support.definitions import defs
 
 NAMES = [
     # paths

@@ -149,7 +149,7 @@ def test_a_publication_that_dies_is_none(tmp_path: Path, moment: str) -> None:
     dying_at(moment, lambda: run(tmp_path, n=2))
     run(tmp_path, n=2)
     assert board(tmp_path) == [("iOS", "u2", 1, 2, 3, 1, "up"), ("iOS", "u1", 2, 1, 2, 2, "down")]
-    publication = open_lake(settings).publication()
+    publication = open_lake(settings).published.read()
     assert publication is not None
     assert publication.board is not None
     assert publication.previous is not None
@@ -167,22 +167,6 @@ def test_a_lost_leaderboard_is_no_obstacle(tmp_path: Path, harm: str) -> None:
     run(tmp_path)
     assert board(tmp_path) == []
     assert published(tmp_path, "SELECT user_id FROM top_n_by_platform") == [("u2",), ("u1",)]
-
-
-def test_what_an_older_version_published_is_taken_over(tmp_path: Path) -> None:
-    deliver(tmp_path, "a.csv", HEADER + sessions("u1", 2))
-    run(tmp_path)
-    path = tmp_path / "results/_manifest.json"
-    manifest = json.loads(path.read_text())
-    later = {"board", "previous", "files", "checksum"}
-    path.write_text(json.dumps({name: manifest[name] for name in manifest.keys() - later} | {"version": 1}))
-    with duckdb.connect(tmp_path / "uda.duckdb") as warehouse:
-        warehouse.execute("DROP TABLE rank_movement")
-    done = uda("leaderboard", "--movement", root=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "materialize top_n_by_platform again" in done.stderr
-    run(tmp_path)
-    assert uda("leaderboard", "--movement", "--format", "json", root=tmp_path).stdout == "[]\n"
 
 
 def test_movement_on_the_command_line(tmp_path: Path) -> None:

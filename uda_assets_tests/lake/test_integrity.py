@@ -11,13 +11,13 @@ import pytest
 
 from uda_assets.basics.findings import Finding
 from uda_assets.basics.settings import load_settings
-from uda_assets.contract.platforms import platform_table
-from uda_assets.lake import Lake, footers
-from uda_assets.lake.footers import read_footers
-from uda_assets.lake.manifests import sealed
-from uda_assets.pipeline.build import convert_pending
+from uda_assets.lake import Lake, integrity
+from uda_assets.lake.integrity import inspect_drops
+from uda_assets.lake.memory import memory_of
+from uda_assets.lake.sealed import sealed
 from uda_assets.pipeline.checks import parquet_schema_matches, records_accounted
-from uda_assets.storage import root_of
+from uda_assets.pipeline.context import open_run
+from uda_assets.pipeline.conversion import convert_pending
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
 PART = "dataset_parquets/a.csv.parquet/platform=iOS/part.0.parquet"
@@ -31,22 +31,22 @@ def line(user: str, platform: str = "iOS") -> str:
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """Two converted drops, checked, and remembered though they are only just written."""
-    monkeypatch.setattr(footers, "RACY_NANOSECONDS", 0)
+    monkeypatch.setattr(integrity, "RACY_NANOSECONDS", 0)
     (tmp_path / "datasets").mkdir()
     bad = "u,s,iOS,never,view\n"
     (tmp_path / "datasets/a.csv").write_text(HEADER + line("u1") + line("u2") + line("u3", "web") + bad)
     (tmp_path / "datasets/b.csv").write_text(HEADER + line("u1") + line("u2"))
     settings = load_settings({}, data_root=str(tmp_path), threads=2, lock_timeout=0)
     lake = Lake(tmp_path)
-    with lake.writing(0):
-        convert_pending(lake, settings, platform_table(root_of(settings), settings))
+    with open_run(lake, settings) as run:
+        convert_pending(run)
     assert all(finding.passed for finding in checked(lake))
     return lake
 
 
 def checked(lake: Lake) -> tuple[Finding, Finding]:
-    manifests = lake.manifests()
-    found = read_footers(lake, manifests)
+    manifests = lake.converted.manifests()
+    found = inspect_drops(lake, manifests)
     return parquet_schema_matches(found), records_accounted(manifests, found)
 
 
@@ -85,7 +85,9 @@ def test_columns_that_differ_from_the_contract_are_named(lake: Lake) -> None:
     pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["activity_type"]), path)
     for _ in range(2):
         schema, accounted = checked(lake)
-        assert schema.cases == ["a.csv/platform=iOS/part.0.parquet: ['user_id', 'session_id', 'activity_time']"]
+        assert schema.cases == [
+            "a.csv/platform=iOS/part.0.parquet: its columns are ['user_id', 'session_id', 'activity_time']"
+        ]
         assert accounted.passed
 
 
@@ -103,7 +105,7 @@ def test_a_missing_or_damaged_file_is_named(lake: Lake, damage: str) -> None:
 
 def test_a_file_changed_just_before_it_was_read_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its stat may not tell a further change within the same tick of the file system's clock."""
-    monkeypatch.setattr(footers, "RACY_NANOSECONDS", 3_600_000_000_000)
+    monkeypatch.setattr(integrity, "RACY_NANOSECONDS", 3_600_000_000_000)
     assert all(finding.passed for finding in checked(lake))
     opened: list[object] = []
     read_metadata = pq.read_metadata
@@ -128,15 +130,14 @@ def test_notes_that_are_lost_or_damaged_do_no_harm(lake: Lake, name: str, note: 
     assert all(finding.passed for finding in checked(Lake(lake.root)))
 
 
-def test_noted_manifests_are_those_on_disk(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noted_manifests_are_those_on_disk(lake: Lake) -> None:
     """In another process, whose memory is empty; a manifest that was written anew counts, one that is gone does not."""
-    monkeypatch.setattr("uda_assets.lake.lake._MANIFESTS", {})
-    monkeypatch.setattr("uda_assets.lake.lake._RECALLED", set())
+    memory_of.cache_clear()
     path = lake.root / "dataset_parquets/a.csv.parquet/_manifest.json"
-    manifest = lake.manifest("a.csv")
+    manifest = lake.converted.manifest("a.csv")
     assert manifest
     path.write_bytes(sealed(msgspec.structs.replace(manifest, records=5)))
     (lake.root / "dataset_parquets/b.csv.parquet/_manifest.json").unlink()
-    found = Lake(lake.root).manifests()
+    found = Lake(lake.root).converted.manifests()
     assert {drop: manifest.records for drop, manifest in found.items()} == {"a.csv": 5}
     assert not checked(lake)[1].passed

@@ -1,0 +1,162 @@
+"""The raw files of drops: which there are, what is in them, and their archive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from uda_assets.basics.errors import DropBusy, UdaError
+from uda_assets.lake.access import Access
+from uda_assets.lake.listing import EVERYTHING, Listing, Selection, list_drops
+from uda_assets.lake.manifests import Version
+from uda_assets.lake.memory import Memory
+from uda_assets.lake.sealed import as_json, read_json
+from uda_assets.storage import Location, Signature
+
+
+class Contents(NamedTuple):
+    """The checksums (BLAKE3) of drops, and why the other drops could not be read."""
+
+    checksums: dict[str, str]
+    unreadable: dict[str, str]
+
+
+class RawFiles:
+    """The raw files below ``datasets/``, and those below ``archive/``."""
+
+    def __init__(self, access: Access, selection: Selection, memory: Memory) -> None:
+        self._access = access
+        self._layout, self._files = access.layout, access.files
+        self._selection = selection
+        self._memory = memory
+        self._versions: dict[str, Version] = {}
+        self._note = self._layout.internal / "catalogue.json"
+
+    def listing(self) -> Listing:
+        """List what is below ``datasets/`` now. No drop is opened."""
+        return list_drops(self._files, self._layout.datasets, self._selection)
+
+    def archived(self) -> dict[str, Signature]:
+        """Return the signatures of the archived raw files by drop. Each is the latest of its drop."""
+        return list_drops(self._files, self._layout.archive, EVERYTHING).drops
+
+    # -- contents ------------------------------------------------------------------------------------------------
+
+    def contents(self, drops: Mapping[str, Signature]) -> Contents:
+        """Return the checksum of each drop. A file with the signature that it had when last hashed is not read again.
+
+        A drop that has vanished since it was listed is in neither part of the answer.
+        """
+        known = self._known_versions()
+        versions: dict[str, Version] = {}
+        unreadable: dict[str, str] = {}
+
+        def version_or_error(item: tuple[str, Signature]) -> Version | OSError:
+            drop, signature = item
+            try:
+                return self._version(drop, signature, known.get(drop))
+            except OSError as error:
+                return error
+
+        for (drop, _), version in self._access.side_by_side(version_or_error, list(drops.items())):
+            if isinstance(version, Version):
+                versions[drop] = version
+            elif not isinstance(version, FileNotFoundError):
+                unreadable[drop] = version.strerror or str(version)
+        trusted = {drop: version for drop, version in versions.items() if not version.racy}
+        if trusted != known:
+            # The note only saves work the next time, and this process may not be allowed to write here.
+            with suppress(UdaError, OSError):
+                self._files.note(self._note, as_json(trusted))
+        self._versions = trusted
+        return Contents({drop: version.content for drop, version in versions.items()}, unreadable)
+
+    def version(self, drop: str) -> Version:
+        """Return what is in a drop now.
+
+        Raises:
+            DropBusy: The drop has vanished, or cannot be read.
+        """
+        try:
+            return self._version(drop, self._files.signature(self._layout.source(drop)), self._versions.get(drop))
+        except OSError as error:
+            raise DropBusy(f"drop {drop!r} cannot be read: {error.strerror or error}; deliver it again") from None
+
+    def is_still(self, drop: str, version: Version) -> bool:
+        """Return whether a drop is unchanged. It is hashed again if its signature alone cannot tell."""
+        now = self.version(drop)
+        if now.signature != version.signature:
+            return False
+        return not version.racy or self._files.hash(self._layout.source(drop)) == version.content
+
+    def _known_versions(self) -> dict[str, Version]:
+        try:
+            signature = self._files.signature(self._note)
+        except OSError:
+            return {}
+        if self._memory.versions is None or self._memory.versions[0] != signature:
+            self._memory.versions = signature, read_json(self._files, self._note, dict[str, Version]) or {}
+        return self._memory.versions[1]
+
+    def _version(self, drop: str, signature: Signature, known: Version | None) -> Version:
+        if known and known.signature == signature:
+            return known
+        racy = self._files.is_racy(signature)
+        return Version(signature, self._files.hash(self._layout.source(drop)), racy)
+
+    # -- archive -------------------------------------------------------------------------------------------------
+
+    def move_to_archive(self, drop: str, expected: Signature, content: str) -> bool:
+        """Move a raw file below ``archive/``, unless it has changed. An older archived version is kept beside it.
+
+        The file stays if the archive holds a directory of its name, or a file with the name of one of its directories.
+
+        Args:
+            drop: The drop.
+            expected: The signature that the file is expected to have.
+            content: The checksum that it is expected to have.
+        """
+        source, target = self._layout.source(drop), self._layout.archive / drop
+        if target.is_dir() or (not self._files.remote and any(parent.is_file() for parent in target.parents)):
+            return False
+        if target.exists() and (older := self._files.hash(target)) != content:
+            self._files.move(target, target.with_name(f"{target.name}.{older[:12]}"))
+        try:
+            if self._files.signature(source) != expected:
+                return False
+            self._files.move(source, target)
+        except FileNotFoundError:
+            return False
+        if not self._is_same_after_move(target, expected, content) and not source.exists():
+            self._files.move(target, source)
+            return False
+        return True
+
+    def is_archived(self, drop: str, content: str | None) -> bool:
+        """Return whether the archive holds this content of a drop, or any content if None is given."""
+        try:
+            return content in {None, self._files.hash(self._layout.archive / drop)}
+        except OSError:
+            return False
+
+    def restore(self, drop: str, content: str | None) -> bool:
+        """Move an archived raw file back below ``datasets/``. Return whether that was done.
+
+        Nothing is moved if the archived content is another one, if there is a file already, or if the settings select
+        no such drop.
+        """
+        archived, source = self._layout.archive / drop, self._layout.source(drop)
+        if source.exists() or not self.is_archived(drop, content):
+            return False
+        if not self._selection.takes(drop, self._files.signature(archived)):
+            return False
+        self._files.move(archived, source)
+        return True
+
+    def _is_same_after_move(self, target: Location, expected: Signature, content: str) -> bool:
+        if self._files.remote:
+            # A copy has times of its own, and the object may have changed between the look and the move.
+            return self._files.hash(target) == content
+        found = self._files.signature(target)
+        return (found.size, found.modified, found.identity) == (expected.size, expected.modified, expected.identity)

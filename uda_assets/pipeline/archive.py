@@ -1,0 +1,31 @@
+"""Archiving raw files once their records are published, and restoring those that must be converted again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from uda_assets.lake import Lake
+from uda_assets.pipeline.status import DropEntry, Status
+
+
+def archive_sources(lake: Lake, entries: Sequence[DropEntry]) -> list[str]:
+    """Move the raw files of committed drops below ``archive/``, and return these drops. A changed file stays."""
+    listed, manifests, merged = lake.raw.listing().drops, lake.converted.manifests(), lake.merged.read()
+    checksums = lake.raw.contents(listed).checksums
+    return [
+        entry.drop
+        for entry in entries
+        if entry.status is Status.COMMITTED
+        and entry.drop in listed
+        and merged is not None
+        and entry.drop in merged.drops
+        and checksums.get(entry.drop) == manifests[entry.drop].content
+        and lake.raw.move_to_archive(entry.drop, listed[entry.drop], checksums[entry.drop])
+    ]
+
+
+def restore_archived(lake: Lake, absent: Iterable[str]) -> set[str]:
+    """Move the archived raw files of drops back below ``datasets/``, and return the drops that were restored."""
+    manifests = lake.converted.manifests()
+    contents = {drop: manifests[drop].content if drop in manifests else None for drop in absent}
+    return {drop for drop, content in contents.items() if lake.raw.restore(drop, content)}

@@ -1,0 +1,49 @@
+"""What every step of a run works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from uda_assets.basics.settings import Settings
+from uda_assets.contract.platforms import Platforms, platform_table
+from uda_assets.engines import Engine, open_engine
+from uda_assets.lake import Lake
+from uda_assets.pipeline.rules import Rules, rules_of
+from uda_assets.warehouse.database import Connect, plain_database
+
+
+class Run(NamedTuple):
+    """A run, which holds the lock of its data root.
+
+    Attributes:
+        lake: The data root.
+        settings: The settings of the run.
+        platforms: The platform table in force.
+        engine: The engine that does the heavy work.
+        connect: Opens database files.
+    """
+
+    lake: Lake
+    settings: Settings
+    platforms: Platforms
+    engine: Engine
+    connect: Connect = plain_database
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the run."""
+        return rules_of(self.settings, self.platforms)
+
+
+@contextmanager
+def open_run(lake: Lake, settings: Settings) -> Iterator[Run]:
+    """Take the lock of a data root, and open the engine that the settings choose.
+
+    Raises:
+        UdaError: Another writer holds the lock, or the data root cannot be written.
+        ClusterFault: The cluster cannot be reached.
+    """
+    with lake.writing(settings.lock_timeout), open_engine(settings) as engine:
+        yield Run(lake, settings, platform_table(lake.root, settings), engine)

@@ -1,0 +1,59 @@
+"""The rules of a run: all that decides what becomes of a drop, except its content."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from uda_assets.basics.settings import Settings
+from uda_assets.contract.platforms import Platforms
+from uda_assets.ingest import Bounds, bounds_of
+from uda_assets.ingest.convert import CONVERTER_VERSION
+from uda_assets.lake import DropManifest, Rejection
+
+
+class Rules(NamedTuple):
+    """The contract's platform table, and how much is tolerated.
+
+    Attributes:
+        platforms: The platform table.
+        max_reject_ratio: The largest share of malformed records (0 to 1) that does not reject a drop.
+        bounds: How much a drop may ask of the machine.
+    """
+
+    platforms: Platforms
+    max_reject_ratio: float
+    bounds: Bounds
+
+    @property
+    def key(self) -> str:
+        """A hash of the rules."""
+        parts = [CONVERTER_VERSION, self.platforms.fingerprint, repr(self.max_reject_ratio), repr(self.bounds)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def fingerprint(self, content: str) -> str:
+        """Return the fingerprint of a drop: a hash of its content and of the rules that apply to its records."""
+        return hashlib.sha256("\n".join([content, CONVERTER_VERSION, self.platforms.fingerprint]).encode()).hexdigest()
+
+    def would_repeat(self, manifest: DropManifest, content: str) -> bool:
+        """Return whether converting this content would give what is committed.
+
+        A changed platform table affects a drop only through the spellings that occur in it.
+        """
+        if manifest.content != content or manifest.converter_version != CONVERTER_VERSION:
+            return False
+        if manifest.spellings is None:
+            return manifest.fingerprint == self.fingerprint(content)
+        return all(self.platforms.resolve(spelling) == meaning for spelling, meaning in manifest.meanings.items())
+
+    def uphold(self, rejection: Rejection) -> bool:
+        """Return whether a drop would be rejected again, as far as the tolerance decides it."""
+        if rejection.bound is not None:
+            bound = self.bounds.of_reason(rejection.reason)
+            return bound is not None and bound <= rejection.bound
+        return not rejection.records or rejection.quarantined / rejection.records > self.max_reject_ratio
+
+
+def rules_of(settings: Settings, platforms: Platforms) -> Rules:
+    """Return the rules that the settings and a platform table make."""
+    return Rules(platforms, settings.max_reject_ratio, bounds_of(settings))

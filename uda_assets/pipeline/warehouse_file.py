@@ -1,0 +1,134 @@
+"""The contents of the published warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
+from uda_assets.lake import PublishedBoard, SessionsManifest
+from uda_assets.pipeline.change import units_of
+from uda_assets.pipeline.context import Run
+from uda_assets.pipeline.days import fill_days
+from uda_assets.pipeline.history import load_board
+from uda_assets.pipeline.status import DropEntry
+from uda_assets.pipeline.units import RankJob, rank_unit
+from uda_assets.warehouse.lookup import counts_within, quarantine_relation
+from uda_assets.warehouse.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
+from uda_assets.warehouse.ranking import Window, rank
+from uda_assets.warehouse.relations import SESSIONS, sessions_in
+
+_DROPS_SCHEMA: dict[str, pl.DataType] = {
+    "drop": pl.String(),
+    "status": pl.String(),
+    "records": pl.Int64(),
+    "kept": pl.Int64(),
+    "quarantined": pl.Int64(),
+    "reason": pl.String(),
+    "fingerprint": pl.String(),
+    "converted_at": pl.Datetime("us", "UTC"),
+}
+
+
+class WarehouseFile:
+    """Fills the file of a new warehouse.
+
+    Args:
+        connection: The new database.
+        run: The run that publishes it.
+        manifest: The sessions that count.
+        scratch: A directory on this machine for temporary files.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, run: Run, manifest: SessionsManifest, scratch: Path
+    ) -> None:
+        self._connection, self._run, self._manifest, self._scratch = connection, run, manifest, scratch
+        self._lake = run.lake
+
+    def _fill_sessions(self) -> None:
+        """Make the views ``sessions`` and ``session_counts``."""
+        sessions = sessions_in(self._lake.sessions, self._manifest)
+        self._connection.execute(f"CREATE VIEW sessions AS SELECT {SESSIONS} FROM {sessions}")
+        self._fill_counts("session_counts", Window(self._run.settings.since, self._run.settings.until))
+
+    def _fill_counts(self, name: str, window: Window, temporary: str = "") -> None:
+        # Counts of all time are a view over the files that the lake keeps up to date. Counts within a window are a
+        # table, unless there is a cluster: then they are too many for one process.
+        kind = "TABLE" if window.bounded and not self._run.engine.elsewhere else "VIEW"
+        counts = counts_within(self._lake, self._manifest, window)
+        self._connection.execute(f"CREATE {temporary} {kind} {name} AS SELECT * FROM {counts}")
+
+    def fill_leaderboard(self) -> pl.DataFrame:
+        """Make the sessions and the table ``top_n_by_platform``, and return the leaderboard."""
+        self._fill_sessions()
+        window = Window(self._run.settings.since, self._run.settings.until)
+        self._rank("top_n_by_platform", "session_counts", window)
+        top = self._connection.sql("FROM top_n_by_platform ORDER BY platform, session_count DESC, user_id")
+        return pl.DataFrame(top.pl())
+
+    def _rank(self, table: str, counts: str, window: Window, temporary: str = "") -> None:
+        candidates = counts
+        if self._run.engine.elsewhere:
+            candidates = "candidates"
+            self._connection.register(candidates, self._candidates(window).to_arrow())
+        self._connection.execute(f"CREATE {temporary} TABLE {table} AS {rank(candidates, self._run.settings.n)}")
+        if self._run.engine.elsewhere:
+            self._connection.unregister(candidates)
+
+    def _candidates(self, window: Window) -> pl.DataFrame:
+        """Return the first users of each unit. The first users of each platform are among them."""
+        units = units_of(self._manifest).values()
+        jobs = [RankJob(self._lake.sessions, unit, window, self._run.settings.n) for unit in units]
+        found = self._run.engine.run(rank_unit, jobs, self._scratch)
+        rows = [(job.unit.platform, *row) for job, unit_rows in zip(jobs, found, strict=True) for row in unit_rows]
+        return pl.DataFrame(rows, schema=LEADERBOARD_SCHEMA, orient="row")
+
+    def fill_ledger(self, drops: Iterable[DropEntry]) -> None:
+        """Make the table ``drops`` and the view ``quarantine``."""
+        ledger = drops_frame(drops).to_arrow()
+        self._connection.register("ledger", ledger)
+        self._connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
+        self._connection.unregister("ledger")
+        quarantined = quarantine_relation(self._lake, self._manifest)
+        self._connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantined}")
+
+    def fill_days(self) -> dict[str, str]:
+        """Make the table of daily leaderboards; see :func:`uda_assets.pipeline.days.fill_days`."""
+        return fill_days(self._connection, self._lake)
+
+    def fill_publication(self, board: PublishedBoard, previous: PublishedBoard | None) -> None:
+        """Make the table ``publication``: the parameters of this leaderboard, and of the one it is compared with."""
+        self._connection.execute("""
+            CREATE TABLE publication (leaderboard VARCHAR, generation BIGINT, n BIGINT, since TIMESTAMPTZ,
+                                      until TIMESTAMPTZ, published_at TIMESTAMPTZ)""")
+        for name, generation, shown in (("published", self._manifest.generation, board), ("previous", None, previous)):
+            if shown:
+                row = [name, generation, shown.n, shown.since, shown.until, shown.published_at]
+                self._connection.execute("INSERT INTO publication VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def fill_movement(self, board: PublishedBoard, previous: PublishedBoard | None) -> None:
+        """Make the table ``rank_movement``. A comparison without an earlier leaderboard has no rows."""
+        connection = self._connection
+        connection.execute(f"CREATE TABLE rank_movement ({MOVEMENT_TABLE})")
+        now = Ranking("top_n_by_platform", board.n, "session_counts")
+        if previous and load_board(connection, self._lake, previous, "previous_board"):
+            before = Ranking("previous_board", previous.n)
+            connection.execute(f"INSERT INTO rank_movement {movement(Against.PUBLICATION, now, before)}")
+        if earlier := period_before(Window(board.since, board.until)):
+            self._fill_counts("earlier_counts", earlier, "TEMP")
+            self._rank("earlier_board", "earlier_counts", earlier, "TEMP")
+            before = Ranking("earlier_board", board.n, "earlier_counts")
+            connection.execute(f"INSERT INTO rank_movement {movement(Against.PERIOD, now, before)}")
+
+
+def drops_frame(drops: Iterable[DropEntry]) -> pl.DataFrame:
+    """Return the drop ledger as a data frame."""
+    rows = [
+        [value if (value := getattr(entry, name)) is None or name != "status" else str(value) for name in _DROPS_SCHEMA]
+        for entry in drops
+    ]
+    return pl.DataFrame(rows, schema=_DROPS_SCHEMA, orient="row")
