@@ -1,7 +1,7 @@
-"""The command line: ``uda``, and ``python -m uda_assets``. Data on stdout, messages on stderr; exit 0, 1 or 2.
+"""The command line: ``uda`` and ``python -m uda_assets``. Data go to stdout, messages to stderr; exit codes 0, 1 and 2.
 
-Programs are started often and one at a time, so that what is imported counts: here only click, and everything else by
-the command that needs it.
+Commands are started often and one at a time, so import time matters: modules import little besides click, and each
+command imports what it needs when it runs.
 """
 
 from uda_assets.cli.program import main, run

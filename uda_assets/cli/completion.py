@@ -1,7 +1,7 @@
-"""What a shell offers for a name that is half typed: drops and platforms of the data root.
+"""Shell completion of drop and platform names from the data root.
 
-Shells put what is offered on the command line as it is, so that only names are offered in which nothing has a meaning
-to them. Whatever is wrong with the data root, nothing is offered and nothing said.
+A shell inserts a completed name into the command line without quoting it, so only names without special characters are
+offered. If anything is wrong with the data root, nothing is offered and no message is printed.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ import click
 if TYPE_CHECKING:
     from uda_assets.lake import Lake
 
-_PLAIN = re.compile(r"\w[\w./@%+,-]*")
-_MOST = 200
+_SAFE_NAME = re.compile(r"\w[\w./@%+,-]*")
+_MOST_NAMES = 200
 
 
 def drops(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Names of committed drops."""
+    """Complete the name of a committed drop."""
     del parameter
-    return _offered(context, incomplete, lambda lake: lake.converted.manifests())
+    return _complete(context, incomplete, lambda lake: lake.converted.manifests())
 
 
 def platforms(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Names of platforms with sessions."""
+    """Complete the name of a platform that has sessions."""
     del parameter
 
-    def found(lake: Lake) -> Iterable[str]:
+    def names(lake: Lake) -> Iterable[str]:
         manifest = lake.merged.read()
         return manifest.platforms if manifest else ()
 
-    return _offered(context, incomplete, found)
+    return _complete(context, incomplete, names)
 
 
-def _offered(context: click.Context, incomplete: str, names: Callable[[Lake], Iterable[str]]) -> list[str]:
+def _complete(context: click.Context, incomplete: str, names_in: Callable[[Lake], Iterable[str]]) -> list[str]:
     from uda_assets.basics.settings import load_settings
-    from uda_assets.cli.files import open_root
+    from uda_assets.cli.files import open_data_root
 
-    above = context.parent.params if context.parent else {}
+    parent_options = context.parent.params if context.parent else {}
     try:
-        settings = load_settings(data_root=context.params.get("data_root") or above.get("data_root"))
-        fitting = sorted(name for name in names(open_root(settings)) if name.startswith(incomplete))
+        settings = load_settings(data_root=context.params.get("data_root") or parent_options.get("data_root"))
+        names = sorted(name for name in names_in(open_data_root(settings)) if name.startswith(incomplete))
     except Exception:
         return []
-    return [name for name in fitting if _PLAIN.fullmatch(name)][:_MOST]
+    return [name for name in names if _SAFE_NAME.fullmatch(name)][:_MOST_NAMES]

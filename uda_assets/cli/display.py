@@ -1,7 +1,6 @@
-"""What a terminal shows beside the data, on stderr: bars while work goes on, and at its end what became of it.
+"""Progress bars and a summary on stderr.
 
-Where stderr is no terminal there are no bars and no colours, and the end is one plain line; nothing of this is imported
-then.
+If stderr is not a terminal, there are no bars and no colours, the summary is one plain line, and rich is not imported.
 """
 
 from __future__ import annotations
@@ -13,24 +12,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uda_assets.basics.progress import Advance, Pace
-from uda_assets.cli.files import account
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_ROOM_FOR_A_BAR, _ROOM_FOR_ALL = 76, 52
+_WIDTH_WITH_BAR, _WIDTH_WITHOUT_BAR = 76, 52
+"""Terminal columns needed for all parts of a progress line, and for all parts except the bar."""
 
 
 class Outcome(NamedTuple):
-    """What became of some records.
+    """The result of a command that read or wrote records.
 
     Attributes:
         what: The file, or what the command did.
         records: Records read or written.
-        quarantined: Malformed ones of them; None where none is looked for.
-        reasons: These by reason.
-        written: Where the result is; None where it went to stdout.
-
+        quarantined: How many of them are malformed; None if the command does not judge records.
+        reasons: The number of malformed records by reason.
+        written: Where the result is; None if it went to stdout.
     """
 
     what: str
@@ -41,45 +39,49 @@ class Outcome(NamedTuple):
 
 
 def is_terminal() -> bool:
-    """Whether someone looks at stderr, on a terminal that can do more than print lines."""
+    """Return whether stderr is a terminal that can do more than print lines."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def has_colours() -> bool:
-    """Whether colours are wanted there (https://no-color.org)."""
+    """Return whether messages on stderr should have colours (https://no-color.org)."""
     return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 @contextmanager
-def progress(doing: str) -> Iterator[Shown]:
-    """Progress of a command; shown where there is a terminal, and gone when it is over."""
+def progress(activity: str) -> Iterator[CommandProgress]:
+    """Show the progress of a command on a terminal while the context lasts; elsewhere only measure it."""
     if not is_terminal():
-        yield Shown()
+        yield CommandProgress()
         return
     from rich.progress import Progress as Bars
 
     console = _console()
     with Bars(*_columns(console.width), console=console, transient=True) as bars:
-        yield _Bar(bars, bars.add_task(doing, total=None, records="", rate=""))
+        yield _ProgressBar(bars, bars.add_task(activity, total=None, records="", rate=""))
 
 
-class Shown:
-    """Progress that nobody looks at; it knows how long the work took."""
+class CommandProgress:
+    """Progress that is measured and not shown.
+
+    Attributes:
+        pace: How far the work is and how long it has taken.
+    """
 
     def __init__(self) -> None:
         self.pace = Pace()
 
     def begin(self, sizes: Mapping[str, int]) -> None:
-        """See :class:`uda_assets.basics.progress.Progress`."""
+        """Begin the work on some files; their sizes are their shares of the whole."""
         self.pace.begin(sizes)
 
     def advance(self, advance: Advance) -> None:
-        """See :class:`uda_assets.basics.progress.Progress`."""
+        """Record how far the work on one file is."""
         self.pace.advance(advance)
 
 
-class _Bar(Shown):
-    """A bar of a terminal."""
+class _ProgressBar(CommandProgress):
+    """Progress that is shown as a bar on a terminal."""
 
     def __init__(self, bars: Any, task: Any) -> None:
         super().__init__()
@@ -100,14 +102,14 @@ class _Bar(Shown):
 
 
 def _columns(width: int) -> list[Any]:
-    """As much as there is room for."""
+    """Return the parts of a progress line that fit a terminal's width."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     percent, rate = TaskProgressColumn(), TextColumn("{task.fields[rate]}", style="cyan")
-    if width < _ROOM_FOR_ALL:
+    if width < _WIDTH_WITHOUT_BAR:
         return [percent, rate]
     columns: list[Any] = [percent, TextColumn("{task.fields[records]}"), rate, TimeRemainingColumn(compact=True)]
-    if width < _ROOM_FOR_A_BAR:
+    if width < _WIDTH_WITH_BAR:
         return columns
     return [TextColumn("{task.description}"), BarColumn(bar_width=None), *columns]
 
@@ -119,16 +121,21 @@ def _console() -> Console:
 
 
 def summarize(outcome: Outcome, seconds: float) -> None:
-    """Say what became of the records: as a table on a terminal, else in one line."""
+    """Print an outcome on stderr: as a table on a terminal, otherwise in one line."""
     from uda_assets.cli.output import say
 
     if is_terminal():
-        _show(outcome, seconds)
-    else:
-        say(account(outcome.what, outcome.records, outcome.quarantined or 0, outcome.reasons))
+        _print_summary(outcome, seconds)
+        return
+    quarantined = outcome.quarantined or 0
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(outcome.reasons.items()))
+    say(
+        f"{outcome.what}: {outcome.records} records, {outcome.records - quarantined} kept, {quarantined} quarantined"
+        + (f" ({reasons})" if reasons else "")
+    )
 
 
-def _show(outcome: Outcome, seconds: float) -> None:
+def _print_summary(outcome: Outcome, seconds: float) -> None:
     from rich.table import Table
     from rich.text import Text
 

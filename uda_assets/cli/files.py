@@ -1,10 +1,10 @@
-"""What is said of files that a command cannot work on, and of what was read from those that it could."""
+"""Checks of the paths that a command was given, with clear errors, and the printing of a result's path."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Name the file in what is said of its content."""
+def errors_name(path: Path) -> Iterator[None]:
+    """Add the file's path to errors about its content."""
     try:
         yield
     except DropUnreadable as error:
         raise UdaError(f"{path}: {error}") from None
 
 
-def open_root(settings: Settings) -> Lake:
-    """The data root of the settings.
+def open_data_root(settings: Settings) -> Lake:
+    """Open the data root of the settings, which must exist.
 
     Raises:
-        UdaError: There is none.
+        UdaError: It does not exist.
     """
     from uda_assets.lake import open_lake
     from uda_assets.storage import root_of
@@ -44,39 +44,31 @@ def open_root(settings: Settings) -> Lake:
 
 
 def refuse_directory(path: Path) -> None:
-    """Say at once that a directory is no place to write a file.
+    """Check early that the path of an output file is not a directory.
 
     Raises:
-        UdaError: It is one.
+        UdaError: It is a directory.
     """
     if path.is_dir():
         raise UdaError(f"{path} is a directory; name a file")
 
 
 def require_readable(path: Path) -> None:
-    """Say at once what is wrong with an input file.
+    """Check early that an input file can be read.
 
     Raises:
-        UdaError: Something is.
+        UdaError: The file is missing, not a regular file, or not readable.
     """
     if path.is_dir():
         raise UdaError(f"{path} is a directory; name a CSV file")
     if not path.exists():
         raise UdaError(f"{path} does not exist")
     if not path.is_file():
-        raise UdaError(f"{path} is not a regular file; write what it gives to a file and name that")
+        raise UdaError(f"{path} is not a regular file; write its content to a regular file and name that")
     if not os.access(path, os.R_OK):
         raise UdaError(f"{path} cannot be read: permission denied")
 
 
 def print_path(path: Path) -> None:
-    """The path of what was written, on stdout: for a program as it is, for a person without what cannot be seen."""
+    """Print the path of a result on stdout; on a terminal, unprintable characters are escaped."""
     click.echo(visibly(str(path)) if sys.stdout and sys.stdout.isatty() else path)
-
-
-def account(what: str, records: int, quarantined: int, reasons: Mapping[str, int]) -> str:
-    """What became of some records, in one line."""
-    by_reason = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-    return f"{what}: {records} records, {records - quarantined} kept, {quarantined} quarantined" + (
-        f" ({by_reason})" if by_reason else ""
-    )

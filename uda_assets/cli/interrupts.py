@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: the command stops soon, cleans up, and is not disturbed at that."""
+"""Handling of Ctrl-C, SIGTERM and a closed terminal: the command stops soon, and its cleanup is not interrupted."""
 
 from __future__ import annotations
 
@@ -12,58 +12,67 @@ from types import FrameType
 from uda_assets.basics.interruption import Stopped, ask
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PATIENCE = 5.0
-"""Seconds in which a further signal is taken for impatience: cleaning up goes on."""
+_CLEANUP_SECONDS = 5.0
+"""A signal that follows another one within this time is ignored, so that the cleanup can finish."""
 
 
-def program(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a program that ends its own by SIGINT, which they must not ignore, though we may have been told to.
+def start_program(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a program that stops its own child processes with SIGINT, which they therefore must not ignore.
 
-    A script's shell tells that to what it starts in the background. The program is then kept from the terminal's own
-    SIGINT by a process group of its own.
+    The shell of a script makes its background jobs ignore SIGINT, and child processes inherit that. In this case the
+    program gets SIGINT's default action back, and a process group of its own, which the terminal's SIGINT does not
+    reach.
     """
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored:
-        # What is ignored is handed down; what has a handler is not.
-        signal.signal(signal.SIGINT, _nothing)
+        # A child process inherits an ignored signal, but not a handler.
+        signal.signal(signal.SIGINT, _do_nothing)
     return subprocess.Popen(command, env=environment, process_group=0 if ignored else None)  # noqa: S603
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
+def _do_nothing(number: int, frame: FrameType | None) -> None:
     del number, frame
 
 
 class Interrupts:
-    """Handles the signals of this process from ``install`` on."""
+    """The signal handlers of this process, in effect from :meth:`install` on.
+
+    Attributes:
+        received: The first signal received, or None.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._last = 0.0
+        self._last_signal = 0.0
         self._child: subprocess.Popen[bytes] | None = None
-        self._over = Event()
+        self._finished = Event()
 
     def install(self) -> None:
-        """Take over the signals, except what the parent has us ignore (``nohup``, or a job in the background)."""
-        if signal.getsignal(signal.SIGINT) == self._stop:
+        """Handle the signals, except those that the parent process has made us ignore (``nohup``, background jobs)."""
+        if signal.getsignal(signal.SIGINT) == self._handle:
             return
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._stop)
+                signal.signal(number, self._handle)
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        # Python writes there at once, also while the main thread is in a library that does not come back.
+        # Python writes to this pipe at once, even while the main thread is inside a library and cannot run a handler.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        Thread(target=self._watch, args=(reading,), name="uda-signals", daemon=True).start()
+        Thread(target=self._interrupt_work, args=(reading,), name="uda-signals", daemon=True).start()
 
     def finish(self) -> None:
-        """What is still to come cannot be stopped; it takes no time."""
-        self._over.set()
+        """Ignore the signals from now on, because what is left to do takes no time."""
+        self._finished.set()
         for number in _SIGNALS:
-            if signal.getsignal(number) == self._stop:
+            if signal.getsignal(number) == self._handle:
                 signal.signal(number, signal.SIG_IGN)
 
     def wait_for(self, child: subprocess.Popen[bytes]) -> int:
-        """Wait for a program of the same terminal, and pass on to it what the terminal does not; its exit code."""
+        """Wait for a child process on the same terminal, and forward the signals that the terminal does not send to it.
+
+        Returns:
+            Its exit code, or 128 plus the number of the signal that stopped us.
+        """
         self._child = child
         try:
             code = child.wait()
@@ -71,10 +80,10 @@ class Interrupts:
             self._child = None
         return 128 + self.received if self.received else code
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
-        again, self._last = monotonic() - self._last < _PATIENCE, monotonic()
-        if again:
+        repeated, self._last_signal = monotonic() - self._last_signal < _CLEANUP_SECONDS, monotonic()
+        if repeated:
             return
         first, self.received = self.received is None, self.received or number
         if self._child is None:
@@ -82,12 +91,13 @@ class Interrupts:
         if number != signal.SIGINT or not first:
             self._child.send_signal(signal.SIGTERM)
 
-    def _watch(self, reading: int) -> None:
+    def _interrupt_work(self, reading: int) -> None:
+        """Wait for a signal, then keep interrupting threads and queries until the command has finished."""
         os.read(reading, 1)
-        # A query may be just about to begin.
-        while not self._over.is_set() and self._child is None:
+        # Once is not enough: a query may be about to start.
+        while not self._finished.is_set() and self._child is None:
             ask()
-            self._over.wait(0.2)
+            self._finished.wait(0.2)
 
 
 interrupts = Interrupts()

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings that follow from them."""
+"""Options that several commands share, and the settings that result from them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ MODES = ("csv", "parquet")
 FORMATS = ("table", "csv", "json")
 
 
-class _WithExamples(click.Command):
-    """A command whose help ends in examples, a line each, that can be copied."""
+class _CommandWithExamples(click.Command):
+    """A command whose help ends with examples to copy, one per line."""
 
     def __init__(self, *args: Any, examples: tuple[str, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Lines are not filled, so that a shell takes each as it stands."""
+        """Write the examples without wrapping them, so that each can be pasted into a shell."""
         del ctx
         with formatter.section("Examples"):
             for example in self.examples:
@@ -35,36 +35,41 @@ class _WithExamples(click.Command):
 
 
 def command(*examples: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with examples for its help."""
-    return click.command(cls=_WithExamples, examples=examples)
+    """Make a function a command whose help shows examples."""
+    return click.command(cls=_CommandWithExamples, examples=examples)
 
 
 def path_option(*names: str, **attributes: Any) -> Callable[[F], F]:
-    """An option that takes a path; whether a file can be read is not for click to say: that is no wrong use."""
+    """Declare an option that takes a path.
+
+    Click does not check that the file is readable: it would call an unreadable file wrong usage (exit code 2).
+    """
     return click.option(*names, type=click.Path(readable=False, path_type=Path), **attributes)
 
 
 data_root = click.option("--data-root", help="The data root (UDA_DATA_ROOT; default: data).")
 error_mode = click.option(
     "--error-mode", type=click.Choice(("lenient", "fail_fast")),
-    help="Quarantine malformed records, or stop at the first.",
+    help="Quarantine malformed records, or stop at the first one.",
 )  # fmt: skip
-max_reject_ratio = click.option("--max-reject-ratio", type=float, help="Reject a file with more malformed records.")
+max_reject_ratio = click.option(
+    "--max-reject-ratio", type=float, help="Reject a file with a larger share of malformed records, 0 to 1."
+)
 engine = click.option(
     "--engine", type=click.Choice(("polars", "dask")),
-    help="What does the heavy work: this machine, or a Dask cluster (UDA_ENGINE, UDA_DASK_SCHEDULER).",
+    help="Where to do the heavy work: on this machine, or on a Dask cluster (UDA_ENGINE, UDA_DASK_SCHEDULER).",
 )  # fmt: skip
 filepath = path_option("--filepath", help="The file to work on.")
 mode = click.option("--mode", type=click.Choice(MODES), default="csv", show_default=True, help="Kind of file.")
 output = path_option("--output", help="Where to write; default: stdout.")
 form = click.option("--format", "form", type=click.Choice(FORMATS), help="How to print the table.")
-n = click.option("--n", type=int, help="Users a platform (UDA_N; default: 50).")
+n = click.option("--n", type=int, help="Users per platform (UDA_N; default: 50).")
 since = click.option("--since", help="Count sessions that started at this time or later.")
 until = click.option("--until", help="Count sessions that started before this time.")
 
 
 def settings_of(context: click.Context, **overrides: Any) -> Settings:
-    """The settings of a command; an option before the command's name gives way to one behind it."""
+    """Return the settings of a command; its own options override those before the command's name."""
     from uda_assets.basics.limits import limit_pools
     from uda_assets.basics.settings import load_settings
 
@@ -75,10 +80,10 @@ def settings_of(context: click.Context, **overrides: Any) -> Settings:
 
 
 def required(path: Path | None, option: str) -> Path:
-    """The value of an option that must be there.
+    """Return the value of an option that must be given.
 
     Raises:
-        UsageError: It is not.
+        UsageError: It was not given.
     """
     if path is None:
         raise UsageError(f"{option} is missing")

@@ -1,4 +1,4 @@
-"""Tables on stdout and in files, messages on stderr."""
+"""Writing of answers to stdout and to files, and of messages to stderr."""
 
 from __future__ import annotations
 
@@ -21,90 +21,90 @@ from typing import TYPE_CHECKING
 from uda_assets.basics.errors import UdaError, UsageError
 from uda_assets.basics.visible import visibly
 from uda_assets.storage import replacing
-from uda_assets.warehouse.answers import Table
+from uda_assets.warehouse.answers import Answer
 
 if TYPE_CHECKING:
     import polars as pl
 
 
+_KIND_OF_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".txt": "table"}
+_ROWS_ALIGNED = 5_000
+"""How many rows of a table are aligned with each other, and held in memory at once."""
+_LEAST_WIDTH = 8
+
+
 class Format(StrEnum):
-    """How a table is printed."""
+    """How an answer is printed."""
 
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
 
 
-def table_of(frame: pl.DataFrame) -> Table:
-    """A data frame as a table."""
-    return Table({name: kind.to_python() for name, kind in frame.schema.items()}, frame.rows())
-
-
-_BY_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".txt": "table"}
+def table_of(frame: pl.DataFrame) -> Answer:
+    """Return a data frame as an answer."""
+    return Answer({name: kind.to_python() for name, kind in frame.schema.items()}, frame.rows())
 
 
 def say(message: str) -> None:
-    """A message for people, on stderr."""
+    """Print a message on stderr."""
     print(visibly(message), file=sys.stderr)  # noqa: T201
 
 
-def print_table(table: Table, form: Format) -> None:
-    """A table on stdout, in UTF-8 whatever the locale, as it would be in a file."""
+def print_table(answer: Answer, form: Format) -> None:
+    """Print an answer on stdout as :func:`write_table` would write it to a file: in UTF-8 whatever the locale."""
     if sys.stdout is None:
         raise UdaError("stdout is closed; name a file by --output")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    pieces = rendered(table, form)
+    pieces = render(answer, form)
     if form is Format.TABLE and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        pieces = _as_columns(table, shutil.get_terminal_size().columns, bold=not os.environ.get("NO_COLOR"))
+        pieces = _as_columns(answer, shutil.get_terminal_size().columns, bold=not os.environ.get("NO_COLOR"))
     for piece in pieces:
         sys.stdout.write(piece)
     sys.stdout.flush()
 
 
 def output_kind(path: Path) -> str:
-    """What kind of file a name asks for.
+    """Return the kind of file that a name's suffix asks for.
 
     Raises:
-        UsageError: The name ends in nothing we write.
+        UsageError: No kind of file has this suffix.
     """
-    kind = _BY_SUFFIX.get(path.suffix.lower())
+    kind = _KIND_OF_SUFFIX.get(path.suffix.lower())
     if kind is None:
         raise UsageError(f"--output {path}: name a file that ends in .csv, .parquet, .json or .txt")
     return kind
 
 
-def write_table(table: Table, path: Path, form: Format | None = None) -> None:
-    """A table in a file, whole or not at all; its kind is ``form`` or follows from the name.
-
-    A device or a pipe is written to; a link stays one.
-    """
+def write_table(answer: Answer, path: Path, form: Format | None = None) -> None:
+    """Write an answer to a file as :func:`write_atomically` does; its kind is ``form`` or follows from the name."""
     kind = form.value if form else output_kind(path)
-    with written_whole(path) as target:
+    with write_atomically(path) as target:
         if kind == "parquet":
             buffer = io.BytesIO()
-            _write_parquet(table, buffer)
+            _write_parquet(answer, buffer)
             target.write_bytes(buffer.getvalue())
         else:
             with target.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(rendered(table, Format(kind)))
+                file.writelines(render(answer, Format(kind)))
 
 
-def write_whole(content: bytes, path: Path) -> None:
-    """A file, whole or not at all; a device or a pipe is written to, a link stays one.
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file as :func:`write_atomically` does.
 
     Raises:
         UdaError: It cannot be written.
     """
-    with written_whole(path) as target:
+    with write_atomically(path) as target:
         target.write_bytes(content)
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes the file at the end, and on any error nothing.
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that replaces the file at the end, or is removed if there is an error.
 
-    It is the path itself where that is a device or a pipe; a link stays one.
+    If the path is a device or a pipe, it is itself yielded. If it is a link, its target is replaced.
 
     Raises:
         UdaError: It cannot be written.
@@ -119,36 +119,36 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise UdaError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _write_parquet(table: Table, buffer: io.BytesIO) -> None:
+def _write_parquet(answer: Answer, buffer: io.BytesIO) -> None:
     import polars as pl
 
     kinds = {str: pl.String(), int: pl.Int64(), datetime: pl.Datetime("us", "UTC")}
-    schema = {name: kinds[kind] for name, kind in table.columns.items()}
-    pl.DataFrame(list(table.rows), schema=schema, orient="row").write_parquet(buffer)
+    schema = {name: kinds[kind] for name, kind in answer.columns.items()}
+    pl.DataFrame(list(answer.rows), schema=schema, orient="row").write_parquet(buffer)
 
 
-def rendered(table: Table, form: Format) -> Iterator[str]:
-    """A table as text, in pieces; of its rows no more than some thousands are held at once."""
-    return {Format.CSV: _as_csv, Format.JSON: _as_json, Format.TABLE: _as_columns}[form](table)
+def render(answer: Answer, form: Format) -> Iterator[str]:
+    """Yield an answer as text in pieces; only a few thousand of its rows are held in memory at once."""
+    return {Format.CSV: _as_csv, Format.JSON: _as_json, Format.TABLE: _as_columns}[form](answer)
 
 
-def _as_csv(table: Table) -> Iterator[str]:
-    yield ",".join(map(_quoted, table.columns)) + "\n"
-    for row in table.rows:
+def _as_csv(answer: Answer) -> Iterator[str]:
+    yield ",".join(map(_quoted, answer.columns)) + "\n"
+    for row in answer.rows:
         yield ",".join([_quoted(_csv_text(value)) for value in row]) + "\n"
 
 
-def _as_json(table: Table) -> Iterator[str]:
-    before = "[\n"
-    for row in table.rows:
-        values = dict(zip(table.columns, map(_json_value, row), strict=True))
-        yield before + "  " + _json_text(values, indent=2).replace("\n", "\n  ")
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"
+def _as_json(answer: Answer) -> Iterator[str]:
+    separator = "[\n"
+    for row in answer.rows:
+        values = dict(zip(answer.columns, map(_json_value, row), strict=True))
+        yield separator + "  " + _json_text(values, indent=2).replace("\n", "\n  ")
+        separator = ",\n"
+    yield "[]\n" if separator == "[\n" else "\n]\n"
 
 
 def _csv_text(value: object) -> str | None:
-    """The text of a field, as Polars writes it to the result files; what has parts is JSON."""
+    """Return the text of a CSV field as Polars writes it to the result files; nested values become JSON."""
     if isinstance(value, datetime):
         text = _in_utc(value).replace(tzinfo=None).isoformat(timespec="microseconds")
         return text + "+0000" if value.tzinfo else text
@@ -160,7 +160,7 @@ def _csv_text(value: object) -> str | None:
 
 
 def _quoted(text: str | None) -> str:
-    """A CSV field: nothing where there is no value, which an empty text is not."""
+    """Return a CSV field, quoted if necessary; a missing value becomes an empty field, and an empty text two quotes."""
     if text is None:
         return ""
     if text and not any(character in text for character in ',"\r\n'):
@@ -169,24 +169,26 @@ def _quoted(text: str | None) -> str:
 
 
 def _json_value(value: object) -> object:
-    """A value as JSON has it; numbers that it has none for are texts."""
+    """Return a value that JSON can hold; numbers that JSON cannot hold exactly become texts."""
     if isinstance(value, dict):
         return {_text(key): _json_value(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_json_value(part) for part in value]
     if isinstance(value, Decimal):
-        return near if Decimal(repr(near := float(value))) == value else str(value)
+        return number if Decimal(repr(number := float(value))) == value else str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, str | int | float) else _text(value)
 
 
 def _json_text(value: object, indent: int | None = None) -> str:
-    """JSON in which control codes are escaped, also those that it would let pass."""
+    """Return JSON with all unprintable characters escaped, including those that JSON allows."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     if text.replace("\n", "").isprintable():
         return text
-    return "".join(one if one.isprintable() or one == "\n" else _json_escape(one) for one in text)
+    return "".join(
+        character if character.isprintable() or character == "\n" else _json_escape(character) for character in text
+    )
 
 
 def _json_escape(character: str) -> str:
@@ -194,6 +196,7 @@ def _json_escape(character: str) -> str:
 
 
 def _text(value: object) -> str:
+    """Return a value as the text of a table cell, without anything that a terminal would interpret."""
     if isinstance(value, datetime):
         value = _in_utc(value)
     if isinstance(value, list | tuple | dict):
@@ -213,31 +216,24 @@ def _hexadecimal(value: bytes) -> str:
     return "\\x" + value.hex()
 
 
-_ROWS_ALIGNED = 5_000
-
-
-_LEAST_WIDTH = 8
-
-
-def _as_columns(table: Table, room: int | None = None, *, bold: bool = False) -> Iterator[str]:
-    """Columns wide enough for the rows so far, of which some thousands are seen at once.
+def _as_columns(answer: Answer, room: int | None = None, *, bold: bool = False) -> Iterator[str]:
+    """Yield a table whose columns are wide enough for the rows read so far, in batches of some thousands.
 
     Args:
-        table: What to print.
-        room: Columns of the terminal; the widest cells are cut, and say so by an ellipsis, where there is not enough.
-        bold: Print the header so.
-
+        answer: What to print.
+        room: The terminal's width; if it is too small, the widest columns are cut, which an ellipsis shows.
+        bold: Whether to print the header in bold.
     """
-    rows = iter(table.rows)
-    header = [visibly(name) for name in table.columns]
+    rows = iter(answer.rows)
+    header = [visibly(name) for name in answer.columns]
     widths = [_width(name) for name in header]
-    right = [kind is int for kind in table.columns.values()]
+    right = [kind is int for kind in answer.columns.values()]
     first = True
     while True:
         batch = [["" if value is None else _text(value) for value in row] for row in islice(rows, _ROWS_ALIGNED)]
         widths = [max(width, *(_width(row[i]) for row in batch), 0) for i, width in enumerate(widths)]
         if room is not None:
-            widths = _within(room, widths)
+            widths = _fit(widths, room)
         if first:
             line = _line(map(_cut, header, widths), widths, right)
             yield f"\x1b[1m{line}\x1b[0m\n" if bold else f"{line}\n"
@@ -249,27 +245,27 @@ def _as_columns(table: Table, room: int | None = None, *, bold: bool = False) ->
 
 
 def _line(cells: Iterable[str], widths: list[int], right: list[bool]) -> str:
-    filled = [
-        " " * (width - _width(cell)) + cell if flush else cell + " " * (width - _width(cell))
-        for cell, width, flush in zip(cells, widths, right, strict=True)
+    padded = [
+        " " * (width - _width(cell)) + cell if is_right else cell + " " * (width - _width(cell))
+        for cell, width, is_right in zip(cells, widths, right, strict=True)
     ]
-    return "  ".join(filled).rstrip()
+    return "  ".join(padded).rstrip()
 
 
-def _within(room: int, widths: list[int]) -> list[int]:
-    """Widths that fit, if they can: the widest are made as narrow as the next ones."""
-    widths, over = list(widths), sum(widths) + 2 * (len(widths) - 1) - room
-    while over > 0 and (widest := max(widths)) > _LEAST_WIDTH:
-        many = widths.count(widest)
-        below = max([_LEAST_WIDTH, *(width for width in widths if width < widest)])
-        target = max(below, widest - max(1, over // many))
-        over -= many * (widest - target)
+def _fit(widths: list[int], room: int) -> list[int]:
+    """Narrow the widest columns, step by step to the width of the next ones, until the line fits if it can."""
+    widths, excess = list(widths), sum(widths) + 2 * (len(widths) - 1) - room
+    while excess > 0 and (widest := max(widths)) > _LEAST_WIDTH:
+        count = widths.count(widest)
+        next_widest = max([_LEAST_WIDTH, *(width for width in widths if width < widest)])
+        target = max(next_widest, widest - max(1, excess // count))
+        excess -= count * (widest - target)
         widths = [target if width == widest else width for width in widths]
     return widths
 
 
 def _cut(text: str, width: int) -> str:
-    """Text that is no wider than it may be."""
+    """Return a text that is no wider than ``width``; an ellipsis shows that it was cut."""
     if _width(text) <= width:
         return text
     end = width - 1
@@ -279,9 +275,10 @@ def _cut(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns that a terminal takes for a text: two for each wide character of East Asia, none for a mark above one."""
+    """Return a text's width on a terminal: East Asian wide characters take two columns, combining marks none."""
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
     )

@@ -1,4 +1,4 @@
-"""How much a drop may ask of the machine, and what is said of one that asks for more."""
+"""Bounds on the size of drops and records, and the errors for drops that exceed them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from uda_assets.basics.errors import DropUnreadable, UsageError
 from uda_assets.basics.settings import Settings
 from uda_assets.basics.sizes import memory_bytes
 
-_JUDGED_FROM = 64 << 20
-"""Bytes beyond which compression is judged: what any machine can take, and more than is read ahead of an archive."""
+_RATIO_CHECKED_FROM = 64 << 20
+"""The compression ratio is checked after this many bytes: any machine can hold them, and no reader buffers more."""
 _LARGEST_RECORD = 1 << 30
-"""Arrow's strings count their bytes in 31 bits, and a block is longer than a record."""
+"""Arrow's strings can hold less than 2 GiB, and a block is longer than a record."""
 
 
 class Bounds(NamedTuple):
-    """The bounds of a drop; one that passes any of them is rejected whole.
+    """The bounds of a drop, which is rejected whole if it exceeds any of them.
 
     Attributes:
-        decompressed: Bytes that an archive may hold.
-        ratio: How many times its compressed size that may be, judged as it is read.
-        record: Bytes of a record, and of a physical line, as quarantine would show it: what is not UTF-8 takes four.
-
+        decompressed: The largest decompressed size of a drop in bytes.
+        ratio: The largest ratio of decompressed to compressed size, checked while the drop is decompressed.
+        record: The largest size of a record, and of a physical line, in bytes as the quarantine would show it: each
+            byte that is not UTF-8 counts as four.
     """
 
     decompressed: int = 64 << 30
@@ -29,11 +29,10 @@ class Bounds(NamedTuple):
     record: int = 64 << 20
 
     def require_within(self, plain: int, packed: int) -> None:
-        """Stop decompressing where ``plain`` bytes came of ``packed`` ones, and that is too much.
+        """Check a drop of which ``packed`` bytes have been decompressed to ``plain`` bytes.
 
         Raises:
-            DropUnreadable: It is.
-
+            DropUnreadable: The decompressed size or the compression ratio is too large.
         """
         if plain > self.decompressed:
             raise DropUnreadable(
@@ -41,7 +40,7 @@ class Bounds(NamedTuple):
                 f"it decompresses to more than {_size(self.decompressed)}; deliver it in smaller files, or raise "
                 "UDA_MAX_DECOMPRESSED_BYTES",
             )
-        if plain > _JUDGED_FROM and plain > packed * self.ratio:
+        if plain > _RATIO_CHECKED_FROM and plain > packed * self.ratio:
             raise DropUnreadable(
                 "compression_too_high",
                 f"its first {_size(packed)} decompress to more than {self.ratio:g} times as much, as a decompression "
@@ -49,7 +48,7 @@ class Bounds(NamedTuple):
             )
 
     def too_long(self, line: int) -> DropUnreadable:
-        """What is said of a record, or a line, that is longer than ``record``."""
+        """Return the error for a record or line that is too long."""
         return DropUnreadable(
             "record_too_long",
             f"the record on line {line} is longer than {_size(self.record)}; look for a missing line end or quote "
@@ -57,7 +56,7 @@ class Bounds(NamedTuple):
         )
 
     def of_reason(self, reason: str) -> float | None:
-        """The bound that was passed where a drop is rejected for this reason; None where it is none of these."""
+        """Return the bound that a drop rejected for this reason exceeded; None if the reason is not about a bound."""
         bounds = {"decompressed_too_large": self.decompressed, "compression_too_high": self.ratio}
         return (bounds | {"record_too_long": self.record}).get(reason)
 
@@ -66,11 +65,10 @@ DEFAULT_BOUNDS = Bounds()
 
 
 def bounds_of(settings: Settings) -> Bounds:
-    """The bounds that the settings name.
+    """Return the bounds that the settings name.
 
     Raises:
-        UsageError: One of them is no size, or too large.
-
+        UsageError: One of them is not a size, or too large.
     """
     record = memory_bytes(settings.max_record_bytes, "max_record_bytes")
     if not 1 <= record <= _LARGEST_RECORD:
@@ -80,7 +78,7 @@ def bounds_of(settings: Settings) -> Bounds:
 
 
 def _size(count: int) -> str:
-    """Bytes in the unit in which they are a short number."""
+    """Return a number of bytes as a short text, such as ``64 MiB``."""
     value, unit = float(count), "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if value < 1024:

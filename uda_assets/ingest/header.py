@@ -1,4 +1,4 @@
-"""A drop's header: which column stands where."""
+"""The header of a drop: which column has which position."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from uda_assets.ingest.records import SPACES, is_blank, is_utf8, scan
 from uda_assets.ingest.source import Source
 
 MOST_COLUMNS = 1 << 20
-"""Beyond it the names of the columns alone would take gigabytes."""
+"""For a larger number, the names of the columns alone would take gigabytes."""
 
 
 class Header(NamedTuple):
-    """Where a drop's columns are.
+    """The parsed header of a drop.
 
     Attributes:
-        positions: Position of each required column.
-        width: Number of columns.
-        body: Offset of the first byte after the header's line.
-        line: Number of the first line of the body, from 1.
-
+        positions: The position of each required column, from 0.
+        width: The number of columns.
+        body: The offset of the first byte after the header's line.
+        line: The line number of the first line after the header, from 1.
     """
 
     positions: Mapping[str, int]
@@ -33,11 +32,10 @@ class Header(NamedTuple):
 
 
 def read_header(source: Source) -> Header:
-    """Find the header: the first line that is not blank.
+    """Read the header: the first line that is not blank.
 
     Raises:
-        DropUnreadable: There is none, it is not text, or a required column is missing or there twice.
-
+        DropUnreadable: There is no header, it is not text, or a required column is missing or named twice.
     """
     start = len(codecs.BOM_UTF8) if source.read(0, 3) == codecs.BOM_UTF8 else 0
     for number, line in enumerate(source.lines(start), start=1):
@@ -55,13 +53,14 @@ def _parse(text: str, body: int, number: int) -> Header:
     parsed = scan(text, most=MOST_COLUMNS + 1)
     if parsed.open or parsed.bad_quote:
         raise DropUnreadable(
-            "bad_header", f"the header, line {number}, has a stray quote, or a line end within quotes; mend its quotes"
+            "bad_header",
+            f"the header, line {number}, has a stray quote, or a line end within quotes; correct its quotes",
         )
     if len(parsed.fields) > MOST_COLUMNS:
         raise DropUnreadable(
             "too_many_columns",
-            f"the header, line {number}, names more than {MOST_COLUMNS} columns; deliver the {len(COLUMNS)} that "
-            f"count: {', '.join(COLUMNS)}",
+            f"the header, line {number}, names more than {MOST_COLUMNS} columns; deliver only the {len(COLUMNS)} "
+            f"required ones: {', '.join(COLUMNS)}",
         )
     names = [name.strip(SPACES).casefold() for name in parsed.fields]
     missing = [name for name in COLUMNS if name not in names]
@@ -70,7 +69,9 @@ def _parse(text: str, body: int, number: int) -> Header:
             "missing_column",
             f"the header, line {number}, has no column {', '.join(missing)}; it must name {', '.join(COLUMNS)}",
         )
-    twice = [name for name in COLUMNS if names.count(name) > 1]
-    if twice:
-        raise DropUnreadable("duplicate_column", f"the header, line {number}, names {', '.join(twice)} more than once")
+    repeated = [name for name in COLUMNS if names.count(name) > 1]
+    if repeated:
+        raise DropUnreadable(
+            "duplicate_column", f"the header, line {number}, names {', '.join(repeated)} more than once"
+        )
     return Header({name: names.index(name) for name in COLUMNS}, len(names), body, number + 1)

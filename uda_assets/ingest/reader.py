@@ -1,4 +1,4 @@
-"""Reading a drop: blocks side by side, records in order, memory bounded by a few blocks."""
+"""Parallel reading of a drop: several blocks at once, batches in order, and memory bounded by a few blocks."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ from uda_assets.ingest.source import Source
 
 BLOCK_BYTES = 8 << 20
 
-
 Kept = TypeVar("Kept")
-"""What the reader makes of a block's accepted records."""
+"""What ``prepare`` makes of a block's accepted records."""
 
 
 class Batch(NamedTuple, Generic[Kept]):
     """Consecutive records of a drop.
 
     Attributes:
-        kept: What was made of the accepted records.
-        rows: How many they are.
-        quarantined: Malformed ones: ``line`` (physical, from 1), ``reason``, ``raw``.
-        read: Records read, counted on their own.
-        spellings: Records by normalised platform spelling.
-        position: Bytes of the (plain) drop read so far: where the next record starts.
-        line: The line on which it starts.
-
+        kept: The accepted records, in the form that the reader's caller chose.
+        rows: The number of accepted records.
+        quarantined: The malformed records: ``line`` (physical, from 1), ``reason``, ``raw``.
+        read: The number of records read, counted independently of the accepted and malformed ones.
+        spellings: The number of records by normalised platform spelling.
+        position: The offset in the decompressed drop at which the next record starts.
+        line: The line on which the next record starts.
     """
 
     kept: Kept
@@ -50,10 +48,9 @@ class Part(NamedTuple):
     """The records of a drop that start in ``[start, stop)``.
 
     Attributes:
-        start: Offset of a record's first byte.
-        stop: Offset behind a line end, or the drop's size.
+        start: The offset of a record's first byte.
+        stop: The offset after a line end, or the drop's size.
         line: The line on which the first record starts.
-
     """
 
     start: int
@@ -62,17 +59,19 @@ class Part(NamedTuple):
 
 
 class _Block(NamedTuple, Generic[Kept]):
-    """A block that was read, and what was made of its accepted records."""
+    """The records of a block, and what ``prepare`` made of the accepted ones."""
 
     records: BlockRecords
     kept: Kept
 
     def batch(self, line: int) -> Batch[Kept]:
-        """The block as a batch, with its lines counted from the drop's first."""
+        """Return the block as a batch; ``line`` is the drop's line on which the block starts."""
         records = self.records
         quarantined = records.quarantined.with_columns(pl.col("line") + line)
-        after = line + records.lines
-        return Batch(self.kept, records.kept.num_rows, quarantined, records.read, records.spellings, records.end, after)
+        next_line = line + records.lines
+        return Batch(
+            self.kept, records.kept.num_rows, quarantined, records.read, records.spellings, records.end, next_line
+        )
 
 
 def read_batches(
@@ -84,28 +83,27 @@ def read_batches(
     block_bytes: int = BLOCK_BYTES,
     part: Part | None = None,
 ) -> Iterator[Batch[Kept]]:
-    """Read a drop to its end, or a part of it, in batches of about ``block_bytes`` bytes.
+    """Read a drop, or a part of it, in batches of about ``block_bytes`` bytes.
 
-    Blocks are read ahead by ``threads`` threads on the assumption that each starts with a record. Where the record
-    before it turns out to reach into a block, that block is read again from the record's end.
+    Several threads read blocks ahead, assuming that each block starts with a record. If it turns out that a record
+    reaches into the next block, that block is read again from the end of the record.
 
     Args:
         source: The drop.
         platforms: The platform table of the contract.
-        prepare: Makes of the accepted records of a block, in ``certify.KEPT_SCHEMA``, what the caller wants; it runs
-            in the thread that read them.
-        threads: Blocks read at once.
-        block_bytes: About how large a block is.
+        prepare: Converts the accepted records of a block, in ``certify.KEPT_SCHEMA``, to what the caller needs; it is
+            called in the thread that read the block.
+        threads: The number of blocks to read at once.
+        block_bytes: The approximate size of a block.
         part: Which records to read; all by default.
 
     Raises:
-        DropUnreadable: The drop has no usable header.
-
+        DropUnreadable: The drop has no usable header, or a record that is too long.
     """
     header = read_header(source)
     reader = _Reader(source, header, LookAhead(source), platforms, prepare)
     position, stop, line = part or Part(header.body, source.size, header.line)
-    # Starting a thread would take longer than many a small drop.
+    # For a small drop, starting threads would take longer than reading it.
     blocks = (
         reader.one_by_one(position, stop)
         if stop - position <= block_bytes
@@ -117,7 +115,7 @@ def read_batches(
 
 
 class _Reader(NamedTuple, Generic[Kept]):
-    """Reads blocks of a drop; each from where the records before it end."""
+    """Reads the blocks of a drop."""
 
     source: Source
     header: Header
@@ -126,34 +124,34 @@ class _Reader(NamedTuple, Generic[Kept]):
     prepare: Callable[[pa.Table], Kept]
 
     def read(self, start: int, stop: int) -> _Block[Kept]:
-        """A block; its records may end before ``stop``, or behind it."""
+        """Read a block; its last record may end before or after ``stop``."""
         records = read_block(self.source, start, stop, self.header, self.ahead, self.platforms)
         return _Block(records, self.prepare(records.kept))
 
     def one_by_one(self, start: int, stop: int, block: _Block[Kept] | None = None) -> Iterator[_Block[Kept]]:
-        """The blocks from ``start`` up to ``stop``, of which the first may have been read already."""
+        """Read the blocks from ``start`` to ``stop`` in order; the first one may be given as ``block``."""
         end = stop
         while start < stop:
             block = block or self.read(start, end)
             yield block
-            # Where it was too dense to be read at once, the rest is read in pieces as large.
+            # If the block held too many records to be read at once, the rest is read in pieces of the size that fitted.
             length = block.records.end - start
             start, block = block.records.end, None
             if start < stop:
                 end = min(stop, self.source.block_end(start, length))
 
     def side_by_side(self, position: int, stop_at: int, threads: int, block_bytes: int) -> Iterator[_Block[Kept]]:
-        """The blocks up to ``stop_at``, read ahead on the assumption that each starts with a record."""
+        """Read the blocks from ``position`` to ``stop_at`` with several threads, and yield them in order."""
         with ThreadPoolExecutor(threads, thread_name_prefix="uda-read") as pool:
-            bounds = cut(self.source, position, stop_at, block_bytes)
+            ranges = cut(self.source, position, stop_at, block_bytes)
             pending: deque[tuple[int, int, Future[_Block[Kept]]]] = deque()
             reached = position
 
             def submit() -> None:
                 nonlocal reached
-                # A block of one long record counts as the many that it is as large as.
-                while reached - position <= threads * block_bytes and (found := next(bounds, None)):
-                    start, reached = found
+                # The limit is in bytes, because a block with one long record can be many times as large as usual.
+                while reached - position <= threads * block_bytes and (block_range := next(ranges, None)):
+                    start, reached = block_range
                     pending.append((start, reached, pool.submit(self.read, start, reached)))
 
             submit()
@@ -170,7 +168,7 @@ class _Reader(NamedTuple, Generic[Kept]):
 
 
 def cut(source: Source, start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
-    """Pieces of about ``length`` bytes from ``start`` to ``end``, cut after whole lines."""
+    """Divide ``[start, end)`` into ranges of about ``length`` bytes, each of which ends after a line end."""
     while start < end:
         stop = min(source.block_end(start, length), end)
         yield start, stop

@@ -1,8 +1,8 @@
-"""The grammar of a record, exactly: RFC 4180 quoting, judged line by line.
+"""The exact grammar of a record: RFC 4180 quoting, applied line by line.
 
-Every physical line is a record of its own, except the further lines of a sound record with line ends inside quotes:
-a record that is malformed in its structure gives up its first line only. So lines can be looked at one by one, and only
-one that ends inside quotes (an *open* line) needs to look ahead.
+Every physical line is a record of its own, except the continuation lines of a sound record with line ends inside
+quotes. If a record's structure is malformed, only its first line is given up. Therefore lines can be judged one by one,
+and only a line that ends inside quotes (an *open* line) requires a look at the lines after it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,25 @@ from typing import NamedTuple
 from uda_assets.contract.columns import WHITE_SPACE
 
 SPACES = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-"""The characters of ``WHITE_SPACE``, for :meth:`str.strip`."""
+"""The characters of ``WHITE_SPACE``, as an argument for :meth:`str.strip`."""
 
 _BLANK = f"[{WHITE_SPACE}]*"
-# Possessive, since nothing behind can fail: to go back to each of millions of quotes would take gigabytes.
-_CONTENT = r'([^"]*+(?:""[^"]*+)*+)("?)([^,\r\n]*)'
-_QUOTED = re.compile(rf'{_BLANK}"{_CONTENT}')
-_INSIDE = re.compile(_CONTENT)
+# The quantifiers are possessive, because backtracking over millions of quotes would take gigabytes of memory.
+_QUOTED_CONTENT = r'([^"]*+(?:""[^"]*+)*+)("?)([^,\r\n]*)'
+_QUOTED = re.compile(rf'{_BLANK}"{_QUOTED_CONTENT}')
+_CONTINUATION = re.compile(_QUOTED_CONTENT)
 _BARE = re.compile(r"[^,\r\n]*")
 _ONLY_BLANK = re.compile(_BLANK)
 
 
 class Scan(NamedTuple):
-    """What a text holds: its fields, whether it ends inside quotes, and whether a quote stands where none may."""
+    """The fields of a text.
+
+    Attributes:
+        fields: The fields' values.
+        open: Whether the text ends inside quotes.
+        bad_quote: Whether a quote is in a wrong place.
+    """
 
     fields: list[str]
     open: bool
@@ -35,29 +41,28 @@ class Scan(NamedTuple):
 
 
 def scan(text: str, *, inside: bool = False, most: int = sys.maxsize) -> Scan:
-    """Take one record's text apart.
+    """Split the text of a record into fields.
 
     Args:
-        text: A physical line, or several where line ends stand inside quotes; without the final line end.
-        inside: The text starts inside a quoted field, as a record's further lines do.
-        most: How many fields are given, of more that there may be.
-
+        text: A physical line, or several with line ends inside quotes; without the final line end.
+        inside: Whether the text starts inside a quoted field, as a record's continuation lines do.
+        most: The largest number of fields to return; the text may have more.
     """
     fields: list[str] = []
     bad, position, last_quote = False, 0, text.rfind('"')
     while True:
-        quoted = (_INSIDE if inside else _QUOTED).match(text, position)
+        quoted = (_CONTINUATION if inside else _QUOTED).match(text, position)
         inside = False
         if quoted:
-            content, closing, beside = quoted.groups()
+            content, closing, after_quote = quoted.groups()
             if not closing:
                 return Scan([*fields, content][:most], True, bad)
-            bad = bad or not is_blank(beside)
+            bad = bad or not is_blank(after_quote)
             value = content.replace('""', '"')
             position = quoted.end()
         else:
             bare = _BARE.match(text, position)
-            assert bare is not None  # it matches the empty text too
+            assert bare is not None  # the pattern also matches an empty text
             bad = bad or '"' in bare.group()
             value = bare.group()
             position = bare.end()
@@ -71,12 +76,12 @@ def scan(text: str, *, inside: bool = False, most: int = sys.maxsize) -> Scan:
 
 
 def is_blank(text: str) -> bool:
-    """Whether the text is nothing but white space."""
+    """Return whether a text is empty or only white space."""
     return _ONLY_BLANK.fullmatch(text) is not None
 
 
 def is_utf8(content: bytes | memoryview) -> bool:
-    """Whether the bytes are well-formed UTF-8."""
+    """Return whether bytes are well-formed UTF-8."""
     try:
         codecs.utf_8_decode(content, "strict", True)
     except UnicodeDecodeError:
@@ -85,10 +90,10 @@ def is_utf8(content: bytes | memoryview) -> bool:
 
 
 def decode(content: bytes) -> str:
-    """The text of bytes whose structure matters even where they are not UTF-8."""
+    """Decode bytes to a text with the same quotes and commas, even if they are not UTF-8."""
     return content.decode(errors="surrogateescape")
 
 
 def printable_raw(content: bytes) -> str:
-    r"""Raw bytes as the text that the quarantine keeps: undecodable bytes as ``\xff``."""
+    r"""Decode raw bytes for the quarantine; a byte that is not UTF-8 becomes a text such as ``\xff``."""
     return content.decode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The bytes of a drop, plain or compressed, with random access and without holding them in memory."""
+"""Random access to the bytes of a drop, plain or compressed, without holding the drop in memory."""
 
 from __future__ import annotations
 
@@ -20,38 +20,43 @@ from uda_assets.storage import Location, filesystem_of, is_remote, naming
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK = 1 << 20
-_TAIL = 1 << 12
-_FIRST_LINES = 1 << 14
+_FIRST_TAIL = 1 << 12
+"""Bytes at the end of a block that are searched first for a line end."""
+_FIRST_BLOCK = 1 << 14
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 
 
 class Line(NamedTuple):
-    """A physical line: its bytes without the line end, and the offset at which the next one starts."""
+    """A physical line.
+
+    Attributes:
+        content: Its bytes without the line end.
+        following: The offset at which the next line starts.
+    """
 
     content: bytes
     following: int
 
 
 class Source:
-    """Random access to the plain bytes of a drop; safe to read from several threads.
+    """Random access to the decompressed bytes of a drop; several threads may read at once.
 
     Attributes:
-        size: Bytes of the plain drop.
-        bounds: How long a record may be.
-        bytes_read: Bytes asked of it so far.
-
+        size: The size of the decompressed drop in bytes.
+        bounds: The largest size of a record, among other bounds.
+        bytes_read: How many bytes have been read so far.
     """
 
     def __init__(self, size: int, read_at: Callable[[int, int], bytes], bounds: Bounds) -> None:
         self._read_at = read_at
-        self._counting = Lock()
+        self._count_lock = Lock()
         self.size = size
         self.bounds = bounds
         self.bytes_read = 0
 
     @classmethod
     def of_file(cls, file: BinaryIO, path: Location, bounds: Bounds) -> Source:
-        """A plain file of this machine; ``path`` is what a person is told where it cannot be read."""
+        """Read an open, uncompressed file on this machine; errors name ``path``."""
         descriptor = file.fileno()
 
         def read_at(length: int, offset: int) -> bytes:
@@ -62,7 +67,7 @@ class Source:
 
     @classmethod
     def of_object(cls, path: Location, bounds: Bounds) -> Source:
-        """A plain object in a bucket, a request for each read."""
+        """Read an uncompressed object in a bucket, with one request for each read."""
         files = filesystem_of(path)
         key = str(path)
         return cls(
@@ -70,34 +75,38 @@ class Source:
         )
 
     def read(self, offset: int, length: int) -> bytes:
-        """Up to ``length`` bytes from ``offset``; fewer only at the end of the drop."""
+        """Return ``length`` bytes from ``offset`` on, or fewer at the end of the drop.
+
+        Raises:
+            Stopped: The program was asked to stop.
+        """
         check()
         parts: list[bytes] = []
         length = min(length, self.size - offset)
         while length > 0 and (part := self._read_at(length, offset)):
             parts.append(part)
             offset, length = offset + len(part), length - len(part)
-        with self._counting:
+        with self._count_lock:
             self.bytes_read += sum(map(len, parts))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def block_end(self, offset: int, length: int) -> int:
-        """Where a block that starts at ``offset`` and has about ``length`` bytes ends: after a whole line.
+        """Return the offset after the last line end in the ``length`` bytes from ``offset`` on, or the drop's size.
 
-        Only the block's last bytes are read for that; a block in which no line ends is that line, read to its end.
+        Usually only the last bytes of these are read. If no line ends in them, the result is the end of that line.
 
         Raises:
-            DropUnreadable: That line is longer than a record may be.
-
+            DropUnreadable: That line is longer than the largest record.
         """
         if offset + length >= self.size:
             return self.size
-        look = 0
-        while look < length:
-            look = min(8 * look or _TAIL, length)
-            start = offset + length - look
-            tail = self.read(start, look + 1)
-            cut = max(tail.rfind(b"\n", 0, look), tail.rfind(b"\r", 0, look)) + 1
+        tail_length = 0
+        while tail_length < length:
+            tail_length = min(8 * tail_length or _FIRST_TAIL, length)
+            start = offset + length - tail_length
+            # One more byte tells CRLF from CR.
+            tail = self.read(start, tail_length + 1)
+            cut = max(tail.rfind(b"\n", 0, tail_length), tail.rfind(b"\r", 0, tail_length)) + 1
             if cut and tail[cut - 1 : cut + 1] == b"\r\n":
                 cut += 1
             if cut:
@@ -105,62 +114,65 @@ class Source:
         return self._line_end(offset, offset + length)
 
     def _line_end(self, start: int, position: int) -> int:
-        """Where the line ends that starts at ``start`` and has no end before ``position``."""
+        """Return the offset after the line that starts at ``start`` and does not end before ``position``."""
         while position < self.size:
             chunk = self.read(position, _CHUNK + 1)
-            found = _LINE_END.search(chunk)
-            # The last byte is there to tell CRLF from CR alone.
-            if found and found.start() < _CHUNK:
-                self.require_short(start, position + found.start())
-                return position + found.end()
+            line_end = _LINE_END.search(chunk)
+            # The last byte is only there to tell CRLF from CR.
+            if line_end and line_end.start() < _CHUNK:
+                self.require_short(start, position + line_end.start())
+                return position + line_end.end()
             position = min(position + _CHUNK, self.size)
             self.require_short(start, position)
         return self.size
 
     def require_short(self, start: int, end: int) -> None:
-        """See that a record, or line, is not longer than one may be.
+        """Check the length of the record or line in ``[start, end)``.
 
         Raises:
-            DropUnreadable: It is; the file is read again up to it, to tell its line.
-
+            DropUnreadable: It is longer than the largest record.
         """
         if end - start > self.bounds.record:
             raise self.too_long(start)
 
     def too_long(self, start: int) -> DropUnreadable:
-        """What is said of a drop with a record that starts there and is too long."""
-        return self.bounds.too_long(1 + self._line_ends_before(start))
+        """Return the error for a record that is too long; the drop is read again up to ``start`` to find its line."""
+        return self.bounds.too_long(1 + self._count_line_ends(start))
 
-    def _line_ends_before(self, end: int) -> int:
-        ended = 0
+    def _count_line_ends(self, end: int) -> int:
+        """Return the number of line ends before an offset."""
+        count = 0
         for offset in range(0, end, 8 * _CHUNK):
-            # One more byte, so that a line feed knows the carriage return that it belongs to.
+            # The byte before the chunk shows whether a line feed at its start belongs to a CRLF.
             chunk = self.read(max(0, offset - 1), min(8 * _CHUNK, end - offset) + (offset > 0))
             first = int(offset > 0)
-            ended += chunk.count(b"\n", first) + chunk.count(b"\r", first) - chunk.count(b"\r\n")
-        return ended
+            count += chunk.count(b"\n", first) + chunk.count(b"\r", first) - chunk.count(b"\r\n")
+        return count
 
     def lines(self, offset: int) -> Iterator[Line]:
-        """The physical lines from ``offset`` on; LF, CRLF and CR end one.
+        """Yield the physical lines from ``offset`` on; each ends with LF, CRLF or CR.
 
         Raises:
-            DropUnreadable: A line is longer than a record may be.
-
+            DropUnreadable: A line is longer than the largest record.
         """
         for block in self.blocks(offset):
             yield from self.lines_of(block, offset)
             offset += len(block)
 
     def blocks(self, offset: int) -> Iterator[bytes]:
-        """Pieces of whole lines from ``offset`` on, the first one small."""
-        length = _FIRST_LINES
+        """Yield the bytes from ``offset`` on in blocks of whole lines; the first block is small."""
+        length = _FIRST_BLOCK
         while offset < self.size:
             end = self.block_end(offset, length)
             yield self.read(offset, end - offset)
             offset, length = end, _CHUNK
 
     def lines_of(self, block: bytes, offset: int) -> Iterator[Line]:
-        """The physical lines of a piece that starts at ``offset``, as :meth:`lines` gives them."""
+        """Yield the physical lines of a block that starts at ``offset``.
+
+        Raises:
+            DropUnreadable: A line is longer than the largest record.
+        """
         start = 0
         for match in _LINE_END.finditer(block):
             self.require_short(offset + start, offset + match.start())
@@ -172,7 +184,7 @@ class Source:
 
 
 def is_plain(path: Location) -> bool:
-    """Whether a drop can be read from its middle: a compressed one cannot."""
+    """Return whether a drop is uncompressed, so that reading can start anywhere in the file."""
     return path.suffix.lower() not in _COMPRESSION
 
 
@@ -182,40 +194,40 @@ def open_source(
 ) -> Iterator[Source]:
     """Open a drop for reading.
 
-    Compressed drops are decompressed to a nameless temporary file, so that reading can go back to a line.
+    A compressed drop is decompressed to an unnamed temporary file, to allow random access.
 
     Args:
         path: A ``.csv``, ``.csv.gz`` or ``.csv.zst`` file.
-        spill: Directory for the temporary file; the system's own by default.
+        spill: The directory for the temporary file; the system's by default.
         bounds: How much may be decompressed, and how long a record may be.
-        most: Leave what is behind about so many bytes of an archive.
+        most: Stop after decompressing about this many bytes.
 
     Raises:
-        DropUnreadable: The archive is broken, or holds more than it may.
+        DropUnreadable: The archive is broken, or exceeds the bounds.
         UdaError: The file is missing, a directory or not readable.
-
     """
     compression = _COMPRESSION.get(path.suffix.lower())
     if compression is None and is_remote(path):
-        with _readable(path):
+        with _clear_errors(path):
             source = Source.of_object(path, bounds)
         yield source
         return
-    with _readable(path):
+    with _clear_errors(path):
         file = path.open("rb")
     with file:
         if compression is None:
             yield Source.of_file(file, path, bounds)
             return
-        unpacked = spill or Path(tempfile.gettempdir())
+        directory = spill or Path(tempfile.gettempdir())
         with tempfile.TemporaryFile(dir=spill) as plain:
-            with naming(unpacked):
+            with naming(directory):
                 _decompress(file, compression, plain, bounds, most)
-            yield Source.of_file(plain, unpacked, bounds)
+            yield Source.of_file(plain, directory, bounds)
 
 
 @contextmanager
-def _readable(path: Location) -> Iterator[None]:
+def _clear_errors(path: Location) -> Iterator[None]:
+    """Turn the system's usual errors for a path into our own."""
     try:
         yield
     except IsADirectoryError:
@@ -237,7 +249,7 @@ def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Boun
                 chunk = archive.read(_CHUNK)
             except OSError as error:
                 if error.errno is not None:
-                    raise  # of the disk, not of the archive
+                    raise  # the disk failed, and the archive may be sound
                 raise DropUnreadable(
                     "broken_archive", f"cannot be decompressed ({one_line(error)}); deliver the file again"
                 ) from error

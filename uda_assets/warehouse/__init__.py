@@ -1,1 +1,1 @@
-"""SQL over what the lake holds: relations, ranking, movement, look-ups and users' queries."""
+"""SQL over the lake's files: relations, session counts, leaderboards, rank movement, lookups and users' queries."""

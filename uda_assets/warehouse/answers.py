@@ -1,4 +1,4 @@
-"""What a question to the data root is answered with: columns and rows."""
+"""The answer to a question about the data root: columns and rows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 
-class Table(NamedTuple):
-    """What a command prints: columns with the types of their values, and rows, which may come as they are printed.
+class Answer(NamedTuple):
+    """Columns and rows for a command to print or write.
 
-    Not a data frame: to import one takes longer than most commands do.
+    It is not a data frame, because importing a data frame library takes longer than most commands run.
+
+    Attributes:
+        columns: The type of each column's values, by name.
+        rows: The rows; they may be read only while they are printed.
     """
 
     columns: Mapping[str, type]

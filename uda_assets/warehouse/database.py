@@ -1,4 +1,4 @@
-"""DuckDB as this project uses it: bounded in memory, spilling below the data root, names and paths always quoted."""
+"""DuckDB connections with bounded memory, and Parquet files as SQL relations whose names and paths are quoted."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from uda_assets.basics.limits import Limits
 from uda_assets.storage import Location, filesystem_of, is_remote
 
 Connect = Callable[[Path], AbstractContextManager[duckdb.DuckDBPyConnection]]
-"""Opens the database file at a path, making it where there is none."""
+"""Opens the database file at a path, and creates the file if it is missing."""
 
 
 def plain_database(path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    """A database file, opened by DuckDB alone."""
+    """Open a database file with DuckDB's default settings."""
     return duckdb.connect(path)
 
 
 @contextmanager
 def working_database(limits: Limits, spill: Path, root: Location | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory for one piece of work, which spills to ``spill`` beyond the memory limit.
+    """Open an in-memory database for one task.
 
-    It can read the files of the data root ``root``, wherever that is.
+    Args:
+        limits: The limits on threads and memory.
+        spill: The directory that takes what exceeds the memory limit.
+        root: The data root that the database must be able to read; needed if it is in a bucket.
     """
     with duckdb.connect() as connection:
         configure(connection, limits, spill, root)
@@ -37,48 +40,52 @@ def working_database(limits: Limits, spill: Path, root: Location | None = None) 
 
 
 def open_published(path: Path) -> duckdb.DuckDBPyConnection:
-    """A database, to be read only, at a path where it is replaced by newer ones meanwhile.
+    """Open a published database read-only, even while newer ones replace it.
 
-    DuckDB opens a file three times: for its kind, for its headers, and for its blocks. Where another file was put in
-    its place between these, the headers are not those of the blocks, and it is opened anew.
+    DuckDB opens a file three times: for its type, for its headers and for its blocks. If the file is replaced in
+    between, headers and blocks do not match; therefore the file is opened again until its signature is the same before
+    and after.
 
     Raises:
-        OSError: There is no file.
-        duckdb.Error: It is no database.
-
+        OSError: The file does not exist.
+        duckdb.Error: The file is not a database.
     """
     while True:
-        opened = _which(path)
+        signature = _signature(path)
         try:
             connection = duckdb.connect(path, read_only=True)
         except duckdb.Error:
-            if _which(path) == opened:
+            if _signature(path) == signature:
                 raise
             continue
-        if _which(path) == opened:
+        if _signature(path) == signature:
             return connection
         connection.close()
 
 
-def _which(path: Path) -> tuple[int, ...]:
-    """Which file is at a path."""
+def _signature(path: Path) -> tuple[int, ...]:
+    """Return the identity, size and modification time of a file."""
     stat = path.stat()
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path, root: Location | None = None) -> None:
-    """Bound a connection's threads and memory; beyond the memory it spills to the directory ``spill``.
+    """Apply limits to a connection, and let it be interrupted when the program is asked to stop.
 
-    It can then read the files of the data root ``root``, wherever that is.
+    Args:
+        connection: The connection to configure.
+        limits: The limits on threads and memory.
+        spill: The directory that takes what exceeds the memory limit.
+        root: The data root that the connection must be able to read; needed if it is in a bucket.
 
     Raises:
-        UsageError: The memory limit is none.
+        UsageError: The memory limit is not a size.
     """
     watch(connection)
     try:
         connection.execute(f"SET memory_limit = {literal(limits.memory_limit)}")
     except duckdb.Error:
-        raise UsageError(f"memory_limit cannot be {limits.memory_limit!r}; write it like 1GiB") from None
+        raise UsageError(f"memory_limit cannot be {limits.memory_limit!r}; write a size such as 1GiB") from None
     connection.execute(f"SET threads = {limits.threads}")
     connection.execute(f"SET temp_directory = {literal(spill)}")
     connection.execute("SET preserve_insertion_order = false")
@@ -87,72 +94,72 @@ def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path
 
 
 def isolate(connection: duckdb.DuckDBPyConnection, readable: Iterable[Location]) -> None:
-    """Shut a connection in, for good: it reads its database, its spill and files below these directories, no others.
+    """Restrict a connection for good to its database, its spill directory and the files below some directories.
 
-    Links and ``..`` that lead out of them are no way, nor are Python's variables, settings and extensions. It could
-    still write into these directories by ``COPY``, also as the body of a common table expression, so that what is
-    executed must be known to read.
+    Symbolic links and ``..`` cannot lead out of these directories, and the connection can no longer read Python
+    variables, change settings or load extensions. ``COPY`` could still write into the directories, even from within a
+    common table expression, so the caller must make sure that each statement only reads.
     """
-    # DuckDB looks at a path as it is written, and at each file that it finds by it.
-    spelled = [one for directory in readable for one in {f"{directory}/", f"{_without_patterns(directory)}/"}]
-    directories = ", ".join(map(literal, spelled))
-    connection.execute(f"SET allowed_directories = [{directories}]")
-    for setting in _SHUT_IN:
+    # DuckDB checks a path as the query spells it (with patterns escaped) and each file that it matches.
+    spellings = [
+        spelling for directory in readable for spelling in {f"{directory}/", f"{_escape_patterns(directory)}/"}
+    ]
+    connection.execute(f"SET allowed_directories = [{', '.join(map(literal, spellings))}]")
+    for setting in _ISOLATION_SETTINGS:
         connection.execute(f"SET {setting}")
 
 
-_SHUT_IN = ("python_enable_replacements = false", "enable_external_access = false", "lock_configuration = true")
+_ISOLATION_SETTINGS = (
+    "python_enable_replacements = false", "enable_external_access = false", "lock_configuration = true"
+)  # fmt: skip
 
 
 def literal(text: str | Location) -> str:
-    """An SQL string."""
+    """Return a text as an SQL string literal."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
-class _Located(Protocol):
-    """Anything with a path."""
-
+class _HasPath(Protocol):
     @property
     def path(self) -> str: ...
 
 
-def parquet_relation(base: Location, files: Iterable[_Located], empty: str, *, filename: bool = False) -> str:
-    """Parquet files below ``base`` as a relation, ``platform`` taken from their paths.
+def parquet_relation(base: Location, files: Iterable[_HasPath], empty: str, *, filename: bool = False) -> str:
+    """Return Parquet files as an SQL relation, with a column ``platform`` taken from their paths.
 
     Args:
-        base: The directory that the files' paths start from.
+        base: The directory that the files' paths are relative to.
         files: The files, possibly none.
-        empty: The relation's columns and types, for when there is no file.
-        filename: Whether to add each row's file as a column of that name.
-
+        empty: The columns and types of the relation if there are no files.
+        filename: Whether to add a column ``filename``.
     """
     paths = [os.path.join(str(base), file.path) for file in files]  # noqa: PTH118 - faster than a Path for each
-    return f"(SELECT {_WITH_PLATFORM} FROM {parquet_files(paths, filename=filename)})" if paths else (
-        empty_relation(empty)
-    )  # fmt: skip
+    if not paths:
+        return empty_relation(empty)
+    return f"(SELECT {_COLUMNS_AND_PLATFORM} FROM {parquet_files(paths, filename=filename)})"
 
 
-# DuckDB's own reading of Hive-style paths looks at all of a path, and so at what drops and the data root are called.
-# The file's name is the same for all rows of a vector, so that this costs next to nothing.
-_WITH_PLATFORM = "*, url_decode(regexp_extract(filename, '/platform=([^/]*)/[^/]*$', 1)) AS platform"
+# DuckDB's own Hive partitioning would parse the whole path, including the names of drops and of the data root. All rows
+# of a vector have the same file name, so that this expression costs next to nothing.
+_COLUMNS_AND_PLATFORM = "*, url_decode(regexp_extract(filename, '/platform=([^/]*)/[^/]*$', 1)) AS platform"
 
 
 def parquet_files(paths: Iterable[Location | str], *, filename: bool = False) -> str:
-    """Parquet files as a relation of what is in them, and nothing else: names are neither patterns nor partitions."""
-    names = ", ".join(literal(_without_patterns(path)) for path in paths)
+    """Return Parquet files as an SQL relation; their names are read as neither patterns nor partitions."""
+    names = ", ".join(literal(_escape_patterns(path)) for path in paths)
     return f"read_parquet([{names}], hive_partitioning = false{', filename = true' if filename else ''})"
 
 
-def _without_patterns(path: Location | str) -> str:
-    """A path as DuckDB takes it where it would take it for a pattern."""
-    return _PATTERN.sub(r"[\g<0>]", str(path))
+def _escape_patterns(path: Location | str) -> str:
+    """Return a path in which DuckDB sees no pattern."""
+    return _PATTERN_CHARACTER.sub(r"[\g<0>]", str(path))
 
 
-_PATTERN = re.compile(r"[*?[]")
+_PATTERN_CHARACTER = re.compile(r"[*?[]")
 
 
 def empty_relation(columns: str) -> str:
-    """A relation without rows; ``columns`` are names and types, as in ``a VARCHAR, b BIGINT``."""
+    """Return a relation without rows; ``columns`` holds names and types, as in ``a VARCHAR, b BIGINT``."""
     nulls = ", ".join(f"NULL::{kind} AS {name}" for name, kind in (part.split() for part in columns.split(", ")))
     return f"(SELECT {nulls} WHERE false)"
 
@@ -160,3 +167,4 @@ def empty_relation(columns: str) -> str:
 RECORD_COLUMNS = (
     "platform VARCHAR, user_id VARCHAR, session_id VARCHAR, activity_time TIMESTAMPTZ, activity_type VARCHAR"
 )
+"""The columns of converted records, for an empty relation."""

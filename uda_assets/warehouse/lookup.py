@@ -1,4 +1,7 @@
-"""Questions to what is committed, as rows: asked often and one at a time, so that nothing but DuckDB is imported."""
+"""Questions about committed and published data, answered as rows.
+
+Commands ask them often and one at a time, so this module imports no large library except DuckDB.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import msgspec
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
-from uda_assets.warehouse.answers import Table
+from uda_assets.warehouse.answers import Answer
 from uda_assets.warehouse.database import configure, empty_relation, open_published, parquet_files, working_database
 from uda_assets.warehouse.movement import MOVEMENT_COLUMNS
 from uda_assets.warehouse.ranking import Window, count_sessions, rank_alone
@@ -26,23 +29,23 @@ BUILD_FIRST = (
     "--select '+top_n_by_platform'` first"
 )
 Session = tuple[str, str, str, datetime, datetime, int]
-"""A row of ``SESSIONS``."""
+"""A row with the columns ``SESSIONS``."""
 _PLATFORMS_SHOWN, _SESSIONS_SHOWN = 3, 4
-_QUARANTINED = "drop VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR"
+_QUARANTINE_TYPES = "drop VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR"
 
 
 def counts_within(lake: Lake, manifest: SessionsManifest | None, window: Window) -> str:
-    """Sessions by platform and user within a window, as an SQL relation: ``platform, user_id, session_count``."""
-    merged = manifest or SessionsManifest()
+    """Return an SQL relation ``platform, user_id, session_count`` of the sessions in a window."""
+    manifest = manifest or SessionsManifest()
     if not window.bounded:
-        return counts_in(lake.sessions, merged)
-    return f"({count_sessions(sessions_in(lake.sessions, merged), window)})"
+        return counts_in(lake.sessions, manifest)
+    return f"({count_sessions(sessions_in(lake.sessions, manifest), window)})"
 
 
-def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, platform: str | None = None) -> Table:
-    """A leaderboard with another N or window, of all platforms or of one, from the committed sessions.
+def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, platform: str | None = None) -> Answer:
+    """Rank the committed sessions by the N and window of the settings, for all platforms or for one.
 
-    Each platform is a query of its own, so that only its files are read.
+    Each platform gets a query of its own, which reads only that platform's files.
     """
     names = [name for name in sorted(manifest.platforms) if platform in (None, name)]
     window = Window(settings.since, settings.until)
@@ -54,71 +57,69 @@ def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, p
                 rank_alone(counts_within(lake, _of_platform(manifest, name), window), settings.n)
             ).fetchall()
         ]
-    return Table(LEADERBOARD_COLUMNS, rows)
+    return Answer(LEADERBOARD_COLUMNS, rows)
 
 
 @contextmanager
 def published_warehouse(lake: Lake, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The published warehouse, to be read only; what is published meanwhile does not change it.
+    """Open the published warehouse read-only; it stays as it is even if a newer one is published meanwhile.
 
     Raises:
-        UdaError: Nothing is published, or by an older version of this program.
+        UdaError: Nothing is published.
     """
     if not lake.warehouse.exists():
         raise UdaError(BUILD_FIRST)
     with lake.scratch() as scratch, open_published(_local_copy(lake, scratch)) as connection:
         configure(connection, settings, scratch, lake.root)
-        try:
-            connection.execute("FROM publication, rank_movement LIMIT 0")
-        except duckdb.CatalogException:
-            raise UdaError(
-                "what is published was made by an older version of uda_assets; materialize top_n_by_platform again"
-            ) from None
         yield connection
 
 
 def _local_copy(lake: Lake, scratch: Path) -> Path:
-    """The warehouse as a file of this machine."""
+    """Return the path of the warehouse on this machine; one in a bucket is downloaded to ``scratch``."""
     if not lake.files.remote:
         return Path(lake.warehouse)
     lake.files.fetch(lake.warehouse, scratch / lake.warehouse.name)
     return scratch / lake.warehouse.name
 
 
-def published_movement(lake: Lake, settings: Settings, platform: str | None = None) -> Table:
-    """How the published leaderboard moved, of all platforms or of one; see :mod:`uda_assets.warehouse.movement`."""
+def published_movement(lake: Lake, settings: Settings, platform: str | None = None) -> Answer:
+    """Return the rank movement of the published leaderboard, for all platforms or for one.
+
+    :mod:`uda_assets.warehouse.movement` defines what the rows mean.
+    """
     with published_warehouse(lake, settings) as connection:
-        found = connection.execute(
+        rows = connection.execute(
             f"SELECT {', '.join(MOVEMENT_COLUMNS)} FROM rank_movement WHERE $platform IS NULL OR platform = $platform "
             "ORDER BY against DESC, platform, rank NULLS LAST, previous_rank",
             {"platform": platform},
         ).fetchall()
-    return Table(MOVEMENT_COLUMNS, found)
+    return Answer(MOVEMENT_COLUMNS, rows)
 
 
 def some_sessions(lake: Lake, connection: duckdb.DuckDBPyConnection, manifest: SessionsManifest) -> list[Session]:
-    """A few sessions of a few platforms, whole; they are noted, since most runs change none.
+    """Return a few complete sessions of a few platforms.
+
+    They are cached below the data root by the manifest's generation, because most runs change no sessions.
 
     Args:
         lake: The data root.
-        connection: A database that can read its files.
-        manifest: The sessions that count.
-
+        connection: A database that can read the data root's files.
+        manifest: The committed sessions.
     """
-    noted = lake.notes.read("some_sessions", tuple[int, list[Session]])
-    if noted and noted[0] == manifest.generation:
-        return noted[1]
-    found = [
+    cached = lake.notes.read("some_sessions", tuple[int, list[Session]])
+    if cached and cached[0] == manifest.generation:
+        return cached[1]
+    sessions = [
         tuple(row)
         for name in sorted(manifest.platforms)[:_PLATFORMS_SHOWN]
         for row in connection.execute(_first_sessions(lake, _first_unit(_of_platform(manifest, name)))).fetchall()
     ]
-    lake.notes.write("some_sessions", (manifest.generation, found))
-    return found
+    lake.notes.write("some_sessions", (manifest.generation, sessions))
+    return sessions
 
 
 def _first_sessions(lake: Lake, manifest: SessionsManifest) -> str:
-    """The sessions with the smallest hashes in a segment: of the rest, no more than the hashes is read."""
+    """Return SQL for the sessions with the smallest hashes in a segment; of the others only the hashes are read."""
     first = contributions_in(lake.sessions, manifest.segments[:1])
     hashes = f"SELECT key_hash FROM {first} ORDER BY key_hash LIMIT {_SESSIONS_SHOWN}"
     sessions = sessions_in(lake.sessions, manifest, f"{SESSIONS}, key_hash")
@@ -128,7 +129,7 @@ def _first_sessions(lake: Lake, manifest: SessionsManifest) -> str:
 
 
 def _first_unit(manifest: SessionsManifest) -> SessionsManifest:
-    """The files of one unit of a platform: all that is known of a session is in one, and one is bounded in size."""
+    """Keep only the first unit of a platform's files; a unit is bounded in size, and its sessions are complete."""
     segments = [file for file in manifest.segments if file.drops]
     bucket = segments[0].bucket if segments else 0
     return msgspec.structs.replace(
@@ -139,7 +140,7 @@ def _first_unit(manifest: SessionsManifest) -> SessionsManifest:
 
 
 def _of_platform(manifest: SessionsManifest, platform: str) -> SessionsManifest:
-    """The files of one platform alone."""
+    """Keep only one platform's files."""
     return msgspec.structs.replace(
         manifest,
         segments=[file for file in manifest.segments if file.platform == platform],
@@ -150,21 +151,25 @@ def _of_platform(manifest: SessionsManifest, platform: str) -> SessionsManifest:
 
 
 def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
-    """The quarantined records of the drops that count, as an SQL relation: ``drop, line, reason, raw``."""
-    merged = manifest.drops if manifest else {}
-    return _quarantine_of(lake, [made for drop, made in lake.converted.manifests().items() if drop in merged])
+    """Return an SQL relation ``drop, line, reason, raw`` of the quarantined records of all drops in the sessions."""
+    drops = manifest.drops if manifest else {}
+    return _quarantine_of(lake, [converted for drop, converted in lake.converted.manifests().items() if drop in drops])
 
 
-def _quarantine_of(lake: Lake, drops: Iterable[DropManifest]) -> str:
-    # A file without records is left out: opening thousands of them would make each query slow.
-    look = lake.files.looking(lake.quarantine)
-    paths = [path for made in drops if made.quarantined and look(path := lake.converted.quarantine_of(made))]
-    return parquet_files(paths) if paths else empty_relation(_QUARANTINED)
+def _quarantine_of(lake: Lake, manifests: Iterable[DropManifest]) -> str:
+    # Drops without quarantined records are skipped: opening thousands of empty files would make each query slow.
+    signature_of = lake.files.looking(lake.quarantine)
+    paths = [
+        path
+        for manifest in manifests
+        if manifest.quarantined and signature_of(path := lake.converted.quarantine_of(manifest))
+    ]
+    return parquet_files(paths) if paths else empty_relation(_QUARANTINE_TYPES)
 
 
-def read_quarantine(lake: Lake, settings: Settings, drop: DropManifest | None = None) -> Table:
-    """The quarantined records of one drop or of all, by drop and line."""
+def read_quarantine(lake: Lake, settings: Settings, drop: DropManifest | None = None) -> Answer:
+    """Return the quarantined records of one drop or of all drops, sorted by drop and line."""
     relation = _quarantine_of(lake, [drop] if drop else lake.converted.manifests().values())
     with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
-        found = connection.execute(f"SELECT drop, line, reason, raw FROM {relation} ORDER BY drop, line").fetchall()
-    return Table(QUARANTINE_COLUMNS, found)
+        rows = connection.execute(f"SELECT drop, line, reason, raw FROM {relation} ORDER BY drop, line").fetchall()
+    return Answer(QUARANTINE_COLUMNS, rows)

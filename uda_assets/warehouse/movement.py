@@ -1,10 +1,9 @@
-"""Rank movement: who is new on a leaderboard, who rose, fell, stayed or left, as SQL over two leaderboards.
+"""Rank movement as SQL over two leaderboards: users are new, up, down, the same, or out.
 
-Ranks are compared as far as both leaderboards tell them. A user who is on both has risen, fallen or stayed, however
-long the two are. One who is on one of them alone is new, or out, only if the other is long enough to show that: with
-N raised from 7 to 50, nobody knows whether today's rank 12 is new, and with N lowered nobody is out for that alone;
-such users have no row. Where the window was changed between two publications, ranks are compared all the same: they
-are those of the sessions that were asked for then and now.
+A user on both leaderboards moved up or down or stayed the same, however long the two leaderboards are. A user on only
+one of them is new or out only if the other one is long enough to show it: after N is raised from 7 to 50, nobody knows
+whether today's rank 12 is new, and after N is lowered nobody is out for that reason alone. Such users get no row.
+Leaderboards with different windows are compared too: their ranks are those that were asked for at the time.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ MOVEMENT_COLUMNS: dict[str, type] = {
 }
 _SQL = {str: "VARCHAR", int: "BIGINT"}
 MOVEMENT_TABLE = ", ".join(f"{name} {_SQL[kind]}" for name, kind in MOVEMENT_COLUMNS.items())
-"""The same, as SQL declares them."""
+"""``MOVEMENT_COLUMNS`` as the columns of an SQL table."""
 
 
 class Against(StrEnum):
-    """What a leaderboard is compared with."""
+    """The leaderboard that the published one is compared with."""
 
     PUBLICATION = "previous publication"
     PERIOD = "previous period"
@@ -40,10 +39,9 @@ class Ranking(NamedTuple):
     """A leaderboard to compare.
 
     Attributes:
-        board: A relation of ``platform, user_id, session_count``.
-        n: How many users a platform it has room for.
-        counts: The sessions of all users, in the same columns, where they are known.
-
+        board: An SQL relation ``platform, user_id, session_count``.
+        n: The largest number of users per platform on the leaderboard.
+        counts: An SQL relation with the same columns for all users, or None if their counts are unknown.
     """
 
     board: str
@@ -52,7 +50,10 @@ class Ranking(NamedTuple):
 
 
 def period_before(window: Window) -> Window | None:
-    """The window of the same length that ends where this one starts; None without both ends, or before year 1."""
+    """Return the window of the same length that ends where this one starts.
+
+    None if the window lacks an end, or if the result would start before year 1.
+    """
     if window.since is None or window.until is None:
         return None
     try:
@@ -62,10 +63,10 @@ def period_before(window: Window) -> Window | None:
 
 
 def movement(against: Against, now: Ranking, before: Ranking) -> str:
-    """SQL for the movement from one leaderboard to another, in ``MOVEMENT_COLUMNS``.
+    """Return SQL for the movement from one leaderboard to another, in ``MOVEMENT_COLUMNS``.
 
-    ``session_count`` and ``previous_count`` are a user's sessions even where he is not on the leaderboard, as far as
-    they are known. Rows are in order of platform and rank, and those who are out come last.
+    ``session_count`` and ``previous_count`` are also set for a user who is not on the respective leaderboard, if the
+    counts are known. Rows are sorted by platform and rank; users who are out come last.
     """
     return f"""
         WITH later AS ({_ranked(now.board)}), earlier AS ({_ranked(before.board)}),
@@ -82,13 +83,13 @@ def movement(against: Against, now: Ranking, before: Ranking) -> str:
                 THEN later.rank <= {int(before.n)} OR platform NOT IN (SELECT platform FROM earlier_full)
                 ELSE true END)
         SELECT '{against.value}', platform, user_id, rank, previous_rank,
-               coalesce(compared.session_count, {_known("gone", now)}) AS session_count,
-               coalesce(compared.previous_count, {_known("came", before)}) AS previous_count,
+               coalesce(compared.session_count, {_fallback_counts("gone", now)}) AS session_count,
+               coalesce(compared.previous_count, {_fallback_counts("came", before)}) AS previous_count,
                CASE WHEN rank IS NULL THEN 'out' WHEN previous_rank IS NULL THEN 'new'
                     WHEN rank < previous_rank THEN 'up' WHEN rank > previous_rank THEN 'down' ELSE 'same' END
         FROM compared
-        LEFT JOIN ({_counts_of("rank", now)}) AS gone USING (platform, user_id)
-        LEFT JOIN ({_counts_of("previous_rank", before)}) AS came USING (platform, user_id)
+        LEFT JOIN ({_counts_off_board("rank", now)}) AS gone USING (platform, user_id)
+        LEFT JOIN ({_counts_off_board("previous_rank", before)}) AS came USING (platform, user_id)
         ORDER BY platform, rank NULLS LAST, previous_rank"""
 
 
@@ -97,14 +98,14 @@ def _ranked(board: str) -> str:
     return f"SELECT platform, user_id, session_count, row_number() OVER ({order}) AS rank FROM {board}"
 
 
-def _counts_of(missing: str, ranking: Ranking) -> str:
-    """The counts of those compared who are not on a leaderboard."""
+def _counts_off_board(rank_column: str, ranking: Ranking) -> str:
+    """Return SQL for the counts of the compared users who have no rank on a leaderboard."""
     if ranking.counts is None:
         return "SELECT platform, user_id, NULL::BIGINT AS session_count FROM compared WHERE false"
-    asked = f"(SELECT platform, user_id FROM compared WHERE {missing} IS NULL)"
-    return f"SELECT platform, user_id, session_count FROM {ranking.counts} SEMI JOIN {asked} USING (platform, user_id)"
+    users = f"(SELECT platform, user_id FROM compared WHERE {rank_column} IS NULL)"
+    return f"SELECT platform, user_id, session_count FROM {ranking.counts} SEMI JOIN {users} USING (platform, user_id)"
 
 
-def _known(joined: str, ranking: Ranking) -> str:
-    """Without counts nothing is known; with them, a user who has none has no session."""
-    return "NULL" if ranking.counts is None else f"{joined}.session_count, 0"
+def _fallback_counts(relation: str, ranking: Ranking) -> str:
+    """Return SQL for what replaces a missing count: NULL if counts are unknown, 0 for a user without sessions."""
+    return "NULL" if ranking.counts is None else f"{relation}.session_count, 0"

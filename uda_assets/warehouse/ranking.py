@@ -1,4 +1,4 @@
-"""Session counts, windows and leaderboards, as SQL over a relation of sessions."""
+"""Windows, session counts and leaderboards as SQL over a relation of sessions."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 _LARGEST_HEAP = 10_000
-"""Beyond so many users a platform, sorting all costs no more than looking for the largest counts."""
+"""For a larger N, sorting all users costs no more than finding the largest counts first."""
 
 
 class Window(NamedTuple):
-    """Sessions that started in ``[since, until)``; None is unbounded. A session belongs to the moment it started."""
+    """The sessions that started in ``[since, until)``; None means unbounded."""
 
     since: datetime | None = None
     until: datetime | None = None
 
     @property
     def bounded(self) -> bool:
-        """Whether it leaves out any session."""
+        """Whether the window has an end that can exclude sessions."""
         return self.since is not None or self.until is not None
 
     @property
     def condition(self) -> str:
-        """As an SQL condition on ``started_at``."""
+        """The window as an SQL condition on ``started_at``."""
         parts = []
         if self.since:
             parts.append(f"started_at >= TIMESTAMPTZ '{self.since.isoformat()}'")
@@ -32,7 +32,7 @@ class Window(NamedTuple):
 
 
 def count_sessions(sessions: str, window: Window) -> str:
-    """SQL for sessions by platform and user, from a relation in ``SESSION_SCHEMA``."""
+    """Return SQL that counts a window's sessions by platform and user, from a relation in ``SESSION_SCHEMA``."""
     return (
         f"SELECT platform, user_id, count(*) AS session_count FROM {sessions} WHERE {window.condition} "
         "GROUP BY platform, user_id"
@@ -40,9 +40,9 @@ def count_sessions(sessions: str, window: Window) -> str:
 
 
 def rank(counts: str, n: int) -> str:
-    """SQL for the leaderboard: the top ``n`` users a platform by session count, ties by user_id ascending.
+    """Return SQL for the leaderboard: the top ``n`` users of each platform by session count, ties by user_id.
 
-    Only users who reach their platform's n-th largest count are sorted, which are few.
+    Only the few users who reach their platform's n-th largest count are sorted.
     """
     n = int(n)
     largest = f"unnest(max(session_count, {min(n, _LARGEST_HEAP)})) AS session_count"
@@ -57,26 +57,26 @@ def rank(counts: str, n: int) -> str:
 
 
 def leaderboard(sessions: str, n: int, window: Window) -> str:
-    """SQL for the leaderboard of a relation of sessions."""
+    """Return SQL for the leaderboard of a relation of sessions."""
     return rank(f"({count_sessions(sessions, window)})", n)
 
 
 def rank_alone(counts: str, n: int) -> str:
-    """SQL for the top ``n`` users of a single platform: ``user_id, session_count``, from counts of that platform.
+    """Return SQL for the top ``n`` users (``user_id, session_count``) from the counts of a single platform.
 
-    With one platform DuckDB can skip what cannot be among the first, which is nearly all of a file in order of count.
+    For a single platform DuckDB can skip rows that cannot be among the first ``n``: nearly all of a file that is sorted
+    by count.
     """
     return f"SELECT user_id, session_count FROM {counts} ORDER BY session_count DESC, user_id LIMIT {int(n)}"
 
 
 def rank_days(sessions: str, n: int, first: date, last: date) -> str:
-    """SQL for the leaderboards of the days from ``first`` to ``last`` (UTC), both included.
+    """Return SQL for the leaderboards of the days from ``first`` to ``last`` (UTC), both included.
 
-    The sessions are passed over once. Its columns are ``day`` and those of a leaderboard, its order that of day,
-    platform, rank.
+    Its columns are ``day`` and those of a leaderboard, sorted by day, platform and rank. The sessions are read once.
     """
     window = Window(_midnight(first), _midnight(last) + timedelta(days=1))
-    # Days are counted in whole days since 1970, which needs no time zone.
+    # Counting whole days since 1970 needs no time zone.
     return f"""
         SELECT day, platform, user_id, session_count FROM (
             SELECT DATE '1970-01-01' + (epoch_us(started_at) // 86400000000)::INTEGER AS day, platform, user_id,

@@ -1,4 +1,4 @@
-"""The files of the sessions as SQL relations."""
+"""The session files that a manifest names, as SQL relations."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SESSION_COLUMNS = (
 COUNT_COLUMNS = "user_id VARCHAR, session_count BIGINT, platform VARCHAR"
 
 LAYOUT = f"1, duckdb {duckdb.__version__}"
-"""How sessions are stored. DuckDB does not promise that its hash stays the same over versions."""
+"""The version of the session files. It includes DuckDB's version, because DuckDB's hash may differ between versions."""
 
 
 def sessions_in(base: Location, manifest: SessionsManifest, columns: str = SESSIONS) -> str:
-    """The sessions that a manifest names, as an SQL relation in ``SESSION_SCHEMA``, or of other columns."""
+    """Return the sessions of a manifest as an SQL relation, by default in ``SESSION_SCHEMA``."""
     contributions = contributions_in(base, manifest.segments)
     if not manifest.shared:
         return f"(SELECT {columns} FROM {contributions})"
@@ -39,7 +39,7 @@ def sessions_in(base: Location, manifest: SessionsManifest, columns: str = SESSI
 
 
 def counts_in(base: Location, manifest: SessionsManifest) -> str:
-    """Sessions by platform and user, all time, as an SQL relation: ``platform, user_id, session_count``."""
+    """Return an SQL relation ``platform, user_id, session_count`` of all sessions of a manifest."""
     columns = "platform, user_id, session_count"
     counts = parquet_relation(base, manifest.counts, COUNT_COLUMNS)
     if not manifest.changed:
@@ -52,16 +52,16 @@ def counts_in(base: Location, manifest: SessionsManifest) -> str:
 
 
 def contributions_in(base: Location, segments: Iterable[Segment]) -> str:
-    """What each drop knows of each session and counts: segments without the drops that were taken out."""
+    """Return an SQL relation of each drop's part of each session, without the drops removed from their segments."""
     whole = [segment for segment in segments if not segment.removed]
     relations = [parquet_relation(base, whole, CONTRIBUTION_COLUMNS)] if whole else []
     for segment in segments:
         if segment.removed:
-            gone = ", ".join(map(literal, segment.removed))
+            removed = ", ".join(map(literal, segment.removed))
             relation = parquet_relation(base, [segment], CONTRIBUTION_COLUMNS)
-            relations.append(f"(SELECT * FROM {relation} WHERE drop NOT IN ({gone}))")
+            relations.append(f"(SELECT * FROM {relation} WHERE drop NOT IN ({removed}))")
+    if not relations:
+        return empty_relation(CONTRIBUTION_COLUMNS)
     if len(relations) == 1:
         return relations[0]
-    return "(" + " UNION ALL BY NAME ".join(f"SELECT * FROM {one}" for one in relations) + ")" if relations else (
-        empty_relation(CONTRIBUTION_COLUMNS)
-    )  # fmt: skip
+    return "(" + " UNION ALL BY NAME ".join(f"SELECT * FROM {relation}" for relation in relations) + ")"

@@ -1,4 +1,4 @@
-"""The command line, as a process: exit codes, streams, and what is written."""
+"""The command line in a process of its own: exit codes, streams, and the files it writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from uda_assets.cli.output import Format, rendered, table_of
+from uda_assets.cli.output import Format, render, table_of
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.places import SAMPLE
 
@@ -89,7 +89,7 @@ def test_drops_quarantine_and_forget(tmp_path: Path) -> None:
         (["drops", "--data-root", "nowhere"], 1, "no data root"),
     ],
 )
-def test_wrong_use_and_bad_data_are_said_in_one_line(
+def test_wrong_use_and_bad_data_give_a_message_of_one_line(
     tmp_path: Path, arguments: list[str], code: int, complaint: str
 ) -> None:
     (tmp_path / "empty.csv").touch()
@@ -144,7 +144,9 @@ def odd_files(tmp_path: Path) -> Path:
         ("converter --data-root empty", 1, "empty"),
     ],
 )
-def test_odd_files_and_streams_are_said_in_one_line(odd_files: Path, command: str, code: int, complaint: str) -> None:
+def test_odd_files_and_streams_give_a_message_of_one_line(
+    odd_files: Path, command: str, code: int, complaint: str
+) -> None:
     before = sorted(odd_files.iterdir())
     done = _shell(f"uda {command}", odd_files)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
@@ -188,7 +190,7 @@ def test_a_locale_changes_nothing(odd_files: Path) -> None:
         assert done.stdout.decode() == 'platform,user_id,session_count\niOS,"ü, ""日本""",1\n'
 
 
-def test_where_nothing_is_pending_it_says_so(tmp_path: Path) -> None:
+def test_a_message_says_that_nothing_is_pending(tmp_path: Path) -> None:
     done = uda("converter", root=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
     assert "no drops are pending below" in done.stderr
@@ -212,7 +214,7 @@ def test_the_command_line_does_not_import_dagster(tmp_path: Path) -> None:
     root = ("--data-root", tmp_path)
     assert _imported("inspector", "--filepath", SAMPLE, of=_HEAVY) == "[]"
     assert _imported(*root, "drops", of=_HEAVY) == "[]"
-    # What is asked often and answered fast leaves even the data frames alone.
+    # Commands that are run often and answer fast do not even import data frames.
     window = ("--since", "2026-01-10", "--platform", "iOS")
     for command in (["--help"], ["leaderboard", "--n", "7", *window], ["quarantine"], ["query", "FROM drops"]):
         assert _imported(*root, *command, of=_HEAVY + _DATA_FRAMES) in ("[]", "")
@@ -222,7 +224,7 @@ def test_the_command_line_does_not_import_dagster(tmp_path: Path) -> None:
 def test_a_lookup_gives_what_would_be_published(tmp_path: Path, window: dict[str, str]) -> None:
     (tmp_path / "datasets").mkdir()
     lines = SAMPLE.read_bytes().splitlines(keepends=True)
-    # Two drops share sessions, and a later one changes counts that are known.
+    # Two drops share sessions, and a later one changes counts that are already stored.
     for name, part in {"a.csv": lines[:2500], "b.csv": [lines[0], *lines[2000:4000]]}.items():
         (tmp_path / "datasets" / name).write_bytes(b"".join(part))
     chain.run(tmp_path)
@@ -233,8 +235,8 @@ def test_a_lookup_gives_what_would_be_published(tmp_path: Path, window: dict[str
     assert uda("leaderboard", "--n", "7", *flags, "--format", "csv", root=tmp_path).stdout == published
     header, *rows = published.splitlines(keepends=True)
     for spelling in ("iOS", " IOS"):
-        one = uda("leaderboard", "--n", "7", *flags, "--platform", spelling, "--format", "csv", root=tmp_path).stdout
-        assert one == header + "".join(row for row in rows if row.startswith("iOS,"))
+        board = uda("leaderboard", "--n", "7", *flags, "--platform", spelling, "--format", "csv", root=tmp_path).stdout
+        assert board == header + "".join(row for row in rows if row.startswith("iOS,"))
 
 
 def test_tables_are_written_as_polars_writes_them() -> None:
@@ -242,7 +244,7 @@ def test_tables_are_written_as_polars_writes_them() -> None:
     moments = [datetime(2026, 1, 2, 3, 4, 5, 6, UTC), None, *[datetime(1, 1, 1, tzinfo=UTC)] * 6]
     schema = {"t,1": pl.String(), "n": pl.Int64(), "m": pl.Datetime("us", "UTC")}
     frame = pl.DataFrame({"t,1": texts, "n": range(8), "m": moments}, schema=schema)
-    assert "".join(rendered(table_of(frame), Format.CSV)) == frame.write_csv()
+    assert "".join(render(table_of(frame), Format.CSV)) == frame.write_csv()
 
 
 @pytest.mark.parametrize("home", ["relative", "/nowhere/at/all"])

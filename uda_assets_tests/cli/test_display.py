@@ -1,4 +1,4 @@
-"""What a terminal shows beside the data, and that where there is none nothing of it is to be seen."""
+"""Progress bars, summaries and tables on a terminal, and plain output everywhere else."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_terminal_shows_bars_and_a_table(tmp_path: Path) -> None:
         assert all(len(line) <= width for line in moved), moved
 
 
-def test_a_bar_that_is_interrupted_leaves_a_line(tmp_path: Path) -> None:
+def test_an_interrupted_bar_leaves_one_line(tmp_path: Path) -> None:
     code, output = in_terminal(
         "generator", "--filepath", "g.csv", "--n", "1000000000", root=tmp_path, until=" records/s"
     )
@@ -78,7 +78,7 @@ def test_a_table_fits_the_terminal(tmp_path: Path) -> None:
     assert wide == "iOS       " + "日本" * 8 + "日…" + "              1"
     narrow = next(line for line in lines if "e\u0301" in line)
     assert narrow == "iOS       e\u0301" + " " * 34 + "              1"
-    # In a pipe nothing is cut.
+    # Nothing is cut in a pipe.
     done = uda("leaderboard", root=tmp_path)
     assert "日本" * 40 in done
 
@@ -88,7 +88,7 @@ def uda(*arguments: str, root: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_nothing_of_it_where_there_is_no_terminal(tmp_path: Path) -> None:
+def test_output_is_plain_without_a_terminal(tmp_path: Path) -> None:
     code, output = in_terminal(*GENERATE, root=tmp_path, TERM="dumb")
     assert (code, output) == (0, "wrote 60000 records to g.csv\r\n")
     command = [sys.executable, "-m", "uda_assets", "inspector", "--filepath", "g.csv", "--format", "csv"]
@@ -116,29 +116,29 @@ def test_pace() -> None:
     assert (pace.records, pace.share, pace.records_per_second) == (500, 0.375, 50)
     assert pace.seconds_left == pytest.approx(10 / 0.375 - 10)
     pace.advance(Advance("a", 6, 60, 100))
-    assert pace.records == 100, "it is read again"
+    assert pace.records == 100, "a file that is read again starts from zero"
     pace.advance(Advance("a", 60, 60, 1000))
     pace.advance(Advance("b", 1, 1, 200))
     assert (pace.records, pace.share, pace.seconds_left) == (1200, 1, 0)
 
 
 def test_a_log_has_a_line_every_few_seconds(tmp_path: Path) -> None:
-    clock, said = Clock(), list[str]()
-    log = Log(said.append, clock=clock)
+    clock, lines = Clock(), list[str]()
+    log = Log(lines.append, clock=clock)
     log.begin({"a": 100})
     for done in (20, 40, 60, 80, 100):
         clock.now += 2
         log.advance(Advance("a", done, 100, done * 1000))
-    assert said == ["60,000 records so far, 60%, 10,000 records/s, 4 s left"]
+    assert lines == ["60,000 records so far, 60%, 10,000 records/s, 4 s left"]
     log.tasks(1, 6)
     clock.now += 5
     log.tasks(2, 6)
-    assert said[1:] == ["2 of 6 tasks done"]
+    assert lines[1:] == ["2 of 6 tasks done"]
 
-    said.clear()
+    lines.clear()
     chain.deliver(tmp_path, "a.csv", HEADER + record("s1") + "broken\n")
     settings = chain.settings_of(tmp_path)
     lake = open_lake(settings)
     with open_run(lake, settings) as run:
-        convert_pending(run, progress=Log(said.append, every=0))
-    assert said[-1].startswith("2 records so far, 100%, ")
+        convert_pending(run, progress=Log(lines.append, every=0))
+    assert lines[-1].startswith("2 records so far, 100%, ")

@@ -1,4 +1,4 @@
-"""What ``--help`` says, and what a shell completes: examples are run, names are safe."""
+"""The help texts, whose examples are run, and shell completion, which offers only safe names."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def test_no_help_is_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         monkeypatch.setenv("COLUMNS", columns)
         for arguments in ([], *([name] for name in app.commands)):
             assert run([*arguments, "--help"]) == 0
-            said = capsys.readouterr().out
-            assert "..." not in said.replace("[ARGS]...", "")
-            assert "…" not in said
-            assert not arguments or f"  uda {arguments[0]}" in said.split("Examples:")[1]
+            output = capsys.readouterr().out
+            assert "..." not in output.replace("[ARGS]...", "")
+            assert "…" not in output
+            assert not arguments or f"  uda {arguments[0]}" in output.split("Examples:")[1]
     for name, command in app.commands.items():
         assert command.help, name
         for option in command.params:
@@ -47,7 +47,7 @@ def test_every_example_of_every_help_works(
     (tmp_path / "query.sql").write_text("SELECT count(*) AS drops FROM drops")
     (tmp_path / "dagster").mkdir()
     for name in ("__init__.py", "__main__.py"):
-        (tmp_path / "dagster" / name).touch()  # in the place of what would serve for ever
+        (tmp_path / "dagster" / name).touch()  # replaces the real one, which would never end
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.delenv("UDA_DATA_ROOT", raising=False)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
@@ -75,7 +75,7 @@ def named(tmp_path: Path) -> Path:
 
 
 def completed(shell: str, line: str, root: Path, **further: str) -> list[str]:
-    """What is offered at the end of a line."""
+    """The completions offered at the end of a line."""
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
     if shell == "fish":
         words["COMP_CWORD"] = line.rsplit(" ", maxsplit=1)[-1]
@@ -95,12 +95,12 @@ def test_names_are_completed_and_only_plain_ones(named: Path) -> None:
     ]  # fmt: skip
     assert completed("fish", "uda leaderboard --platform i", named) == ["plain,iOS"]
     assert "plain,--movement" in completed("bash", "uda leaderboard --", named)
-    # Whatever is wrong, a shell is told nothing.
+    # If anything is wrong, nothing is offered and no message is printed.
     assert completed("bash", "uda forget ", named / "nowhere") == []
     assert completed("bash", "uda forget ", named, UDA_N="many") == []
 
 
-def test_bash_completes_by_the_script_that_it_is_given(named: Path) -> None:
+def test_bash_completes_with_our_script(named: Path) -> None:
     script = """
         eval "$(_UDA_COMPLETE=bash_source uda)"
         COMP_WORDS=(uda forget s) COMP_CWORD=2

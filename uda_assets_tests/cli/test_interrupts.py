@@ -1,6 +1,6 @@
-"""Stopping a command: soon, whatever it is at, with nothing left half-written, one line said, and its own exit code.
+"""Stopping a command: it ends soon, leaves nothing half-written, prints one line and has the signal's exit code.
 
-Each command here would run for hours, and is stopped when it is known to be at its work; none depends on timing.
+Each command here would run for hours, and is stopped once it is known to be working, so that no test depends on timing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from uda_assets.basics import interruption
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, record
 
-SAID = "uda: stopped; nothing is left half-written\n"
+STOPPED = "uda: stopped; nothing is left half-written\n"
 
-# Sends itself a signal as soon as the main thread waits for DuckDB, where Python cannot run a handler.
+# The process sends itself a signal as soon as its main thread is inside DuckDB, where Python cannot run a handler.
 IN_DUCKDB = """
 import os, signal, sys, threading
 def send():
@@ -36,7 +36,7 @@ def send():
     os.kill(os.getpid(), signal.{name})
 threading.Thread(target=send, daemon=True).start()
 """
-# Sends itself signals, many of them, while a thread is reading a drop, which goes on until it is told to stop.
+# The process sends itself many signals while a thread reads a drop, which goes on until it is asked to stop.
 WHILE_READING = """
 import os, signal, threading, time
 from uda_assets.ingest import source
@@ -89,7 +89,7 @@ def test_a_generator_is_stopped(tmp_path: Path) -> None:
             wait(lambda: part.exists() and part.stat().st_size, process)
             process.send_signal(number)
             process.send_signal(number)
-            assert process.communicate(timeout=60) == ("", SAID)
+            assert process.communicate(timeout=60) == ("", STOPPED)
             assert process.returncode == code
         assert [path.name for path in tmp_path.iterdir()] == ["big.csv.gz"]
         assert (tmp_path / "big.csv.gz").read_text() == "what was there"
@@ -100,7 +100,7 @@ def test_a_supplier_is_stopped(tmp_path: Path) -> None:
         assert process.stderr
         assert process.stderr.readline().startswith("delivered ")
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=60) == ("", SAID)
+        assert process.communicate(timeout=60) == ("", STOPPED)
         assert process.returncode == 143
     (drop,) = (path for path in tmp_path.rglob("*") if path.is_file())
     assert drop.suffix == ".csv"
@@ -112,7 +112,7 @@ def test_a_supplier_is_stopped(tmp_path: Path) -> None:
 def test_reading_a_drop_is_stopped_whatever_else_comes(tmp_path: Path, arguments: list[str], name: str) -> None:
     chain.deliver(tmp_path, "a.csv", HEADER + "".join(record(f"s{number}") for number in range(100_000)))
     with started(*arguments, root=tmp_path, before=WHILE_READING.replace("{name}", name)) as process:
-        assert process.communicate(timeout=60) == ("", SAID)
+        assert process.communicate(timeout=60) == ("", STOPPED)
         assert process.returncode == 128 + getattr(signal, name)
     files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if path.parts[0] != ".uda"] == [Path("datasets/a.csv")]
@@ -127,14 +127,14 @@ def test_a_query_is_stopped_inside_duckdb(tmp_path: Path, name: str) -> None:
     chain.run(tmp_path)
     files = sorted(tmp_path.rglob("*"))
     endless = "SELECT sum(a.range * b.range) FROM range(100000000) a, range(100000000) b"
-    before = IN_DUCKDB.format(module="query.py", function="table", name=name)
+    before = IN_DUCKDB.format(module="query.py", function="answer", name=name)
     with started("query", endless, "--output", "x.csv", root=tmp_path, before=before) as process:
-        assert process.communicate(timeout=60) == ("", SAID)
+        assert process.communicate(timeout=60) == ("", STOPPED)
         assert process.returncode == 128 + getattr(signal, name)
     assert sorted(tmp_path.rglob("*")) == files
 
 
-def test_a_connection_that_was_closed_meanwhile_stops_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_connection_does_not_keep_others_from_being_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interruption, "_asked", Event())
     closed, busy = duckdb.connect(), duckdb.connect()
     for connection in (closed, busy):
@@ -162,22 +162,22 @@ time.sleep(3600)
 """
 
 
-def dagster_that(does: str, root: Path) -> None:
-    """Put a program in the place of Dagster's."""
+def fake_dagster(code: str, root: Path) -> None:
+    """Replace Dagster by a program."""
     (root / "dagster").mkdir()
     (root / "dagster/__init__.py").touch()
-    (root / "dagster/__main__.py").write_text(does)
+    (root / "dagster/__main__.py").write_text(code)
 
 
 def test_dev_in_the_background_of_a_script_can_be_stopped(tmp_path: Path) -> None:
-    dagster_that("import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)", tmp_path)
+    fake_dagster("import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)", tmp_path)
     ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     with started("dev", root=tmp_path, before=ignoring) as process:
         assert process.communicate(timeout=60) == ("True\n", "")
 
 
 def test_dev_passes_a_signal_on_and_waits(tmp_path: Path) -> None:
-    dagster_that(DAGSTER, tmp_path)
+    fake_dagster(DAGSTER, tmp_path)
     with started("dev", root=tmp_path) as process:
         assert process.stdout
         assert process.stdout.readline() == "serving\n"

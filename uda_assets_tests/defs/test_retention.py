@@ -13,7 +13,7 @@ import pytest
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from uda_assets.cli import committed
+from uda_assets.cli.dev import own_dagster_home
 from uda_assets.defs import retention
 from uda_assets.defs.resources import LakeResource
 from uda_assets.defs.retention import kept_since, retention_sensor
@@ -177,7 +177,7 @@ def test_days_of_any_size() -> None:
 
 
 def test_the_instance_of_dev_bounds_its_ticks_and_one_that_the_user_changed_is_left(tmp_path: Path) -> None:
-    home = committed._own_dagster_home(settings_of(tmp_path))
+    home = own_dagster_home(settings_of(tmp_path))
     config = home / "dagster.yaml"
     with dg.DagsterInstance.from_config(str(home)) as instance:
         for kind in (InstigatorType.SENSOR, InstigatorType.SCHEDULE):
@@ -185,5 +185,5 @@ def test_the_instance_of_dev_bounds_its_ticks_and_one_that_the_user_changed_is_l
             assert len(days) == 4
             assert all(0 < bound <= 30 for bound in days.values()), "none is kept for ever"
     config.write_text("telemetry: {enabled: false}\n")
-    committed._own_dagster_home(settings_of(tmp_path))
+    own_dagster_home(settings_of(tmp_path))
     assert config.read_text() == "telemetry: {enabled: false}\n"

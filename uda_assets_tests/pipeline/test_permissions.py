@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from uda_assets.cli import committed
+from uda_assets.cli.dev import own_dagster_home
 from uda_assets.cli.program import run as program
 from uda_assets_tests.support.chain import HEADER, deliver, record, run, settings_of
 
@@ -46,7 +46,7 @@ def test_the_umask_decides(mask: int, tmp_path: Path) -> None:
             ["forget", *data_root, "sub/b.csv"],
         ):
             assert program(arguments) == 0, arguments
-        committed._own_dagster_home(settings_of(root))
+        own_dagster_home(settings_of(root))
     made = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o7777 for path in tmp_path.rglob("*")}
     for name in ("root/results/Result_top_n_by_platform.csv", "root/uda.duckdb", "root/results/report.html",
                  "root/.uda/ledger.json", "root/quarantine/.later", "root/.dagster/dagster.yaml",

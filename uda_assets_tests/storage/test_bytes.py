@@ -224,7 +224,7 @@ def test_what_is_not_as_it_was_put_is_found_and_mended(root: Root) -> None:
 def test_the_supplier_delivers_to_directories(root: Root) -> None:
     done = uda(root, "supplier", "--drops", "1")
     assert done.returncode == 2
-    assert "delivers to directories, not to s3://" in done.stderr
+    assert "delivers to a directory, not to s3://" in done.stderr
 
 
 def test_materialize_and_sensor_on_a_bucket(root: Root, tmp_path: Path) -> None:

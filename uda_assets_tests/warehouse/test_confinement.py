@@ -1,7 +1,7 @@
-"""Names and links that would lead elsewhere lead nowhere: all hostile ones at once in one data root, by every command.
+"""Hostile names and links cannot make any command read or write outside the data root.
 
-An oracle in plain Python says what must come out. A listing of all that is beside the data root, and the system's own
-account of what is opened there, say that nothing was written or read outside.
+One data root holds all of them at once, and an oracle in plain Python computes the expected results. A listing of
+everything beside the data root shows that nothing was written there, and inotify shows that nothing was read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NAMES = [
     # paths
     "x..%2F..%2Foutside%2Fsecret.csv", "%2e%2e/%2e%2e/outside.csv", "x.../x.csv", "a\\..\\..\\outside\\x.csv",
     "~/x.csv", "~root.csv", "file:/etc/passwd.csv", "s3:/bucket/x.csv", "-/--output=x.csv", "-rf.csv", "--help.csv",
-    # keys of partitions, and what is called like our own files
+    # partition keys, and the names of our own files
     "platform=iOS/x.csv", "platform=..%2F..%2Fx/y.csv", "drop=x=y.csv", "a=.csv", "_manifest.json/x.csv",
     "x.csv.parquet/y.csv",
     # patterns and reserved names
@@ -66,7 +66,7 @@ SECRET = "who-was-never-delivered"
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with the data root ``root``, ``outside`` for links to lead to, and ``work`` to be in."""
+    """A directory with the data root ``root``, the target of links ``outside``, and the working directory ``work``."""
     (tmp_path / "work").mkdir()
     (tmp_path / "outside/feed").mkdir(parents=True)
     for name in ("outside/secret.csv", "outside/feed/secret.csv"):
@@ -104,19 +104,19 @@ def true_board() -> list[list[str]]:
 
 
 def beside(place: Path) -> dict[str, tuple[int, bytes | str]]:
-    """All that is beside the data root: kind and rights, and what it holds or leads to."""
-    found: dict[str, tuple[int, bytes | str]] = {}
+    """Everything beside the data root: its mode, and its content or link target."""
+    listing: dict[str, tuple[int, bytes | str]] = {}
     for path in sorted(place.rglob("*")):
         name = str(path.relative_to(place))
         if not name.startswith("root/"):
             content = path.read_bytes() if path.is_file() else str(path.readlink()) if path.is_symlink() else ""
-            found[name] = (path.lstat().st_mode, content)
-    return found
+            listing[name] = (path.lstat().st_mode, content)
+    return listing
 
 
 @contextmanager
 def unopened(outside: Path) -> Iterator[None]:
-    """See that nothing below a directory is opened meanwhile, by the kernel's account (inotify)."""
+    """Check by inotify that nothing below a directory is opened during the context."""
     events: Queue[FileSystemEvent] = Queue()
 
     class Handler(FileSystemEventHandler):
@@ -128,7 +128,7 @@ def unopened(outside: Path) -> Iterator[None]:
     observer.start()
     try:
         (outside / "secret.csv").read_bytes()
-        assert events.get(timeout=10), "to read is seen"
+        assert events.get(timeout=10), "reading is noticed"
         while drain(events):
             pass
         yield
@@ -140,26 +140,26 @@ def unopened(outside: Path) -> Iterator[None]:
 
 
 def drain(events: Queue[FileSystemEvent]) -> list[FileSystemEvent]:
-    found = []
+    drained = []
     try:
         while True:
-            found.append(events.get(timeout=0.5))
+            drained.append(events.get(timeout=0.5))
     except Empty:
-        return found
+        return drained
 
 
 def visible(text: str) -> bool:
     return all(character.isprintable() or character == "\n" for character in text)
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 0) -> str:
-    """What a command prints on stdout; neither there nor among the messages is anything that a terminal would obey."""
+def output_of(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 0) -> str:
+    """Run a command, check that its stderr is printable, and return its stdout, or its stderr if it is to fail."""
     capsys.readouterr()
     assert program([str(argument) for argument in arguments]) == code
-    said = capsys.readouterr()
-    assert visible(said.err)
-    assert "Traceback" not in said.err
-    return said.err if code else said.out
+    captured = capsys.readouterr()
+    assert visible(captured.err)
+    assert "Traceback" not in captured.err
+    return captured.err if code else captured.out
 
 
 def rows_of(text: str) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def rows_of(text: str) -> list[dict[str, Any]]:
 def test_hostile_names_are_only_names(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = beside(place)
     with unopened(place / "outside"):
-        told(capsys, "converter")
+        output_of(capsys, "converter")
         run_the_job()
         check_published(place / "root")
         check_commands(capsys)
@@ -209,30 +209,30 @@ def check_published(root: Path) -> None:
 
 
 def check_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    ledger = rows_of(told(capsys, "drops", "--format", "json"))
+    ledger = rows_of(output_of(capsys, "drops", "--format", "json"))
     assert {row["drop"]: row["status"] for row in ledger if not row["reason"]} == dict.fromkeys(NAMES, "committed")
-    board = rows_of(told(capsys, "leaderboard", "--format", "json"))
+    board = rows_of(output_of(capsys, "leaderboard", "--format", "json"))
     assert [[row["platform"], row["user_id"], str(row["session_count"])] for row in board] == true_board()
-    as_csv = told(capsys, "leaderboard", "--format", "csv")
+    as_csv = output_of(capsys, "leaderboard", "--format", "csv")
     assert list(csv.reader(io.StringIO(as_csv)))[1:] == true_board()
     for command in (["drops"], ["quarantine"], ["leaderboard"], ["leaderboard", "--movement"]):
-        table = told(capsys, *command, "--format", "table")
-        assert visible(table), "control codes never reach a terminal by way of a table"
-        assert visible(told(capsys, *command, "--format", "json"))
+        table = output_of(capsys, *command, "--format", "table")
+        assert visible(table), "a table never passes control codes on to a terminal"
+        assert visible(output_of(capsys, *command, "--format", "json"))
     for name in NAMES[::6]:
-        rows = rows_of(told(capsys, "quarantine", f"--drop={name}", "--format", "json"))
+        rows = rows_of(output_of(capsys, "quarantine", f"--drop={name}", "--format", "json"))
         assert rows == [{"drop": name, "line": 4, "reason": "too_few_fields", "raw": "short\x1b[2J"}]
     for platform in PLATFORMS[::6]:
-        rows = rows_of(told(capsys, "leaderboard", f"--platform={platform}", "--format", "json"))
+        rows = rows_of(output_of(capsys, "leaderboard", f"--platform={platform}", "--format", "json"))
         assert {row["platform"] for row in rows} == {platform}
     for link in LINKS:
         if link.endswith(".csv") and link != "sub/through.csv":
-            said = told(capsys, "converter", "--filepath", f"../root/datasets/{link}", code=1)
-            assert "leads out of datasets" in said
+            message = output_of(capsys, "converter", "--filepath", f"../root/datasets/{link}", code=1)
+            assert "leads out of datasets" in message
 
 
 def run_the_job() -> None:
-    """The chain in Dagster: what its page shows of names is text."""
+    """Run the job in Dagster, and check that its UI would show names as plain text."""
     with dg.DagsterInstance.ephemeral() as instance:
         with dg.build_sensor_context(instance=instance, resources={"lake": LakeResource()}) as context:
             asked = drop_sensor(context)
@@ -242,10 +242,10 @@ def run_the_job() -> None:
             instance=instance, tags=asked.tags, run_config=asked.run_config
         )
         checks = done.get_asset_check_evaluations()
-        shown = [one.step_materialization_data.materialization for one in done.get_asset_materialization_events()]
+        shown = [event.step_materialization_data.materialization for event in done.get_asset_materialization_events()]
     assert {check.check_name for check in checks if not check.passed} == {"no_rejected_drops", "reject_ratio_low"}
-    entries = [dict(one.metadata) for one in shown] + [dict(check.metadata) for check in checks]
-    values = [entry.value for one in entries for entry in one.values()]
+    entries = [dict(materialization.metadata) for materialization in shown] + [dict(check.metadata) for check in checks]
+    values = [value.value for metadata in entries for value in metadata.values()]
     texts = [value for value in values if isinstance(value, str)]
     assert all(visible(text) for text in texts)
     assert not [text for text in texts if "<script" in text.replace("\\<", "").replace("`<", "")]
@@ -255,9 +255,9 @@ def run_the_job() -> None:
 def test_names_that_somebody_writes_lead_nowhere_else(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Arguments and settings that take names or patterns of drops."""
-    told(capsys, "converter", "--filepath", f"../root/datasets/{NAMES[0]}")
-    # A data root of somebody else, complete with a drop of the name that is asked for.
+    """No argument or setting that takes a drop's name or a pattern reaches outside the data root."""
+    output_of(capsys, "converter", "--filepath", f"../root/datasets/{NAMES[0]}")
+    # The data root of somebody else, with a committed drop of the same name.
     shutil.copytree(place / "root", place / "outside/root", symlinks=True)
     theirs = next((place / "outside/root/dataset_parquets").rglob("_manifest.json")).parent
     before = beside(place)
@@ -266,12 +266,12 @@ def test_names_that_somebody_writes_lead_nowhere_else(
             f"../../outside/root/dataset_parquets/{NAMES[0]}", f"{theirs}".removesuffix(".parquet"),
             f"../datasets/{NAMES[0]}", f"./{NAMES[0]}", "..", "", "../../outside/secret.csv",
         ):  # fmt: skip
-            said = told(capsys, "quarantine", f"--drop={name}", code=1)
-            assert "there is no committed drop" in said
-            assert "there is no drop" in told(capsys, "forget", "--", name, code=1)
+            message = output_of(capsys, "quarantine", f"--drop={name}", code=1)
+            assert "there is no committed drop" in message
+            assert "there is no drop" in output_of(capsys, "forget", "--", name, code=1)
         for pattern in ("../*", "../../outside/*", f"{place}/outside/*", "feed/*"):
             monkeypatch.setenv("UDA_INCLUDE", pattern)
-            seen = rows_of(told(capsys, "drops", "--format", "json"))
+            seen = rows_of(output_of(capsys, "drops", "--format", "json"))
             assert {row["drop"] for row in seen if row["status"] not in ("vanished", "rejected")} == set()
     assert beside(place) == before
 
@@ -289,4 +289,4 @@ def test_archived_drops_stay_below_the_data_root(place: Path, monkeypatch: pytes
         for path in (place / "root/datasets").rglob("*")
         if path.is_symlink()
     }
-    assert links == set(LINKS), "what is no drop is left where it is"
+    assert links == set(LINKS), "only drops are moved"

@@ -1,4 +1,4 @@
-"""Rank movement, against an oracle in plain Python, and what a publication keeps of the one before."""
+"""Rank movement, compared with an oracle in plain Python, and what a publication keeps of the previous one."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ ns = st.integers(1, 7)
 
 
 def ranks(counted: Counts) -> dict[tuple[str, str], int]:
-    """The rank of every user, however far down."""
-    found: dict[tuple[str, str], int] = {}
+    """The ranks of all users, not only of the first n."""
+    places: dict[tuple[str, str], int] = {}
     for platform in {key[0] for key in counted}:
         ordered = sorted((-count, user) for (name, user), count in counted.items() if name == platform)
-        found |= {(platform, user): place for place, (_, user) in enumerate(ordered, 1)}
-    return found
+        places |= {(platform, user): place for place, (_, user) in enumerate(ordered, 1)}
+    return places
 
 
 def moved(now: Counts, n: int, before: Counts, previous_n: int, *, before_known: bool) -> list[Row]:
-    """One user after the other, by what is known of him."""
+    """The expected movement, worked out user by user from what the two leaderboards show."""
     rows: list[Row] = []
     later, earlier = ranks(now), ranks(before)
     for key in later.keys() | earlier.keys():
@@ -52,7 +52,7 @@ def moved(now: Counts, n: int, before: Counts, previous_n: int, *, before_known:
         if place and last:
             how = "same" if place == last else "up" if place < last else "down"
         elif place:
-            # He is new where he was not there at all, or is higher than the other leaderboard reached.
+            # New only if the earlier leaderboard had room for this rank.
             full = sum(platform == key[0] for platform, _ in earlier) >= previous_n
             if full and place > previous_n:
                 continue
@@ -111,7 +111,7 @@ def test_the_first_publication_has_nothing_to_compare_with_and_a_rerun_keeps_wha
     for _ in range(3):
         run(tmp_path, n=2)
         assert board(tmp_path) == moves
-    # Another N is another leaderboard: it is compared with the last one, as far as that reached.
+    # A leaderboard with another N is compared with the previous one as far as that one reached.
     run(tmp_path, n=3)
     assert board(tmp_path) == [("iOS", "u3", 1, 1, 6, 6, "same"), ("iOS", "u1", 2, 2, 5, 5, "same")]
     run(tmp_path, n=1)
@@ -154,7 +154,7 @@ def test_a_publication_that_dies_is_none(tmp_path: Path, moment: str) -> None:
     assert publication.board is not None
     assert publication.previous is not None
     kept = sorted(path.name for path in (tmp_path / "results/history").iterdir())
-    assert kept == sorted(f"{one.name}.parquet" for one in (publication.board, publication.previous))
+    assert kept == sorted(f"{board.name}.parquet" for board in (publication.board, publication.previous))
 
 
 @pytest.mark.parametrize("harm", ["removed", "damaged"])
@@ -186,7 +186,7 @@ def test_movement_on_the_command_line(tmp_path: Path) -> None:
         ("=cmd|' /C'!A0", "2", "1", "down"),
     ]
     objects = json.loads(uda("leaderboard", "--movement", "--format", "json", root=tmp_path).stdout)
-    assert [(one["platform"], one["movement"]) for one in objects] == [("Web", "same"), ("iOS", "new"), ("iOS", "down")]
+    assert [(row["platform"], row["movement"]) for row in objects] == [("Web", "same"), ("iOS", "new"), ("iOS", "down")]
     table = uda("leaderboard", "--movement", root=tmp_path).stdout.splitlines()
     assert len(table) == 5
     output = tmp_path / "moves.parquet"

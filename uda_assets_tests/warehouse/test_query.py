@@ -1,4 +1,4 @@
-"""Queries by users: what they may ask, how the answer is written, and that nothing else can be read or changed."""
+"""Users' queries: what they can read, how answers are written, and that nothing else can be read or changed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ import pytest
 
 from uda_assets.basics.errors import UdaError, UsageError
 from uda_assets.cli import run
-from uda_assets.cli.output import Format, rendered
+from uda_assets.cli.output import Format, render
 from uda_assets.lake import open_lake
-from uda_assets.warehouse.answers import Table
-from uda_assets.warehouse.query import Asked, opened, require_view
+from uda_assets.warehouse.answers import Answer
+from uda_assets.warehouse.query import QueryableWarehouse, open_warehouse, require_view_body
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, record
 
@@ -33,7 +33,7 @@ CANARY = "the-secret-of-another"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A published data root, with what a query must not see beside it and in it."""
+    """A published data root, with data beside it and inside it that a query must not see."""
     base = tmp_path_factory.mktemp("query")
     root = base / "a [root]*'s"
     (base / "secret.csv").write_text(f"a,b\n{CANARY},2\n")
@@ -46,15 +46,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def warehouse_of(root: Path) -> Iterator[Asked]:
+def warehouse_of(root: Path) -> Iterator[QueryableWarehouse]:
     settings = chain.settings_of(root)
-    with opened(open_lake(settings), settings) as warehouse:
+    with open_warehouse(open_lake(settings), settings) as warehouse:
         yield warehouse
 
 
 def ask(root: Path, sql: str) -> list[tuple[Any, ...]]:
     with warehouse_of(root) as warehouse:
-        return list(warehouse.table(sql).rows)
+        return list(warehouse.answer(sql).rows)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ WRITING = [
     "UPDATE drops SET kept = 0",
     "DELETE FROM drops",
 ]
-"""What DuckDB takes for the body of a common table expression, too."""
+"""Statements that DuckDB also accepts as the body of a common table expression."""
 
 OTHERS = [
     "COPY (SELECT 1) TO '{base}/out.csv'",
@@ -215,53 +215,53 @@ def test_nothing_else_can_be_read_or_changed(root: Path) -> None:
         for attack in (*READS, *OTHERS):
             sql = attack.format(**quoted, http=address)
             with pytest.raises(UsageError) as refused:
-                list(warehouse.table(sql).rows)
+                list(warehouse.answer(sql).rows)
             assert CANARY not in str(refused.value), sql
             assert "\n" not in str(refused.value), sql
-        # The connection is shut in also where the query is not looked at.
+        # The connection is isolated even without the check of the query.
         for attack in READS:
             sql = attack.format(**quoted, http=address)
             try:
-                found = repr(warehouse.connection.execute(sql).fetchall())
+                outcome = repr(warehouse.connection.execute(sql).fetchall())
             except duckdb.Error as error:
-                found = str(error)
-            assert CANARY not in found, sql
-            assert "root:" not in found, sql
+                outcome = str(error)
+            assert CANARY not in outcome, sql
+            assert "root:" not in outcome, sql
         for writing in WRITING:
             sql = f"WITH x AS ({writing}) SELECT 1".format(**quoted)
             with pytest.raises(duckdb.BinderException, match="not allowed as CTE bodies inside a VIEW"):
-                require_view(warehouse.connection, sql)
+                require_view_body(warehouse.connection, sql)
         assert asked == []
     assert secret.height == 1
     assert sorted(base.rglob("*")) == files
     assert (root / "uda.duckdb").read_bytes() == content
 
 
-def test_a_query_nested_too_deeply_is_said(root: Path) -> None:
+def test_a_query_nested_too_deeply_is_refused(root: Path) -> None:
     for depth in (500, 5_000):
         with pytest.raises(UsageError):
             ask(root, "SELECT " + "(" * depth + "1 + x" + ")" * depth)
 
 
-def test_files_that_are_gone_are_said(tmp_path: Path) -> None:
+def test_missing_session_files_are_reported(tmp_path: Path) -> None:
     chain.deliver(tmp_path, "a.csv", HEADER + record("s1"))
     with pytest.raises(UdaError, match="nothing is built yet"):
         ask(tmp_path, "SELECT 1")
     chain.run(tmp_path)
     for file in (tmp_path / "sessions").rglob("*.parquet"):
         file.unlink()
-    with pytest.raises(UdaError, match="materialize top_n_by_platform again") as said:
+    with pytest.raises(UdaError, match="materialize top_n_by_platform again") as failure:
         ask(tmp_path, "FROM sessions")
-    assert not isinstance(said.value, UsageError)
+    assert not isinstance(failure.value, UsageError)
 
 
-def test_a_data_root_that_was_moved_is_said(tmp_path: Path) -> None:
+def test_a_moved_data_root_is_reported(tmp_path: Path) -> None:
     chain.deliver(tmp_path / "a", "a.csv", HEADER + record("s1"))
     chain.run(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
-    with pytest.raises(UdaError, match=r"if the data root was moved .* materialize top_n_by_platform again") as said:
+    with pytest.raises(UdaError, match=r"if the data root was moved .* materialize top_n_by_platform again") as failure:
         ask(tmp_path / "b", "FROM sessions")
-    assert not isinstance(said.value, UsageError)
+    assert not isinstance(failure.value, UsageError)
     assert ask(tmp_path / "b", "SELECT kept FROM drops") == [(1,)]
     chain.run(tmp_path / "b")
     assert ask(tmp_path / "b", "SELECT count(*) FROM sessions") == [(1,)]
@@ -287,7 +287,7 @@ def test_values_of_all_kinds_are_written(root: Path, tmp_path: Path) -> None:
     text = {}
     with warehouse_of(root) as warehouse:
         for form in Format:
-            text[form] = "".join(rendered(warehouse.table(VALUES), form))
+            text[form] = "".join(render(warehouse.answer(VALUES), form))
         with pytest.raises(UsageError, match="cast the column"):
             warehouse.write_parquet(VALUES, tmp_path / "x.parquet")
         warehouse.write_parquet(VALUES.replace("INTERVAL 3 DAY", "3"), tmp_path / "x.parquet")
@@ -298,7 +298,7 @@ def test_values_of_all_kinds_are_written(root: Path, tmp_path: Path) -> None:
     assert (row["none"], row["empty"], row["text"]) == (None, "", JSON["text"])
     assert (row["moment"], row["huge"]) == ("2026-01-01T00:00:00.500000+0000", str(2**127 - 1))
     assert json.loads(row["list"]) == JSON["list"]
-    assert row["escape"] == JSON["escape"], "data are data"
+    assert row["escape"] == JSON["escape"], "a CSV file keeps data as they are"
     written = pl.read_parquet(tmp_path / "x.parquet").row(0, named=True)
     assert (written["a_1"], written["list"]) == (2, JSON["list"])
     assert written["moment"] == datetime(2026, 1, 1, 0, 0, 0, 500000, UTC)
@@ -315,7 +315,7 @@ def test_a_table_of_many_rows_is_written_as_it_is_read() -> None:
 
     for form in Format:
         taken = 0
-        pieces = rendered(Table({"n": int, "t": str}, rows()), form)
+        pieces = render(Answer({"n": int, "t": str}, rows()), form)
         assert next(pieces)
         assert taken <= 5_000
         assert ("".join(pieces)).count("\n") >= 14_999
@@ -330,8 +330,8 @@ def test_the_command(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[st
         assert run(["query", "FROM drops", *at_root, "--output", str(tmp_path / name)]) == 0
         assert capfd.readouterr() == ("", "")
     assert pl.read_csv(tmp_path / "x.csv").height == pl.read_parquet(tmp_path / "x.parquet").height == 2
-    assert [one["drop"] for one in json.loads((tmp_path / "x.json").read_text())] == ["b.csv", "sub/a [x]*'y.csv"]
-    # Asked by a pipe, and read by one that soon has seen enough of an answer without end.
+    assert [row["drop"] for row in json.loads((tmp_path / "x.json").read_text())] == ["b.csv", "sub/a [x]*'y.csv"]
+    # The query comes from a pipe, and the reader of its endless answer closes the pipe early.
     script = f"{sys.executable} -m uda_assets query - --format json <<< 'FROM range(1000000000000)' | head -3"
     environment = os.environ | {"UDA_DATA_ROOT": str(root)}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)  # noqa: PLW1510
@@ -353,7 +353,7 @@ def test_the_command(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[st
         (["SELECT INTERVAL 99999999 YEAR AS x"], 2, "cast it to VARCHAR"),
     ],
 )
-def test_what_is_wrong_with_a_query_is_said_in_one_line(
+def test_an_error_in_a_query_is_one_line(
     root: Path,
     arguments: list[str],
     code: int,
@@ -364,15 +364,15 @@ def test_what_is_wrong_with_a_query_is_said_in_one_line(
     monkeypatch.chdir(root.parent)
     before = sorted(root.parent.iterdir())
     assert run(["query", "--data-root", str(root), *arguments]) == code
-    said = capfd.readouterr()
-    assert said.out == ""
-    assert complaint in said.err
-    assert said.err.startswith("uda: ")
-    assert len(said.err.splitlines()) == 1
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert complaint in captured.err
+    assert captured.err.startswith("uda: ")
+    assert len(captured.err.splitlines()) == 1
     assert sorted(root.parent.iterdir()) == before
 
 
-def test_a_query_on_stdin_that_is_no_text(
+def test_a_query_on_stdin_that_is_not_text(
     root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"SELECT '\xff'")))

@@ -1,4 +1,4 @@
-"""A warehouse that is replaced while it is opened: who opens it gets one of the two, whole."""
+"""A warehouse that is replaced while it is being opened: the reader gets one of the two, and never a mixture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def database(path: Path, tables: int) -> Path:
 
 @pytest.fixture
 def replacing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], list[str]]:
-    """Let the first opening find that another warehouse was put in the place of the first one meanwhile."""
+    """Replace the warehouse while it is opened for the first time, which then may fail."""
     connect = duckdb.connect
 
     def arm(error: Exception | None) -> list[str]:
@@ -46,7 +46,7 @@ def replacing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exce
 
 
 @pytest.mark.parametrize("error", [None, duckdb.IOException("No more data remaining in MetadataReader")])
-def test_it_is_opened_anew(
+def test_it_is_opened_again(
     tmp_path: Path, replacing: Callable[[Exception | None], list[str]], error: Exception | None
 ) -> None:
     path = database(tmp_path / "uda.duckdb", 1)
@@ -59,7 +59,7 @@ def test_it_is_opened_anew(
     assert len(opened) == 2
 
 
-def test_what_is_no_database_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "uda.duckdb"
     path.write_bytes(b"no database, and never was one" * 1000)
     with pytest.raises(duckdb.Error):

@@ -1,4 +1,4 @@
-"""The command that asks the warehouse what nobody thought of."""
+"""The command ``uda query``: SQL over the published warehouse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from uda_assets.basics.errors import UsageError
 from uda_assets.cli import options
-from uda_assets.cli.files import open_root, refuse_directory
+from uda_assets.cli.files import open_data_root, refuse_directory
 
 
 @options.command(
@@ -24,30 +24,30 @@ from uda_assets.cli.files import open_root, refuse_directory
 @options.data_root
 @click.pass_context
 def query(context: click.Context, sql: str, output: Path | None, form: str | None, data_root: str | None) -> None:
-    """Ask the published warehouse by SQL, of which it only lets SELECT through.
+    """Query the published warehouse with SQL; only SELECT is allowed.
 
-    SQL is one statement of DuckDB's dialect; "-" reads it from stdin. Tables: sessions, session_counts,
+    SQL is one statement in DuckDB's dialect; "-" reads it from stdin. Tables: sessions, session_counts,
     top_n_by_platform, daily_top_n_by_platform, rank_movement, drops, quarantine, publication. Times are UTC.
     """
     settings = options.settings_of(context, data_root=data_root)
-    from uda_assets.cli.output import Format, output_kind, print_table, write_table, written_whole
+    from uda_assets.cli.output import Format, output_kind, print_table, write_atomically, write_table
 
     kind = form or (output_kind(output) if output else "table")
     if output:
         refuse_directory(output)
-    lake = open_root(settings)
+    lake = open_data_root(settings)
     if sql == "-":
         sql = _read_stdin()
-    from uda_assets.warehouse.query import opened
+    from uda_assets.warehouse.query import open_warehouse
 
-    with opened(lake, settings) as warehouse:
+    with open_warehouse(lake, settings) as warehouse:
         if output is None:
-            print_table(warehouse.table(sql), Format(kind))
+            print_table(warehouse.answer(sql), Format(kind))
         elif kind == "parquet":
-            with written_whole(output) as target:
+            with write_atomically(output) as target:
                 warehouse.write_parquet(sql, target)
         else:
-            write_table(warehouse.table(sql), output, Format(kind))
+            write_table(warehouse.answer(sql), output, Format(kind))
 
 
 def _read_stdin() -> str:

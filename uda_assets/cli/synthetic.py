@@ -1,4 +1,4 @@
-"""Commands that make data: the generator and the supplier."""
+"""Commands that write synthetic data: the generator and the supplier."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _malformed_ratio = click.option(
     "--malformed-ratio", type=float, default=0.005, show_default=True, help="Share of malformed records, 0 to 1."
 )
 
-_output = options.path_option("--output", help="Where to write, as --filepath.")
+_output = options.path_option("--output", help="Where to write; the same as --filepath.")
 
 
 def _target(filepath: Path | None, output: Path | None) -> Path | None:
+    """Return where to write, which either option can name."""
     if filepath and output and filepath != output:
-        raise UsageError("--filepath and --output name two places to write to; give one of them")
+        raise UsageError("--filepath and --output name different places to write to; give one of them")
     return filepath or output
 
 
@@ -34,19 +35,19 @@ def _target(filepath: Path | None, output: Path | None) -> Path | None:
 @options.filepath
 @options.mode
 @click.option("--n", "--records", "n", type=int, default=100_000, show_default=True, help="Records to write.")
-@click.option("--users", type=int, help="Users to draw from.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
-@click.option("--shuffled", is_flag=True, help="Records in no order of time.")
+@click.option("--users", type=int, help="Number of users to draw from.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--shuffled", is_flag=True, help="Write records in random order, not by time.")
 @click.option(
     "--duplicate-ratio", type=float, default=0.1, show_default=True, help="Share of repeated records, 0 to 1."
 )
 @_malformed_ratio
-@options.path_option("--truth", help="Directory for the known right answer.")
+@options.path_option("--truth", help="Directory for the correct answer: totals and session counts.")
 @_output
 def generator(
     filepath: Path | None, mode: str, n: int, truth: Path | None, output: Path | None, **characteristics: Any
 ) -> None:
-    """Write realistic activity with a known right answer."""
+    """Write realistic activity whose correct leaderboard is known."""
     from uda_assets.cli.output import say
     from uda_assets.synthetic import GeneratorConfig, generate
 
@@ -70,7 +71,7 @@ def generator(
     if is_terminal():
         summarize(Outcome("generated", n, written=str(target)), seconds)
     else:
-        say(f"wrote {n} records to {target}" + (f", the right answer to {truth}" if truth else ""))
+        say(f"wrote {n} records to {target}" + (f", the correct answer to {truth}" if truth else ""))
 
 
 @options.command(
@@ -79,26 +80,32 @@ def generator(
 )
 @options.path_option("--filepath", help="Directory to supply; default: the data root's datasets.")
 @options.mode
-@click.option("--n", "--records", "n", type=int, default=1000, show_default=True, help="Records a drop.")
-@click.option("--drops", type=int, help="Stop after this many drops; endless by default.")
+@click.option("--n", "--records", "n", type=int, default=1000, show_default=True, help="Records per drop.")
+@click.option("--drops", type=int, help="Stop after this many drops; default: never.")
 @click.option("--interval", type=float, default=5.0, show_default=True, help="Seconds between drops.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same drops.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same drops.")
 @_malformed_ratio
 @click.option(
     "--compression", type=click.Choice(("none", "gz", "zst")), default="none", show_default=True,
-    help="How drops are packed.",
+    help="How drops are compressed.",
 )  # fmt: skip
 @click.option(
     "--corrections", type=float, default=0.0, show_default=True,
-    help="Chance that an earlier drop is delivered anew, 0 to 1.",
+    help="Chance that an earlier drop is delivered again with changes, 0 to 1.",
 )  # fmt: skip
 @click.option(
-    "--duplicates", type=float, default=0.0, show_default=True, help="Chance of a copy under a new name, 0 to 1."
+    "--duplicates",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Chance that a drop is delivered again under another name, 0 to 1.",
 )
-@click.option("--late", type=float, default=0.0, show_default=True, help="Chance of activity some days old, 0 to 1.")
+@click.option(
+    "--late", type=float, default=0.0, show_default=True, help="Chance that a drop's activity is some days old, 0 to 1."
+)
 @click.option(
     "--half-written", type=float, default=0.0, show_default=True,
-    help="Chance of a file that lies half-written first, 0 to 1.",
+    help="Chance that a drop is half-written for a while, 0 to 1.",
 )  # fmt: skip
 @_output
 @options.data_root
@@ -121,12 +128,12 @@ def supplier(
     from uda_assets.synthetic import SupplierConfig, supply
 
     if mode != "csv":
-        raise UsageError("the supplier delivers csv")
+        raise UsageError("the supplier delivers csv only; leave out --mode")
     target = _target(filepath, output) or root_of(settings) / "datasets"
     if is_remote(target):
-        raise UsageError(f"the supplier delivers to directories, not to {target}; name one by --output")
+        raise UsageError(f"the supplier delivers to a directory, not to {target}; name one by --output")
     if target.exists() and not target.is_dir():
-        raise UdaError(f"{target} is not a directory")
+        raise UdaError(f"{target} is not a directory; name one by --output")
     try:
         config = SupplierConfig(records=n, compression=compression, **characteristics)
     except ValueError as error:
