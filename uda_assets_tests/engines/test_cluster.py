@@ -223,7 +223,7 @@ def test_a_scheduler_that_is_lost_leaves_nothing_half_committed(after: int, tmp_
 
 
 def test_with_polars_nothing_of_dask_is_imported() -> None:
-    code = "import sys, uda_assets.pipeline.build, uda_assets.definitions; print([m for m in sys.modules if m.split('.')[0] in ('dask', 'distributed')])"  # noqa: E501
+    code = "import sys, uda_assets.pipeline.publishing, uda_assets.definitions; print([m for m in sys.modules if m.split('.')[0] in ('dask', 'distributed')])"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
