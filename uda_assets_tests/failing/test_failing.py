@@ -27,7 +27,11 @@ SOURCE = Path(__file__).with_name("disk.c")
 
 def walk(directory: Path, **orders: int) -> list[Case]:
     library = directory / "disk.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, SOURCE, "-ldl"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "ziglang", "cc",
+         "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, SOURCE, "-ldl"],
+        check=True,
+    )  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "uda_assets_tests.failing.walk",
          msgspec.json.encode({"library": str(library), "root": str(directory / "data"), **orders}).decode()],

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from uda_assets_tests.support.browser_finder import environment_with_defaults, find_browser
+
 SECONDS = 60
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """The browser that conftest.py has found or installed."""
+    found = find_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
+            executable_path=found,
+            env={**environment_with_defaults()},
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         yield browser
