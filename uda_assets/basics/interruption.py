@@ -24,13 +24,13 @@ _connections: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
 _changing = Lock()
 
 
-def watch(connection: duckdb.DuckDBPyConnection) -> None:
+def interruptible(connection: duckdb.DuckDBPyConnection) -> None:
     """Have a connection's query interrupted when all is to stop."""
     with _changing:
         _connections.add(connection)
 
 
-def ask() -> None:
+def request_stop() -> None:
     """Stop what is under way, in whatever thread."""
     _asked.set()
     with _changing:
@@ -45,7 +45,7 @@ def ask() -> None:
             connection.interrupt()
 
 
-def check() -> None:
+def raise_if_stopped() -> None:
     """Go on only if nobody has asked to stop.
 
     Raises:

@@ -18,6 +18,6 @@ on_moment: Callable[[str], None] = _nothing
 """Called with the name of each moment that is passed; a test replaces it by one that raises :class:`Killed`."""
 
 
-def passed(moment: str) -> None:
+def reached(moment: str) -> None:
     """Say that the program is past ``moment``, such as ``"drop: intent written"``."""
     on_moment(moment)

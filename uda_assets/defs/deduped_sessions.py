@@ -12,7 +12,7 @@ from uda_assets.defs.markdown import sessions_table
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.pipeline.checks import events_accounted, session_key_unique
 from uda_assets.pipeline.merging import merge_sessions
-from uda_assets.warehouse.lookup import some_sessions
+from uda_assets.warehouse.lookup import sample_sessions
 
 
 class SessionsConfig(dg.Config):
@@ -53,7 +53,7 @@ def deduped_sessions(
         finally:
             opened.on_progress = None
         with warehouse.scratch(run.lake, settings) as connection:
-            preview = some_sessions(run.lake, connection, merged.manifest)
+            preview = sample_sessions(run.lake, connection, merged.manifest)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(SESSIONS),

@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from uda_assets.basics.moments import Killed, passed
+from uda_assets.basics.moments import Killed, reached
 from uda_assets.lake.layout import MANIFEST, Layout
 from uda_assets.lake.manifests import QUARANTINE, DropManifest
 from uda_assets.lake.sealed import as_json, read_json, read_undamaged, sealed
@@ -111,10 +111,10 @@ class Renames:
         """Write the intent, then carry it out."""
         manifest = msgspec.structs.replace(manifest, quarantine=self._quarantine_name(manifest))
         self._files.commit(staged / "data" / MANIFEST, sealed(manifest))
-        passed("drop: staged")
+        reached("drop: staged")
         intent = {"drop": manifest.drop, "quarantine": manifest.quarantine}
         self._files.commit(staged / "intent.json", as_json(intent))
-        passed("drop: intent written")
+        reached("drop: intent written")
         self._complete(staged)
 
     def _quarantine_name(self, manifest: DropManifest) -> str:
@@ -144,10 +144,10 @@ class Renames:
             if data.exists():
                 if target.exists():
                     target.replace(staged / "superseded")
-                    passed("drop: old version moved away")
+                    reached("drop: old version moved away")
                 make_dir(target.parent)
                 data.replace(target)
-                passed("drop: new version in place")
+                reached("drop: new version in place")
         shutil.rmtree(staged, ignore_errors=True)
 
     def recover(self, manifests: Iterable[DropManifest] | None) -> bool:
@@ -174,7 +174,7 @@ class Renames:
             target = self._places.parquet_dir(drop)
             if target.exists():
                 target.replace(bin_.scratch / "data")
-        passed("forget: records removed")
+        reached("forget: records removed")
 
     def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:
         """Those of the drops."""
@@ -237,10 +237,10 @@ class Puts:
         relative = str(outputs.quarantine).removeprefix(f"{quarantine}/")
         manifest = msgspec.structs.replace(manifest, quarantine=relative)
         before = read_undamaged(self._files, place / MANIFEST, DropManifest)
-        passed("drop: staged")
+        reached("drop: staged")
         self._guard.require()
         self._files.commit(place / MANIFEST, sealed(manifest))
-        passed("drop: manifest put")
+        reached("drop: manifest put")
         kept = {file.path for file in manifest.files}
         self._files.remove(place / file.path for file in (before.files if before else []) if file.path not in kept)
 
@@ -263,7 +263,7 @@ class Puts:
         place = self._places.parquet_dir(drop)
         self._guard.require()
         self._files.remove([place / MANIFEST])
-        passed("forget: records removed")
+        reached("forget: records removed")
         self._files.remove(place / name for name in self._files.files_below(place))
 
     def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:

@@ -88,7 +88,7 @@ class Storage(Protocol):
     def manifests_below(self, directory: Location, name: str) -> Iterable[tuple[str, Signature]]:
         """The files of a name below a directory, in full, none inside a directory that holds one itself."""
 
-    def looking(self, *directories: Location) -> Callable[[str], Signature | None]:
+    def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
         """A function from the full path of a file below the directories to its signature; None where it is missing."""
 
     def read(self, path: Location) -> bytes:

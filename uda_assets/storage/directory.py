@@ -18,10 +18,10 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from uda_assets.basics.errors import UdaError
-from uda_assets.basics.moments import Killed, passed
+from uda_assets.basics.moments import Killed, reached
 from uda_assets.storage.base import RACY_NANOSECONDS, Found, Guard, Location, Refusal, Signature
-from uda_assets.storage.disk import naming
-from uda_assets.storage.naming import is_hidden_or_unfinished, may_be_a_drop
+from uda_assets.storage.disk import naming_file
+from uda_assets.storage.drop_names import is_hidden_or_unfinished, may_be_a_drop
 
 _HASHED_AT_ONCE = 1 << 20
 
@@ -55,14 +55,14 @@ class Directory:
         """By walking; a directory that holds a manifest is not walked further."""
         return _walk_manifests(str(directory), name) if directory.is_dir() else ()
 
-    def looking(self, *directories: Location) -> Callable[[str], Signature | None]:
+    def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
         """By a stat of each file."""
         del directories
         return _look
 
     def read(self, path: Location) -> bytes:
         """All of it."""
-        with naming(path):
+        with naming_file(path):
             return path.read_bytes()
 
     def fetch(self, path: Location, target: Path) -> None:
@@ -79,14 +79,14 @@ class Directory:
 
     def commit(self, path: Location, content: bytes) -> None:
         """On disk before it is visible; the system's lock keeps other writers away."""
-        with self.replacing(path) as temporary, naming(path), temporary.open("wb") as file:
+        with self.replacing(path) as temporary, naming_file(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
 
     def note(self, path: Location, content: bytes) -> None:
         """A writer that begins meanwhile takes the temporary file for one that a crash left behind."""
-        with self.replacing(path) as temporary, naming(path):
+        with self.replacing(path) as temporary, naming_file(path):
             temporary.write_bytes(content)
 
     def move(self, source: Location, target: Location) -> None:
@@ -110,7 +110,7 @@ class Directory:
         holder = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         with file:
             _acquire(file.fileno(), path, timeout)
-            with naming(path):
+            with naming_file(path):
                 os.truncate(file.fileno(), 0)
                 os.write(file.fileno(), holder.encode())
             yield _HeldBySystem()
@@ -170,7 +170,7 @@ def signature_of(stat: os.stat_result) -> Signature:
 
 def hash_file(path: Location) -> str:
     """BLAKE3 of a file's bytes: as hard to forge as SHA-256, and several times faster."""
-    with naming(path), path.open("rb") as file:
+    with naming_file(path), path.open("rb") as file:
         return hash_stream(file)
 
 
@@ -208,7 +208,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
-        passed("file: written")
+        reached("file: written")
         temporary.replace(path)
     except Killed:
         raise

@@ -23,7 +23,7 @@ _TEMPORARY = re.compile(r"/\.([^/]+)\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
-def naming(path: Location) -> Iterator[None]:
+def naming_file(path: Location) -> Iterator[None]:
     """Say which file it was where writing one fails, which neither the system does nor all libraries do."""
     try:
         yield
