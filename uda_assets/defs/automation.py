@@ -56,9 +56,9 @@ leaderboard_job = dg.define_asset_job(
     "leaderboard_job",
     selection=dg.AssetSelection.assets("leaderboard_report").upstream(),
     config=example_config(DEFAULTS),
-    description="Makes the leaderboard and its report from the drops below `datasets/`. Sensor and schedule start this job. "
-    "The launchpad begins with the settings in force: edit `n`, `since` and `until` for another leaderboard, or "
-    "set `error_mode` to `fail_fast` to stop at the first malformed record.",
+    description="Makes the leaderboard and its report from the drops below `datasets/`. Sensor and schedule start it. "
+    "The launchpad begins with the settings in force: edit `n`, `since` and `until` for another leaderboard, or set "
+    "`error_mode` to `fail_fast` to stop at the first malformed record.",
     # A process for each step would cost more than the steps of most runs.
     executor_def=dg.in_process_executor,
 )

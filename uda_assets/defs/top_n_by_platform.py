@@ -75,8 +75,8 @@ def top_n_by_platform(
     same bytes. A new leaderboard replaces the one before in one step.
 
     **What to do.** For another N or window, set `n`, `since` and `until` in the launchpad, or run
-    `uda leaderboard --n 7 --since …`, which publishes nothing. If the UI shows it as overdue, it was not made for `UDA_OVERDUE_HOURS`. Then
-    the runs fail, or nothing starts them: look at the last run.
+    `uda leaderboard --n 7 --since …`, which publishes nothing. If the UI shows it as overdue, it was not made for
+    `UDA_OVERDUE_HOURS`. Then the runs fail, or nothing starts them: look at the last run.
     """
     started = time.perf_counter()
     # An empty bound in run config is a choice, which the environment must not replace.

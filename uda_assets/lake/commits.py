@@ -1,8 +1,8 @@
 """How a drop's converted form becomes visible: both its records and its quarantine, or neither.
 
 In a directory, outputs are staged and then moved into place. The first step of the commit writes an intent file. A
-crash before it leaves debris, which the next writer removes. After it, the next writer completes the commit. The idea is that
-of a write-ahead log (ARIES, Mohan et al. 1992), with one entry.
+crash before it leaves debris, which the next writer removes. After it, the next writer completes the commit. The idea
+is that of a write-ahead log (ARIES, Mohan et al. 1992), with one entry.
 
 In a bucket, nothing can be moved. Outputs are put under names that no other writer uses. Then a conditional put of the
 manifest, which names them, is the commit. Objects that no manifest names are debris. The idea is that of table formats

@@ -2,10 +2,11 @@
 
 A drop is compared with earlier drops of its series, which are those in the same directory below ``datasets/``.
 Numbers in the directory's name are ignored, so that ``supplier-a/2026-01`` and ``supplier-a/2026-02`` are one series.
-Counts are compared by their logarithm, since half as many are as far off as twice as many. The usual count is the median of the
-earlier ones. The usual range follows from their median absolute deviation (MAD), as proposed by Iglewicz and Hoaglin,
-"How to Detect and Handle Outliers" (1993): a modified z-score, deviation / (1.4826 MAD), of at most 3.5. Both are
-robust: half of the earlier drops could be wrong themselves. Anything within a factor of two of the median is usual.
+Counts are compared by their logarithm, since half as many are as far off as twice as many. The usual count is the
+median of the earlier ones. The usual range follows from their median absolute deviation (MAD), as proposed by Iglewicz
+and Hoaglin, "How to Detect and Handle Outliers" (1993): a modified z-score, deviation / (1.4826 MAD), of at most 3.5.
+Both are robust: half of the earlier drops could be wrong themselves. Anything within a factor of two of the median is
+usual.
 """
 
 from __future__ import annotations

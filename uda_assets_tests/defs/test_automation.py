@@ -354,7 +354,7 @@ def test_a_failing_lenient_run_is_tried_three_times(root: Path, instance: dg.Dag
         keys.add(asked.run_key)
         ended(instance, asked, dg.DagsterRunStatus.FAILURE)
     assert len(keys) == 3, "a run key that was seen starts nothing"
-    assert "3 runs for 1 drops did not get it done" in skipped(root, instance)
+    assert "3 runs for 1 drops failed" in skipped(root, instance)
     deliver(root, "b.csv")
     assert request(root, instance).tags["uda/drop_names"] == "a.csv, b.csv"
     assert "uda/attempt" not in request(root, instance).tags
@@ -428,7 +428,7 @@ def test_what_was_converted_and_not_published_is_published_by_another_run(
             asked = request(root, instance)
             assert asked.tags["uda/because"] == "an earlier run did not publish"
             assert not run(instance, asked).success
-        assert "runs for what is not yet published did not get it done" in skipped(root, instance)
+        assert "runs for unpublished drops failed" in skipped(root, instance)
         deliver(root, "c.csv", line("w"))
     assert catch_up(root, instance) == [["c.csv"]]
     assert result(root) == {("iOS", user): 1 for user in "uvw"}
