@@ -29,6 +29,7 @@ ELSEWHERE = {
     r"(?:uv run (?:--group bench )?)?python -m benchmarks.*": "uda_assets_tests/test_benchmarks.py",
     r"uv run python -m uda_assets_tests\.screenshots docs/pictures": "uda_assets_tests/integration/test_screenshots.py",
     r"uv run --with atheris python -m .*guided_fuzz .*": "uda_assets_tests/ingest/test_guided_fuzz.py",
+    r"uv run python -m uda_assets_tests\.digests .*": "uda_assets_tests/test_digests.py",
     r"uv run python -m uda_assets_tests\.documentation": "uda_assets_tests/test_documentation.py",
     r"(?:uv run )?uda .*": "uda_assets_tests/cli/test_cli.py",
     r"dask (?:scheduler|worker) ?.*": "uda_assets_tests/test_deployment.py",

@@ -1,8 +1,8 @@
 """Stop work that is under way when the user interrupts the program.
 
 Python delivers signals only to the main thread, and only between two of its bytecode instructions. Therefore threads
-that read drops call :func:`check` before each read, and :func:`ask` interrupts DuckDB's queries from outside. The work
-that is stopped cleans up after itself. Only the command line calls :func:`ask`.
+that read drops call :func:`raise_if_stopped` before each read, and :func:`request_stop` interrupts DuckDB's queries
+from outside. The work that is stopped cleans up after itself. Only the command line calls :func:`request_stop`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _connections: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
 _connections_lock = Lock()
 
 
-def watch(connection: duckdb.DuckDBPyConnection) -> None:
-    """Register a connection, so that :func:`ask` interrupts its query."""
+def interruptible(connection: duckdb.DuckDBPyConnection) -> None:
+    """Register a connection, so that :func:`request_stop` interrupts its query."""
     with _connections_lock:
         _connections.add(connection)
 
 
-def ask() -> None:
+def request_stop() -> None:
     """Ask the work in all threads to stop."""
     _stop_requested.set()
     with _connections_lock:
@@ -46,11 +46,7 @@ def ask() -> None:
             connection.interrupt()
 
 
-def check() -> None:
-    """Return if the program has not been asked to stop.
-
-    Raises:
-        Stopped: The program was asked to stop.
-    """
+def raise_if_stopped() -> None:
+    """Raise :class:`Stopped` if the program was asked to stop."""
     if _stop_requested.is_set():
         raise Stopped

@@ -18,6 +18,6 @@ on_moment: Callable[[str], None] = _ignore
 """Called with the name of each moment; a test replaces it with a function that raises :class:`Killed`."""
 
 
-def passed(moment: str) -> None:
+def reached(moment: str) -> None:
     """Report that the program has reached ``moment``, such as ``"drop: intent written"``."""
     on_moment(moment)

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from time import monotonic
 from types import FrameType
 
-from uda_assets.basics.interruption import Stopped, ask
+from uda_assets.basics.interruption import Stopped, request_stop
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CLEANUP_SECONDS = 5.0
@@ -96,7 +96,7 @@ class Interrupts:
         os.read(reading, 1)
         # Once is not enough: a query may be about to start.
         while not self._finished.is_set() and self._child is None:
-            ask()
+            request_stop()
             self._finished.wait(0.2)
 
 

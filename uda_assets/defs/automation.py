@@ -1,4 +1,4 @@
-"""Jobs, and what starts them by itself: the sensor for new drops, the schedules that catch what it missed."""
+"""The jobs, and what starts them: the sensor for new drops, and the schedules."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from uda_assets.defs.resources import LakeResource, readable_failures
 from uda_assets.pipeline.arrivals import Arrivals, arrivals
 
 PENDING_TAG = "uda/pending"
-"""Which pending set a run was started for."""
+"""The tag that holds the key of the pending set for which a run was started."""
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -22,7 +22,7 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _BY_HAND = "__ASSET_JOB"
-"""Dagster's own job, for assets that are chosen in the UI."""
+"""Dagster's own job for assets that a user selects in the UI."""
 _CHAIN = {
     dg.AssetKey(name)
     for name in ("raw_csv", "platform_parquet", "deduped_sessions", "top_n_by_platform", "leaderboard_report")
@@ -32,7 +32,7 @@ _NAMES_SHOWN = 20
 
 
 def example_config(settings: Settings) -> dict[str, Any]:
-    """Run config of ``leaderboard_job`` that the launchpad begins with; it says what silence would mean, too."""
+    """Return the run config of ``leaderboard_job`` with which the launchpad begins. It also shows the defaults."""
     engine = settings.engine.value
     conversion = {
         "engine": engine,
@@ -56,10 +56,10 @@ leaderboard_job = dg.define_asset_job(
     "leaderboard_job",
     selection=dg.AssetSelection.assets("leaderboard_report").upstream(),
     config=example_config(DEFAULTS),
-    description="From the drops that are there to the leaderboard and its report: what sensor and schedule start. The "
-    "launchpad begins with the settings in force: edit `n`, `since` and `until` for another leaderboard, or set "
-    "`error_mode` to `fail_fast` to stop at the first malformed record.",
-    # A process a step costs more than the steps of most runs.
+    description="Makes the leaderboard and its report from the drops below `datasets/`. Sensor and schedule start this job. "
+    "The launchpad begins with the settings in force: edit `n`, `since` and `until` for another leaderboard, or "
+    "set `error_mode` to `fail_fast` to stop at the first malformed record.",
+    # A process for each step would cost more than the steps of most runs.
     executor_def=dg.in_process_executor,
 )
 
@@ -67,38 +67,38 @@ daily_leaderboard_job = dg.define_asset_job(
     "daily_leaderboard_job",
     selection=dg.AssetSelection.assets("daily_top_n_by_platform"),
     config=_config_of(daily_top_n_by_platform={"n": DEFAULTS.n}),
-    description="The leaderboards of single days, from the sessions that are there; any range of days is one run.",
+    description="Makes the leaderboards of single days from the merged sessions. Any range of days is one run.",
     executor_def=dg.in_process_executor,
 )
 
 
 @dg.sensor(
     job=leaderboard_job,
-    description="One run for all drops that are new, changed or affected by changed rules; lists directories only.",
+    description="Starts one run for all new and changed drops, and for those that changed rules affect.",
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def drop_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
-    """Ask for one run for all drops that are new, changed or affected by changed rules; lists directories only.
+    """Request one run for all drops that are new, changed or affected by changed rules. It only lists directories.
 
-    A set of drops is asked for once. Where that run failed because of them (`fail_fast`), nothing happens until a drop
-    changes; where it failed otherwise, before it had published what it converted too, it is tried again a few times.
+    A set of drops is requested once. If that run failed because of them (`fail_fast`), nothing happens until a drop
+    changes. If it failed for another reason, also after converting and before publishing, it is tried again twice.
     """
     return _request(context.instance, lake)
 
 
 @dg.schedule(
     job=leaderboard_job,
-    description="Catches what a stopped sensor missed; skips when nothing is pending.",
+    description="Starts a run for drops that a stopped sensor missed. It skips when nothing is pending.",
     cron_schedule=DEFAULTS.schedule,
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def leaderboard_schedule(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
-    """Catch what a stopped sensor missed: a run, unless nothing is pending or a run is under way."""
+    """Request a run for drops that a stopped sensor missed, unless a run is under way."""
     request = _request(context.instance, lake)
     if isinstance(request, dg.RunRequest):
-        # Without a run key of its own, a schedule's run is known by its tick.
+        # Dagster knows the run of a schedule by its tick, so that it needs no run key.
         return dg.RunRequest(tags=request.tags, run_config=request.run_config)
     return request
 
@@ -106,7 +106,7 @@ def leaderboard_schedule(context: dg.ScheduleEvaluationContext, lake: LakeResour
 daily_leaderboard_schedule = dg.build_schedule_from_partitioned_job(
     daily_leaderboard_job,
     name="daily_leaderboard_schedule",
-    description="The leaderboard of the day before, soon after midnight UTC.",
+    description="Makes the leaderboard of the day before, soon after midnight UTC.",
     hour_of_day=0,
     minute_of_hour=30,
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -114,7 +114,7 @@ daily_leaderboard_schedule = dg.build_schedule_from_partitioned_job(
 
 
 def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
-    # First, so that what a run does that ends meanwhile is seen to be done.
+    # Runs are looked up first. What a run does that ends in between is then seen in the listing.
     running = _under_way(instance)
     with readable_failures():
         settings = lake.settings()
@@ -123,22 +123,22 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
         waiting = f"; {len(found.unsettled)} are still changing" if found.unsettled else ""
         return dg.SkipReason(f"no drops are pending{waiting}")
     if running:
-        return dg.SkipReason(f"run {running.run_id} is under way; {_what(found)} may wait for the next one")
+        return dg.SkipReason(f"run {running.run_id} is under way; {_what(found)} can wait for the next one")
     earlier = instance.get_runs(dg.RunsFilter(tags={PENDING_TAG: found.key}), limit=_ATTEMPTS)
     if earlier and settings.error_mode is ErrorMode.FAIL_FAST and _conversion_failed(instance, earlier[0]):
         return dg.SkipReason(f"run {earlier[0].run_id} stopped at one of these drops; mend it and deliver it again")
     if len(earlier) >= _ATTEMPTS:
         return dg.SkipReason(
-            f"{_ATTEMPTS} runs for {_what(found)} did not get it done, the last is {earlier[0].run_id}; see why there, "
+            f"{_ATTEMPTS} runs for {_what(found)} failed, the last of them {earlier[0].run_id}; read its failure, "
             "then materialize by hand"
         )
-    # A drop that began to change again after this tick waits in the run, too.
+    # A drop that begins to change again after this tick stays pending in the run.
     config = _config_of(platform_parquet={"settle_seconds": settings.settle_seconds})
     return dg.RunRequest(run_key=f"{found.key}-{len(earlier)}", tags=_tags(found, len(earlier)), run_config=config)
 
 
 def _under_way(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
-    """A run of the chain, by the job or of assets chosen by hand, which holds the lock of the data root at times."""
+    """Return a run of the chain that is under way, by the job or by assets that a user selected."""
     ours = instance.get_runs(dg.RunsFilter(job_name="leaderboard_job", statuses=_UNDER_WAY), limit=1)
     if ours:
         return ours[0]
@@ -147,11 +147,11 @@ def _under_way(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
 
 
 def _what(found: Arrivals) -> str:
-    return f"{len(found.pending)} drops" if found.pending else "what is not yet published"
+    return f"{len(found.pending)} drops" if found.pending else "unpublished drops"
 
 
 def _conversion_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether a run stopped at a drop; one that was killed, or failed elsewhere, is worth trying again."""
+    """Return whether a run stopped at a drop. One that was killed, or failed elsewhere, is worth another attempt."""
     failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     return any(failure.dagster_event and failure.dagster_event.step_key == "platform_parquet" for failure in failures)
 

@@ -1,4 +1,4 @@
-"""What the assets share: who owns them, how a table and a finding look in the UI."""
+"""What the assets share: group, owners and tags, and how tables and findings look in the UI."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,24 +16,24 @@ OWNERS = ["team:user-activity"]
 
 
 def tags(layer: str) -> dict[str, str]:
-    """An asset's tags: the domain, and which layer of it the asset is: raw, clean, core or published."""
+    """Return an asset's tags: its domain, and its layer (raw, clean, core or published)."""
     return {"domain": "user_activity", "layer": layer}
 
 
-ENGINE = "What does the heavy work: polars (this machine) or dask (a cluster)."
-"""What the setting of that name means, for the launchpad."""
+ENGINE = "The engine for the heavy work: polars (this machine) or dask (a cluster)."
+"""The description of the setting in the launchpad."""
 
 DEFAULTS = load_settings()
-"""The settings at the time the code is loaded: what the launchpad shows as defaults."""
+"""The settings when the code is loaded, which the launchpad shows as defaults."""
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
-    """A table's columns and what they are made from, for the UI."""
+    """Return a table's columns and their lineage for the UI."""
     return {"dagster/column_schema": table_schema(table), "dagster/column_lineage": _lineage(table)}
 
 
 def table_schema(table: Table) -> dg.TableSchema:
-    """A table's columns as Dagster describes them."""
+    """Return a table's columns as Dagster describes them."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -58,7 +58,7 @@ def _lineage(table: Table) -> dg.TableColumnLineage:
 
 
 def overdue_after(hours: float) -> dg.FreshnessPolicy | None:
-    """When the UI shows an asset as overdue, after a warning at half of the time; never for 0 hours."""
+    """Return a policy that fails after so many hours and warns after half of them, or None for 0 hours."""
     if not hours:
         return None
     fail = max(timedelta(hours=hours), timedelta(minutes=2))
@@ -66,21 +66,25 @@ def overdue_after(hours: float) -> dg.FreshnessPolicy | None:
 
 
 def file_at(path: Location) -> dg.PathMetadataValue:
-    """Where a result is, for the UI, which offers to copy it."""
+    """Return the path of a result, which the UI offers to copy."""
     return dg.MetadataValue.path(str(path.absolute()))
 
 
 def moment_text(moment: datetime | None) -> str | None:
-    """A setting's moment as run config gives it."""
+    """Return a moment as run config writes it."""
     return moment.isoformat() if moment else None
 
 
 def check_result(
     finding: Finding, name: str | None = None, *, warning: bool = False, asset: dg.AssetKey | None = None
 ) -> dg.AssetCheckResult:
-    """A finding as Dagster shows it, as an error or as a warning.
+    """Return a finding as the result of a check, which fails as an error or as a warning.
 
-    A step that has one check needs not name it, nor one with checks of one asset that.
+    Args:
+        finding: What the check found.
+        name: The check, if the step has several.
+        warning: Whether a failure is only a warning.
+        asset: The asset, if the step has checks of several.
     """
     return dg.AssetCheckResult(
         check_name=name,
@@ -88,6 +92,6 @@ def check_result(
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.WARN if warning else dg.AssetCheckSeverity.ERROR,
         description=finding.summary,
-        # The number is plotted over runs.
+        # Dagster plots the number over runs.
         metadata={"faults": len(finding.cases), "cases": dg.MetadataValue.md(cases_table(finding.cases))},
     )

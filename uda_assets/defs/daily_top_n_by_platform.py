@@ -14,7 +14,7 @@ from uda_assets.defs.resources import LakeResource, WarehouseResource
 from uda_assets.pipeline.checks import days_well_formed
 from uda_assets.pipeline.days import publish_days
 
-# Beta since 2023, and the only way to backfill a range in one run.
+# It has been beta since 2023, and is the only way to backfill a range in one run.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 daily_partitions = dg.DailyPartitionsDefinition(start_date=DEFAULTS.daily_start, timezone="UTC")
@@ -23,16 +23,16 @@ _CHECKS = [
     dg.AssetCheckSpec(
         "daily_leaderboards_well_formed",
         asset="daily_top_n_by_platform",
-        description="Each day's leaderboard has its columns and types, is in order, and has at most N users a "
-        "platform. If not, that is a fault of this program: please report it, with the run's log.",
+        description="Each day's leaderboard has its columns and types, is in order, and has at most N users for "
+        "each platform. If not, this program is at fault: please report it, with the log of the run.",
     )
 ]
 
 
 class DailyConfig(dg.Config):
-    """How many users a day."""
+    """The number of users on each leaderboard."""
 
-    n: int = Field(default=DEFAULTS.n, description="Users a platform and day, at least 1.")
+    n: int = Field(default=DEFAULTS.n, description="Users for each platform and day, at least 1.")
 
 
 @dg.asset(
@@ -51,10 +51,10 @@ def daily_top_n_by_platform(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The top N users of each platform by the unique sessions that started on a day (UTC).
 
-    **What it is.** A session belongs to the day it started, so that a user's days add up to the all-time count.
-    Results are in `results/daily/`, and in the warehouse as `daily_top_n_by_platform`.
+    **What it is.** A session belongs to the day on which it started, so that a user's daily counts add up to the
+    all-time count. Results are in `results/daily/`, and in the warehouse as `daily_top_n_by_platform`.
 
-    **What to do.** Materialize a range of days (they take one run), also again after old drops were corrected; the
+    **What to do.** Materialize a range of days, which takes one run. Do so again after old drops were corrected. The
     schedule makes the day before, soon after midnight UTC.
     """
     started = time.perf_counter()

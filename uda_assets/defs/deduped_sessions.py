@@ -1,4 +1,4 @@
-"""One row a session."""
+"""The sessions, one row each."""
 
 import time
 
@@ -12,7 +12,7 @@ from uda_assets.defs.markdown import sessions_table
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
 from uda_assets.pipeline.checks import events_accounted, session_key_unique
 from uda_assets.pipeline.merging import merge_sessions
-from uda_assets.warehouse.lookup import some_sessions
+from uda_assets.warehouse.lookup import sample_sessions
 
 
 class SessionsConfig(dg.Config):
@@ -34,13 +34,13 @@ class SessionsConfig(dg.Config):
 def deduped_sessions(
     config: SessionsConfig, lake: LakeResource, warehouse: WarehouseResource, engine: EngineResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """One row a (platform, user_id, session_id), with when it started and ended and how many records it has.
+    """One row for each (platform, user_id, session_id): when it started and ended, and how many records it has.
 
     **What it is.** Records that name the same session, in one drop or in several, are one session. It belongs to the
     moment of its first record. New drops are merged in at the cost of what they change.
 
-    **What to do.** Nothing, most of the time: what is missing or damaged is built anew by the next run. Query it as
-    `sessions` in the warehouse.
+    **What to do.** Usually nothing: the next run rebuilds what is missing or damaged. Query them as `sessions` in the
+    warehouse.
     """
     started = time.perf_counter()
     settings = lake.settings(engine=config.engine, threads=config.threads, memory_limit=config.memory_limit)
@@ -53,7 +53,7 @@ def deduped_sessions(
         finally:
             opened.on_progress = None
         with warehouse.scratch(run.lake, settings) as connection:
-            preview = some_sessions(run.lake, connection, merged.manifest)
+            preview = sample_sessions(run.lake, connection, merged.manifest)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(SESSIONS),
@@ -79,9 +79,9 @@ def deduped_sessions(
 
 @dg.asset_check(asset=deduped_sessions, name="session_key_unique", blocking=True)
 def check_session_key_unique(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """No (platform, user_id, session_id) has two rows, so that nobody's session counts twice.
+    """No (platform, user_id, session_id) has two rows, so that no session counts twice.
 
-    If not, files below `sessions/` were changed from outside, and no leaderboard is made: delete that directory and
+    If not, another program changed files below `sessions/`, and no leaderboard is made: delete that directory and
     materialize again.
     """
     root = lake.open()
@@ -93,8 +93,8 @@ def check_session_key_unique(lake: LakeResource, warehouse: WarehouseResource) -
 def check_events_accounted(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Records kept over all drops = sum of events over sessions, both counted on disk, so that no record is lost.
 
-    If not, files were lost or changed from outside, and no leaderboard is made: delete the directory `sessions/` and
-    materialize again.
+    If not, files were lost or another program changed them, and no leaderboard is made: delete the directory
+    `sessions/` and materialize again.
     """
     root = lake.open()
     with warehouse.scratch(root, lake.settings()) as connection:

@@ -15,14 +15,14 @@ _CHECKS = [
     dg.AssetCheckSpec(
         "report_shows_leaderboard",
         asset="leaderboard_report",
-        description="The leaderboards in the report are those of the Result CSV. If not, one of the two was changed "
-        "from outside: materialize top_n_by_platform and the report again.",
+        description="The leaderboards in the report are those of the Result CSV. If not, another program changed one "
+        "of the two: materialize top_n_by_platform and the report again.",
     ),
     dg.AssetCheckSpec(
         "report_self_contained",
         asset="leaderboard_report",
-        description="The report refers to nothing else, runs no script but its own, and is small enough to be "
-        "mailed. If not, that is a fault of this program: please report it, and do not mail the page.",
+        description="The report refers to no other file, runs no other script, and is small enough to be mailed. If "
+        "not, this program is at fault: please report it, and do not mail the page.",
     ),
 ]
 
@@ -36,12 +36,12 @@ _CHECKS = [
     check_specs=_CHECKS,
 )
 def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """What is published, as one HTML file that can be mailed: `results/report.html`.
+    """The published results as one HTML file that can be mailed: `results/report.html`.
 
     **What it is.** Leaderboards, sessions over time and per user, rank movement, data quality and provenance, made
-    from the published warehouse alone. It needs no network, and is safe to open whatever the data are.
+    from the published warehouse alone. It needs no network, and is safe to open whatever the data hold.
 
-    **What to do.** `uda report --open` shows it. Materialize it alone to make it again from what is published.
+    **What to do.** `uda report --open` shows it. Materialize it alone to make it again from the published warehouse.
     """
     started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:

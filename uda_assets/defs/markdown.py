@@ -1,4 +1,4 @@
-"""How results look where Markdown is shown, such as Dagster's UI: small tables and pictures, whatever the data."""
+"""Results as Markdown for Dagster's UI: small tables and pictures. No text from data can break out of them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_ROWS = 50
-"""Rows of a table; of more, their number is told."""
+"""The most rows of a table. A note says how many more there are."""
 _LONGEST_ID = 60
 _LONGEST_TEXT = 240
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~$&@])")
 
 
 class Verbatim(NamedTuple):
-    """A text from data: shown as it is, in a code span, which no Markdown, link or direction mark acts in."""
+    """A text from data, which is shown as it is in a code span. No Markdown, link or direction mark works in it."""
 
     text: str
 
@@ -38,14 +38,13 @@ class Verbatim(NamedTuple):
 def markdown_table(
     names: Sequence[str], rows: Iterable[Sequence[Any]], *, total: int | None = None, most: int = MOST_ROWS
 ) -> str:
-    """A table in GitHub's Markdown, or "none" without rows; nothing that is in a cell can leave it.
+    """Return a table in GitHub's Markdown, or "none" if there are no rows. No text can leave its cell.
 
     Args:
-        names: Its columns.
-        rows: Numbers, texts, moments, ``Verbatim`` and None; no more of them are taken than are shown.
-        total: How many rows there are, so that those that are left out are told of.
-        most: So many rows at most are shown.
-
+        names: The columns.
+        rows: Rows of numbers, texts, moments, ``Verbatim`` and None. Only the rows that are shown are consumed.
+        total: The number of all rows, for the note on those that are not shown.
+        most: The most rows to show.
     """
     body = list(islice(rows, most))
     if not body:
@@ -79,13 +78,13 @@ def _cell(value: object) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text, cut where it is long, that Markdown shows as it is; controls and direction marks are made visible."""
+    """Return a text that Markdown shows as it is, cut if it is long, with controls and direction marks made visible."""
     visible = visibly(text[: _LONGEST_TEXT + 1])
     return _SPECIAL.sub(r"\\\1", visible if len(visible) <= _LONGEST_TEXT else f"{visible[: _LONGEST_TEXT - 1]}…")
 
 
 def _code(text: str) -> str:
-    if not text or "\\|" in text:  # of which a code span in a table has no spelling
+    if not text or "\\|" in text:  # A code span in a table cannot hold this.
         return escaped(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     pad = " " if text[0] in "` " or text[-1] in "` " else ""
@@ -93,17 +92,16 @@ def _code(text: str) -> str:
 
 
 def picture(png: bytes, description: str) -> str:
-    """A picture that is in the Markdown itself."""
+    """Return a picture that is embedded in the Markdown."""
     return f"![{escaped(description)}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
 def leaderboard_table(board: pl.DataFrame, places: int = MOST_ROWS) -> str:
-    """The first places of each platform; fewer of each where there are many platforms.
+    """Return the first places of each platform, fewer of each if there are many platforms.
 
     Args:
-        board: In ``LEADERBOARD_SCHEMA``, in its order.
-        places: How many of each platform.
-
+        board: A leaderboard in ``LEADERBOARD_SCHEMA``, in its order.
+        places: The most places of each platform.
     """
     ranked = [
         (platform, list(islice(rows, places)))
@@ -120,7 +118,7 @@ def leaderboard_table(board: pl.DataFrame, places: int = MOST_ROWS) -> str:
 
 
 def sessions_table(sessions: Iterable[Session]) -> str:
-    """Sessions as rows."""
+    """Return sessions as a table."""
     rows = (
         (*map(Verbatim, (platform, user, session)), started, ended, events)
         for platform, user, session, started, ended, events in sessions
@@ -133,7 +131,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def ledger_table(entries: Sequence[DropEntry]) -> str:
-    """The drop ledger: what asks for attention first, then what was converted last."""
+    """Return the drop ledger. Drops that need attention come first, then those that were converted last."""
     ordered = sorted(entries, key=lambda entry: entry.converted_at or _LONG_AGO, reverse=True)
     ordered.sort(key=lambda entry: _URGENCY.index(entry.status))
     names = ["drop", "status", "records", "quarantined", "converted (UTC)", "what to do"]
@@ -146,7 +144,7 @@ def ledger_table(entries: Sequence[DropEntry]) -> str:
 
 
 def what_to_do(entry: DropEntry) -> str:
-    """What a drop asks of a person; nothing, most of the time."""
+    """Return what a person should do about a drop, which is mostly nothing."""
     if entry.status is Status.REJECTED:
         return entry.reason or ""
     if entry.status is Status.COMMITTED:
@@ -156,25 +154,25 @@ def what_to_do(entry: DropEntry) -> str:
 
 _ADVICE = {
     Status.PENDING: "nothing: the conversion takes it next",
-    Status.VANISHED: "nothing, if the file was archived: its records still count; uda forget takes them out",
-    Status.FORGOTTEN: "nothing: it stays out until another file is delivered under this name",
+    Status.VANISHED: "nothing, if the file was removed on purpose: its records still count; uda forget removes them",
+    Status.FORGOTTEN: "nothing: it does not count until another file is delivered under this name",
 }
 
 
 def conversions_table(manifests: Sequence[DropManifest]) -> str:
-    """What was converted, drop by drop."""
+    """Return the converted drops as a table."""
     rows = ((Verbatim(one.drop), one.records, one.kept, one.quarantined) for one in manifests)
     return markdown_table(["drop", "records", "kept", "quarantined"], rows, total=len(manifests))
 
 
 def rejections_table(rejected: Mapping[str, Rejection]) -> str:
-    """Drops that were rejected whole, each with why and what to do."""
+    """Return the drops that were rejected whole, each with the reason and what to do."""
     rows = ((Verbatim(drop), one.reason, one.records or None, one.advice) for drop, one in rejected.items())
     return markdown_table(["drop", "reason", "records", "what to do"], rows, total=len(rejected))
 
 
 def quarantine_table(manifests: Mapping[str, DropManifest]) -> str:
-    """The malformed records by reason, with where most of them are and how to mend them."""
+    """Return the malformed records by reason, with the drop that has most of them and how to mend them."""
     records: Counter[str] = Counter()
     drops: Counter[str] = Counter()
     worst: dict[str, tuple[int, str]] = {}
@@ -192,7 +190,7 @@ def quarantine_table(manifests: Mapping[str, DropManifest]) -> str:
 
 
 def worst_drops_table(manifests: Mapping[str, DropManifest]) -> str:
-    """The drops with most malformed records, each with its share of them and the commonest reason."""
+    """Return the drops with most malformed records, each with its share of them and the commonest reason."""
     faulty = [one for one in manifests.values() if one.quarantined]
     rows = (
         (Verbatim(one.drop), one.quarantined, f"{one.quarantined / one.records:.1%}",
@@ -203,5 +201,5 @@ def worst_drops_table(manifests: Mapping[str, DropManifest]) -> str:
 
 
 def cases_table(cases: Sequence[str]) -> str:
-    """Where a promise does not hold."""
+    """Return the cases in which a promise does not hold."""
     return markdown_table(["case"], ((case,) for case in cases), total=len(cases))

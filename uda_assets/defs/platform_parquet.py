@@ -1,4 +1,4 @@
-"""The drops as Parquet by platform, and the quarantine."""
+"""The converted drops: Parquet by platform, and the quarantine."""
 
 import time
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ from uda_assets.pipeline.status import drop_ledger_as_judged, take_inventory
 
 
 class ConversionConfig(dg.Config):
-    """How malformed records and unknown platforms are treated."""
+    """How drops are converted, and what happens to malformed records and unknown platforms."""
 
     error_mode: str = Field(
         default=DEFAULTS.error_mode.value,
@@ -49,20 +49,23 @@ class ConversionConfig(dg.Config):
     )
     engine: str = Field(default=DEFAULTS.engine.value, description=ENGINE)
     platforms: dict[str, list[str]] = Field(
-        default={}, description="Further platforms and spellings for this run; lasting ones go to platforms.toml."
+        default={}, description="Further platforms and spellings for this run. Put lasting ones into platforms.toml."
     )
     keep_unknown_platforms: bool | None = Field(
         default=DEFAULTS.keep_unknown_platforms,
-        description="Keep unknown platforms instead of quarantining them; by default as platforms.toml has it.",
+        description="Keep unknown platforms instead of quarantining them. The default is in platforms.toml.",
     )
     max_drops_per_run: int = Field(
-        default=DEFAULTS.max_drops_per_run, description="Convert at most so many drops, the oldest first; 0: all."
+        default=DEFAULTS.max_drops_per_run,
+        description="Convert at most this number of drops, the oldest first; 0: all.",
     )
     settle_seconds: float = Field(
-        default=0.0, description="Leave drops alone that changed more recently than this; the sensor sets it."
+        default=0.0, description="Leave drops alone that changed within this number of seconds. The sensor sets it."
     )
-    threads: int = Field(default=DEFAULTS.threads, description="Blocks of a drop, or drops, that are read at once.")
-    memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Bounds how much of a drop is read at once.")
+    threads: int = Field(default=DEFAULTS.threads, description="The number of blocks or drops that are read at once.")
+    memory_limit: str = Field(
+        default=DEFAULTS.memory_limit, description="Bounds how much of a drop is read at once, such as 1GiB."
+    )
 
 
 @dg.asset(
@@ -80,9 +83,9 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
     of `quarantine/` with its drop, line, reason and raw text. Nothing is lost: records read = kept + quarantined.
     Only drops that are new, changed, or affected by changed rules are converted.
 
-    **What to do.** `quarantine_by_reason` says how to mend each kind of fault, `uda quarantine --drop D` shows the
-    records. Correct the lines and deliver the whole file again under the same name. Spellings of platforms are added
-    in `platforms.toml`; the records come back by themselves.
+    **What to do.** `quarantine_by_reason` says how to mend each kind of fault, and `uda quarantine --drop D` shows the
+    records. Correct the lines and deliver the whole file again under the same name. Add unknown spellings of platforms
+    to `platforms.toml`: the next run then keeps their records.
     """
     started = time.perf_counter()
     settings = lake.settings(
@@ -133,8 +136,8 @@ _ON_DISK = [
         "schema_matches_contract",
         asset="platform_parquet",
         blocking=True,
-        description="Every converted file has exactly the columns and types above. If not, a file was changed from "
-        "outside, and what follows is not made: delete that drop's directory below `dataset_parquets/` and "
+        description="Every converted file has exactly the columns and types above. If not, another program changed a "
+        "file, and the next assets are not made: delete that drop's directory below `dataset_parquets/` and "
         "materialize again.",
     ),
     dg.AssetCheckSpec(
@@ -142,51 +145,50 @@ _ON_DISK = [
         asset="platform_parquet",
         blocking=True,
         description="For each drop, records read = records kept + records in quarantine, counted in the files "
-        "themselves. If not, files were lost or changed, and what follows is not made: delete that drop's directory "
-        "and materialize again.",
+        "themselves. If not, files were lost or changed, and the next assets are not made: delete that drop's "
+        "directory and materialize again.",
     ),
     dg.AssetCheckSpec(
         "files_as_written",
         asset="platform_parquet",
-        description="Each file of a drop is there and has the checksum that it was written with. If not, the next run "
-        "makes it anew where there is a raw file; for the others `uda verify` says what to do.",
+        description="Each file of a drop is there and has the checksum with which it was written. If not, the next run "
+        "makes it anew from the raw file. If there is none, `uda verify` says what to do.",
     ),
 ]
 _BY_MANIFEST = [
     dg.AssetCheckSpec(
         "no_rejected_drops",
         asset="platform_parquet",
-        description="No drop was rejected whole. If one was, the others went on, and what an earlier version of it "
-        "contributed still counts; the cases say why and what to do.",
+        description="No drop was rejected whole. If one was, the other drops went on, and an earlier version of it "
+        "still counts. The cases say why it was rejected and what to do.",
     ),
     dg.AssetCheckSpec(
         "reject_ratio_low",
         asset="platform_parquet",
-        description="No committed drop comes near `max_reject_ratio`, the share of malformed records at which it "
-        "would be rejected whole. If one does, tell its supplier; `uda quarantine --drop D` lists the records.",
+        description="No committed drop comes near `max_reject_ratio`, the share of malformed records that would reject "
+        "it whole. If one does, tell its supplier. `uda quarantine --drop D` lists the records.",
     ),
     dg.AssetCheckSpec(
         "platforms_known",
         asset="platform_parquet",
         description="No record is quarantined for an unknown platform. If some are, add the spelling to "
-        "`platforms.toml` below the platform that it means (the cases guess which): the records come back by "
-        "themselves.",
+        "`platforms.toml` below the platform that it means (the cases suggest one): the next run then keeps the "
+        "records.",
     ),
     dg.AssetCheckSpec(
         "drop_volume_usual",
         asset="platform_parquet",
-        description="None of the latest hundred drops has far fewer or far more records than earlier ones of its "
-        "directory (by median and median absolute deviation of at least eight). If one does, ask its supplier "
-        "whether the delivery is whole and nothing in it twice; its records count all the same. It is no fault if "
-        "business was unusual.",
+        description="None of the latest hundred drops has far fewer or far more records than at least eight earlier "
+        "ones in its directory (by median and median absolute deviation). If one does, ask its supplier whether the "
+        "delivery is complete and holds nothing twice. Its records count all the same.",
     ),
 ]
 
 
-# Checks that look at the same files share a step: with ten thousand drops, listing them is most of the work.
+# Checks that look at the same files share a step, because listing ten thousand drops is most of the work.
 @dg.multi_asset_check(specs=_ON_DISK, name="platform_parquet_on_disk")
 def check_platform_parquet_on_disk(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
-    """What the footers of all converted files say; a file that has not changed is not opened again."""
+    """Check the converted files by their footers and checksums. A file that has not changed is not opened again."""
     root = lake.open()
     manifests = root.converted.manifests()
     files = inspect_drops(root, manifests)
@@ -197,7 +199,7 @@ def check_platform_parquet_on_disk(lake: LakeResource) -> Iterator[dg.AssetCheck
 
 @dg.multi_asset_check(specs=_BY_MANIFEST, name="platform_parquet_by_manifest")
 def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
-    """What the manifests of all drops say of their records."""
+    """Check the records of all drops by their manifests."""
     settings, root = lake.settings(), lake.open()
     platforms, limit = lake.platforms(settings), settings.max_reject_ratio
     inventory = take_inventory(root, check_files=False)

@@ -13,20 +13,19 @@ from uda_assets.pipeline.checks import drops_present, headers_readable
 from uda_assets.pipeline.rules import rules_of
 from uda_assets.pipeline.status import drop_ledger, pending, take_inventory
 
-# Part of the asset's own step: afterwards, nothing is pending any more.
+# These checks are part of the asset's own step. After the conversion nothing is pending any more.
 _CHECKS = [
     dg.AssetCheckSpec(
         "drops_present",
         asset="raw_csv",
-        description="There is at least one drop. If not: put CSV files below the data root's `datasets/`, or set "
-        "`UDA_DATA_ROOT` to where they are.",
+        description="There is at least one drop. If not: put CSV files below `datasets/` at the data root, or set "
+        "`UDA_DATA_ROOT` to the directory above the one that holds them.",
     ),
     dg.AssetCheckSpec(
         "headers_readable",
         asset="raw_csv",
-        description="The header of each drop that waits to be converted names every required column once. If not, "
-        "that drop will be rejected and the others go on: correct the header, deliver the file again under the same "
-        "name.",
+        description="The header of each pending drop names every required column once. If not, that drop will be "
+        "rejected and the others go on: correct the header and deliver the file again under the same name.",
     ),
 ]
 
@@ -35,15 +34,15 @@ _CHECKS = [
     group_name=GROUP, owners=OWNERS, kinds={"csv"}, tags=tags("raw"), metadata=table_metadata(RAW), check_specs=_CHECKS
 )
 def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The drops below `datasets/`: which files are there, what is in them (by hash), and where each one stands.
+    """The drops below `datasets/`: which files there are, their checksums, and where each one stands.
 
-    **What it is.** A drop is a `.csv`, `.csv.gz` or `.csv.zst` file from a supplier; names that start with `.` or end
-    in `.part` or `.tmp` are not drops yet. This step reads no record. It tells which drops are new or changed, so
-    that only those are converted; the columns below are those that every drop has to have, in any order.
+    **What it is.** A drop is a `.csv`, `.csv.gz` or `.csv.zst` file from a supplier. Names that start with `.` or end
+    in `.part` or `.tmp` are not drops yet. This step reads no record. It finds the drops that are new or changed, so
+    that only those are converted. Every drop must have the columns below, in any order.
 
-    **What to do.** `ledger` lists the drops as they stand before the conversion, what asks for attention first, each
-    with its advice. To deliver: write the file under a name that ends in `.part`, then rename it. To correct: deliver
-    the whole file again under the same name.
+    **What to do.** `ledger` lists the drops before the conversion. Those that need attention come first, each with
+    advice. To deliver a drop, write the file under a name that ends in `.part`, then rename it. To correct a drop,
+    deliver the whole file again under the same name.
     """
     started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:

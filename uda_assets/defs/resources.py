@@ -21,17 +21,17 @@ from uda_assets.warehouse.database import Connect, configure, plain_database
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The data root; ``UDA_DATA_ROOT`` or ``data`` below the working directory unless configured."""
+    """The data root. The default is ``UDA_DATA_ROOT``, or ``data`` below the working directory."""
 
     data_root: str | None = None
 
     def settings(self, **overrides: Any) -> Settings:
-        """The settings in force, with what a run config overrides."""
+        """Return the settings in force. Values from run config override them."""
         with readable_failures():
             return load_settings(**{"data_root": self.data_root, **overrides})
 
     def open(self) -> Lake:
-        """The lake at the data root."""
+        """Open the lake at the data root."""
         settings = self.settings()
         with readable_failures():
             return open_lake(settings)
@@ -69,7 +69,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """DuckDB databases, opened by dagster-duckdb."""
 
     def connect(self, path: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the database at ``path``, making it where there is none."""
+        """Open the database at a path. It is made if there is none."""
         connection: AbstractContextManager[duckdb.DuckDBPyConnection] = DuckDBResource(
             database=str(path)
         ).get_connection()
@@ -77,21 +77,21 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def scratch(self, lake: Lake, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A database in memory, for checks that count again; beyond the memory limit it spills below the data root."""
+        """Yield a database in memory for checks that count again. It spills to the data root."""
         with lake.scratch() as spill, self.connect(Path(":memory:")) as connection:
             configure(connection, settings, spill, lake.root)
             yield connection
 
 
 class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """What does the heavy work; the client of a Dask cluster is kept for all steps of a run."""
+    """The engine. The client of a Dask cluster is kept for all steps of a run."""
 
     _stack: ExitStack = PrivateAttr(default_factory=ExitStack)
     _cluster: Engine | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["EngineResource"]:
-        """Close at the end what was opened."""
+        """Close the engines at the end of the run."""
         del context
         try:
             yield self
@@ -100,7 +100,7 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._stack.close()
 
     def of(self, settings: Settings) -> Engine:
-        """The engine that the settings choose."""
+        """Return the engine that the settings choose."""
         with readable_failures():
             if settings.engine is not EngineName.DASK:
                 return self._stack.enter_context(open_engine(settings))
@@ -109,7 +109,7 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def engine_metadata(before: Account, after: Account) -> dict[str, Any]:
-    """What an engine did between two accounts of it."""
+    """Return what an engine did between two accounts of it."""
     link = {"dashboard": dg.MetadataValue.url(after.dashboard)} if after.dashboard else {}
     return {
         "engine": after.engine,
@@ -122,7 +122,7 @@ def engine_metadata(before: Account, after: Account) -> dict[str, Any]:
 
 @contextmanager
 def readable_failures() -> Iterator[None]:
-    """Turn errors that a user can mend into a failure that says so in one line; retrying would not help."""
+    """Turn an error that a user can mend into a failure with a message of one line, without a retry."""
     try:
         yield
     except MalformedRecord as error:
@@ -137,7 +137,7 @@ def readable_failures() -> Iterator[None]:
         raise dg.Failure(str(error), allow_retries=False) from None
     except Exception as error:
         if fault := storage_fault(error):
-            # It may be back when the run is tried again.
+            # The storage may be back when the run is tried again.
             raise dg.Failure(str(fault)) from error
         if told := disk_fault(error):
             raise dg.Failure(told) from error

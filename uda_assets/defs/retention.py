@@ -1,4 +1,4 @@
-"""The history of runs, bounded: Dagster itself keeps each run for ever, with a database and printed lines."""
+"""Removes old runs from Dagster's history, which would otherwise keep each run for ever."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,18 +11,18 @@ from uda_assets.defs.resources import LakeResource
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 BATCH = 100
-"""Runs that a tick removes, at most: a few seconds of work, for which the other sensors wait."""
+"""The most runs that a tick removes. That takes a few seconds, for which the other sensors wait."""
 _NEWEST = 3
-"""Of each job, these stay: by as many the drop sensor knows that trying the same drops again is no use."""
+"""The number of latest runs that are kept of each job. The drop sensor counts its attempts by them."""
 
 
 @dg.sensor(
-    description="Removes finished runs older than UDA_KEEP_RUNS_DAYS, except those that the assets' state is told by.",
+    description="Removes finished runs older than UDA_KEEP_RUNS_DAYS, except those that show the state of assets.",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def retention_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SkipReason:
-    """Remove some of the runs that ended too long ago; it starts none, and says what it did as the reason."""
+    """Remove some of the runs that ended too long ago. The sensor starts no run; its skip reason says what it did."""
     since = kept_since(datetime.now(UTC), lake.settings().keep_runs_days)
     if since is None:
         return dg.SkipReason("all runs are kept: UDA_KEEP_RUNS_DAYS is 0")
@@ -39,10 +39,10 @@ def retention_sensor(context: dg.SensorEvaluationContext, lake: LakeResource) ->
 
 
 def remove_run(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Remove a run and all that was kept of it.
+    """Remove a run and everything that was kept of it.
 
-    `DagsterInstance.delete_run` leaves what the run printed, and with SQLite the run's own database of events. The
-    run's record goes last, so that what dies in between is done again.
+    `DagsterInstance.delete_run` leaves the output of the run, and with SQLite the run's own database of events. The
+    record of the run is removed last, so that an interrupted removal is repeated.
     """
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     events = instance.event_log_storage
@@ -51,7 +51,7 @@ def remove_run(instance: dg.DagsterInstance, run_id: str) -> None:
     database = Path(path_for_shard(run_id)) if path_for_shard else None
     if database is None:
         events.delete_events(run_id)
-    elif database.exists():  # else an earlier attempt got beyond it, and the storage would miss its tables
+    elif database.exists():  # Otherwise an earlier attempt removed it already.
         events.delete_events(run_id)
         for suffix in ("-wal", "-shm", ""):
             database.with_name(database.name + suffix).unlink(missing_ok=True)
@@ -59,20 +59,20 @@ def remove_run(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def _ended_before(instance: dg.DagsterInstance, job: str, moment: datetime) -> list[str]:
-    """Finished runs of a job, the oldest first."""
+    """Return the ids of finished runs of a job, the oldest first."""
     found = instance.get_run_ids(dg.RunsFilter(job_name=job, statuses=_ENDED, updated_before=moment))
     return list(reversed(found))
 
 
 def _is_of(instance: dg.DagsterInstance, run_id: str, location: str | None) -> bool:
-    """Whether a run was started by a code location; one that was started without any, by hand, is taken for ours."""
+    """Return whether a code location started a run. A run without a code location, started by hand, counts as ours."""
     run = instance.get_run_by_id(run_id)
     origin = run.remote_job_origin if run else None
     return origin is None or origin.location_name == location
 
 
 def _needed(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, jobs: list[str]) -> Iterator[str]:
-    """Runs by which the page tells how assets, their partitions, checks and jobs are."""
+    """Yield the runs from which the UI tells the state of assets, partitions, checks and jobs."""
     for job in jobs:
         yield from instance.get_run_ids(dg.RunsFilter(job_name=job), limit=_NEWEST)
     graph = repository.asset_graph
@@ -88,7 +88,7 @@ def _needed(instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, j
 
 
 def _of_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterator[str]:
-    """The run of each partition's latest materialization."""
+    """Yield the run of each partition's latest materialization."""
     latest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
     if latest:
         which = dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(latest.values()))
@@ -96,7 +96,7 @@ def _of_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterator
 
 
 def kept_since(now: datetime, days: float) -> datetime | None:
-    """The moment from which on finished runs are kept; None for 0 days, or more than the calendar has: all are."""
+    """Return the moment since which finished runs are kept, or None to keep all (0 days, or beyond the calendar)."""
     try:
         return now - timedelta(days=days) if days else None
     except OverflowError:
@@ -104,13 +104,12 @@ def kept_since(now: datetime, days: float) -> datetime | None:
 
 
 def removable(ended: Iterable[str], needed: Collection[str], is_ours: Callable[[str], bool], limit: int) -> list[str]:
-    """The runs to remove now: of those that are past their time, at most ``limit`` to which nothing refers.
+    """Return the runs to remove now.
 
     Args:
-        ended: Ids of finished runs that are past their time, in the order in which they should go.
-        needed: Ids of runs that the state of an asset, a check or a job is told by.
-        is_ours: Whether a run is one of this project's; asked only of those that would go.
-        limit: So many are enough for once.
-
+        ended: Ids of finished runs that are old enough, in the order in which to remove them.
+        needed: Ids of runs that show the state of an asset, a check or a job.
+        is_ours: Whether a run belongs to this project. It is asked only about runs that would be removed.
+        limit: The most runs to return.
     """
     return list(islice((run for run in ended if run not in needed and is_ours(run)), limit))

@@ -27,9 +27,9 @@ from uda_assets.warehouse.ranking import Window
 
 
 class LeaderboardConfig(dg.Config):
-    """How many users, and which sessions count."""
+    """The number of users on the leaderboard, and which sessions count."""
 
-    n: int = Field(default=DEFAULTS.n, description="Users a platform, at least 1.")
+    n: int = Field(default=DEFAULTS.n, description="Users for each platform, at least 1.")
     since: str | None = Field(
         default=moment_text(DEFAULTS.since), description="Sessions that started at this time or later"
     )
@@ -37,19 +37,18 @@ class LeaderboardConfig(dg.Config):
     engine: str = Field(default=DEFAULTS.engine.value, description=ENGINE)
 
 
-# The warehouse publishes the drop ledger and the quarantine too, hence the dependency on all three.
 _CHECKS = [
     dg.AssetCheckSpec(
         "leaderboard_well_formed",
         asset="top_n_by_platform",
-        description="The leaderboard has its columns and types, is in order, has at most N users a platform, and "
-        "nobody twice. If not, that is a fault of this program: please report it, with the run's log.",
+        description="The leaderboard has its columns and types, is in order, and has at most N users for each platform "
+        "and no user twice. If not, this program is at fault: please report it, with the log of the run.",
     ),
     dg.AssetCheckSpec(
         "leaderboard_recounted",
         asset="top_n_by_platform",
-        description="The listed users' sessions, counted again by DuckDB from what each drop knows of them. If the "
-        "numbers differ, files below `sessions/` were changed from outside: delete that directory and materialize "
+        description="The listed users' sessions, counted again by DuckDB from what each drop contributed. If the "
+        "numbers differ, another program changed files below `sessions/`: delete that directory and materialize "
         "again.",
     ),
 ]
@@ -72,15 +71,15 @@ def top_n_by_platform(
 
     **What it is.** `results/Result_top_n_by_platform.csv` (and `.parquet`), and the warehouse `uda.duckdb` with the
     tables `top_n_by_platform`, `daily_top_n_by_platform`, `sessions`, `session_counts`, `drops`, `quarantine`,
-    `rank_movement` and `publication`. Of equal counts, the smaller user id comes first; same inputs give the same
-    bytes. It replaces what was published before in one step.
+    `rank_movement` and `publication`. Among equal counts, the smaller user id comes first. The same inputs give the
+    same bytes. A new leaderboard replaces the one before in one step.
 
-    **What to do.** Another N or window: set `n`, `since` and `until` in the launchpad, or ask `uda leaderboard --n 7
-    --since …`, which publishes nothing. If it is shown as overdue, no run got so far for `UDA_OVERDUE_HOURS`: either
-    nothing was delivered, or runs fail; see the last run.
+    **What to do.** For another N or window, set `n`, `since` and `until` in the launchpad, or run
+    `uda leaderboard --n 7 --since …`, which publishes nothing. If the UI shows it as overdue, it was not made for `UDA_OVERDUE_HOURS`. Then
+    the runs fail, or nothing starts them: look at the last run.
     """
     started = time.perf_counter()
-    # No bound is a choice too, which the environment's does not replace.
+    # An empty bound in run config is a choice, which the environment must not replace.
     window = {"since": config.since or "", "until": config.until or ""}
     settings = lake.settings(n=config.n, engine=config.engine, **window)
     opened = engine.of(settings)

@@ -1,4 +1,4 @@
-"""What does the heavy work: this machine, or a cluster. The kernel asks an engine and does not know which it is.
+"""The engine does the heavy work, on this machine or on a cluster. The pipeline does not know which it is.
 
 An engine runs tasks: functions of a job and a :class:`Workplace`, which write files of their own and return small
 results. The caller decides which of these files count, by committing a manifest.
@@ -20,19 +20,18 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 OnProgress = Callable[[int, int], None]
-"""Told how many tasks are done, and how many there are so far; from any thread."""
+"""Called with the number of finished tasks and of all tasks so far, from any thread."""
 
 
 class Account(NamedTuple):
-    """What an engine did since it was opened.
+    """What an engine has done since it was opened.
 
     Attributes:
-        engine: Its name.
+        engine: The name of the engine.
         workers: Tasks that it runs at once.
-        tasks: Tasks that were done.
-        bytes_read, bytes_written: By tasks, in files.
-        dashboard: Link to a page that shows it at work, if there is one.
-
+        tasks: Tasks that are done.
+        bytes_read, bytes_written: Bytes of files that tasks read and wrote.
+        dashboard: A link to a page that shows the engine at work, if there is one.
     """
 
     engine: str
@@ -44,14 +43,13 @@ class Account(NamedTuple):
 
 
 class Engine(Protocol):
-    """What converts drops and runs the tasks of sessions and ranking.
+    """Converts drops, and runs the tasks that merge and rank sessions.
 
     Attributes:
         workers: Tasks that run at once.
-        elsewhere: Whether tasks run in other processes, so that this one should see small results alone.
+        elsewhere: Whether tasks run in other processes, so that only small results should reach this one.
         bucket_records: Records that a bucket of users, over all platforms, is meant to hold.
-        on_progress: Told of each task that is done.
-
+        on_progress: Called when a task is done.
     """
 
     on_progress: OnProgress | None
@@ -76,30 +74,28 @@ class Engine(Protocol):
         ...
 
     def convert(self, job: DropJob, on_advance: OnAdvance | None = None) -> Conversion:
-        """Convert a drop; may be called from several threads.
+        """Convert a drop. Several threads may call this at once.
 
-        Where the work is done in this process, ``on_advance`` is told how far it is.
+        Only an engine that works in this process calls ``on_advance``.
 
         Raises:
             DropUnreadable: The drop cannot be read as a whole.
             MalformedRecord: A record is malformed, and the job asks to stop at it.
-
         """
         ...
 
     def run(self, task: Callable[[Job, Workplace], Result], jobs: Sequence[Job], staged: Path) -> list[Result]:
-        """Run a task for each job, and give the results in the order of the jobs.
+        """Run a task for each job, and return the results in the order of the jobs.
 
-        What a task raises is raised here, and the other tasks are given up.
+        If a task raises an error, it is raised here, and the other tasks are cancelled.
 
         Args:
-            task: A function of a module, so that it can be named to another process.
-            jobs: What each is to do.
-            staged: Directory for temporary files of this process.
-
+            task: A function at the top level of a module, so that another process can import it.
+            jobs: The input of each task.
+            staged: A directory for temporary files of this process.
         """
         ...
 
     def account(self) -> Account:
-        """What was done so far."""
+        """Return what the engine has done so far."""
         ...

@@ -9,11 +9,10 @@ from uda_assets.engines.base import Engine
 
 
 def open_engine(settings: Settings) -> AbstractContextManager[Engine]:
-    """The engine that the settings choose; only its own libraries are imported.
+    """Open the engine that the settings choose. Only its own libraries are imported.
 
     Raises:
         ClusterFault: The cluster cannot be reached.
-
     """
     if settings.engine is EngineName.DASK:
         from uda_assets.engines.dask import open_dask  # noqa: PLC0415

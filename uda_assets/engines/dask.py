@@ -1,8 +1,8 @@
-"""A Dask cluster: an existing one by its scheduler's address, or one that is started on this machine.
+"""The engine of a Dask cluster: an existing one at its scheduler's address, or one that is started on this machine.
 
-Scheduling, and running again what a dead worker left undone, are Dask's. A task writes files of its own and gives a
-small result; what counts is committed by this process alone, so that a task may run twice. Errors that a user can mend
-come back as values: Dask would log them as failures of a worker.
+Dask schedules the tasks, and runs those of a dead worker again. A task writes files of its own and returns a small
+result. Only this process commits, so that a task may run twice. Errors that a user can mend come back as values,
+because Dask would log them as failures of a worker.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from uda_assets.storage import make_dir_alone
 from uda_assets.warehouse.relations import LAYOUT
 
 LEAST_RANGE = 8 << 20
-"""Parts of a drop are not made smaller than this only to give every worker one."""
+"""The smallest part into which a drop is divided to keep all workers busy."""
 
 _DROPS_AT_ONCE = 64
 _LOOK_EVERY = 2.0
-# What a worker's process takes before it does anything: Python and the libraries.
+# The memory of a worker before it does anything, for Python and the libraries.
 _BASE_MEMORY = 240 << 20
 _SHARE_OF_THE_REST = 0.5
 _LEAST_MEMORY = 64 << 20
-# Of GNU's malloc.h; without a setting both thresholds start there.
+# Parameters of GNU's mallopt, and the value at which both thresholds start.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _USUAL_THRESHOLD = 128 << 10
 
 
 class _Outcome(NamedTuple, Generic[Result]):
-    """What a task came to: a result, or an error that a user can mend; and what it read and wrote."""
+    """The outcome of a task: a result, or an error that a user can mend, and the bytes that it read and wrote."""
 
     result: Result | None
     error: BaseException | None
@@ -65,7 +65,7 @@ class _Outcome(NamedTuple, Generic[Result]):
 
 
 class Versions(NamedTuple):
-    """What must be the same in all processes for their files to fit together."""
+    """What must be the same in all processes, so that their files fit together."""
 
     layout: str
     converter: str
@@ -81,12 +81,11 @@ def _serves_page(dask_scheduler: Any) -> bool:
 
 @contextmanager
 def open_dask(settings: Settings) -> Iterator[DaskEngine]:
-    """The engine of the cluster that the settings name, or of one that is started for as long as this lasts.
+    """Open the engine of the cluster that the settings name. Without one, a local cluster is started for the time.
 
     Raises:
-        ClusterFault: It cannot be reached.
-        UsageError: A setting is not what it should be.
-
+        ClusterFault: The cluster cannot be reached.
+        UsageError: A setting is wrong.
     """
     range_bytes = max(LEAST_RANGE, memory_bytes(settings.dask_range_bytes, "dask_range_bytes"))
     with _connected(settings) as client:
@@ -172,10 +171,9 @@ class DaskEngine:
     """Runs tasks on the workers of a cluster.
 
     Args:
-        client: Connected to the cluster; closed by whoever opened it.
-        settings: The timeout.
-        range_bytes: About how much of a large drop one task reads.
-
+        client: A client that is connected to the cluster. The caller closes it.
+        settings: The settings, for the timeout.
+        range_bytes: About how many bytes of a large drop one task reads.
     """
 
     elsewhere = True
@@ -191,16 +189,16 @@ class DaskEngine:
 
     @property
     def workers(self) -> int:
-        """Threads of all workers."""
+        """The number of threads of all workers."""
         threads: dict[str, int] = self._ask(self._client.nthreads)
         return max(1, sum(threads.values()))
 
     def drops_at_once(self, drops: int) -> int:
-        """More than there are workers, so that none waits for this process."""
+        """Return how many drops to convert at once: more than workers, so that none waits for this process."""
         return max(1, min(drops, max(_DROPS_AT_ONCE, 2 * self.workers)))
 
     def convert(self, job: DropJob, on_advance: OnAdvance | None = None) -> Conversion:
-        """Convert a drop as one task, or a large one in parts."""
+        """Convert a drop as one task, or in parts if it is large."""
         del on_advance
         make_dir_alone(job.staged / ATTEMPTS)
         pieces = self._pieces(job)
@@ -210,7 +208,7 @@ class DaskEngine:
         return adopt(job, self._submit(convert_alone, job).result())
 
     def run(self, task: Callable[[Job, Workplace], Result], jobs: Sequence[Job], staged: Path) -> list[Result]:
-        """Run all tasks on the cluster; they spill to their workers' own directories."""
+        """Run all tasks on the cluster. They spill to the directories of their workers."""
         del staged
         pending = [self._submit(task, job) for job in jobs]
         try:
@@ -220,23 +218,23 @@ class DaskEngine:
                 one.cancel()
 
     def account(self) -> Account:
-        """What was done so far."""
+        """Return what the engine has done so far."""
         return Account("dask", self.workers, self._done, self._bytes_read, self._bytes_written, self._dashboard())
 
     def _dashboard(self) -> str | None:
-        """Link to the scheduler's page, if it serves one: without bokeh the client names one that is not there."""
+        """Return a link to the scheduler's page, if it serves one. Without bokeh the client names one all the same."""
         try:
             served = self._client.run_on_scheduler(_serves_page)
         except Exception:
-            return None  # the scheduler's machine need not have this package
+            return None  # The scheduler's machine need not have this package.
         return str(self._client.dashboard_link) if served else None
 
     def _pieces(self, job: DropJob) -> int:
-        """How many parts a drop is converted in: where drops are fewer than workers, enough to keep these busy."""
+        """Return the number of parts of a drop. If there are fewer drops than workers, it keeps all workers busy."""
         try:
             size = job.source.stat().st_size if is_plain(job.source) else 0
         except OSError:
-            return 1  # reading it says what is wrong
+            return 1  # The conversion reports what is wrong with the file.
         pieces = math.ceil(size / self._range_bytes)
         workers = self.workers
         if job.beside < workers:
@@ -255,11 +253,10 @@ class DaskEngine:
         return _Pending(self, future)
 
     def result_of(self, future: Future[Any]) -> _Outcome[Any]:
-        """Wait for a task as long as there are workers.
+        """Wait for the outcome of a task as long as there are workers.
 
         Raises:
-            ClusterFault: The cluster gave up on it, or was lost.
-
+            ClusterFault: The cluster gave up on the task, or was lost.
         """
         deserted = 0.0
         while True:
@@ -304,15 +301,15 @@ class DaskEngine:
 
 
 class _Pending(Generic[Result]):
-    """A task that was given to the cluster."""
+    """A task that was submitted to the cluster."""
 
     def __init__(self, engine: DaskEngine, future: Future[Any]) -> None:
         self._engine = engine
         self._future: Future[Any] | None = future
 
     def result(self) -> Result:
-        """What the task gave; raises what it raised."""
-        assert self._future is not None, "asked for once, and not given up"
+        """Return the result of the task, or raise its error."""
+        assert self._future is not None, "the result is asked for once, and not after cancelling"
         outcome = self._engine.result_of(self._future)
         self._future = None
         if outcome.error is not None:
@@ -320,9 +317,9 @@ class _Pending(Generic[Result]):
         return cast(Result, outcome.result)
 
     def cancel(self) -> None:
-        """Give the task up, if it is not done."""
+        """Cancel the task if it is not done."""
         if self._future is not None:
-            # The cluster forgets what nobody holds a future of; this also works when it is lost.
+            # The cluster drops tasks without a future. Unlike cancelling, this also works when the cluster is lost.
             self._future.release()
             self._future = None
 
@@ -335,7 +332,7 @@ def _convert_part(job: tuple[DropJob, Part], place: Workplace) -> Attempt:
 
 
 def _run(task: Callable[[Job, Workplace], Result], job: Job) -> _Outcome[Result]:
-    """Run a task within the limits of the worker that this is."""
+    """Run a task within the limits of this worker."""
     worker = get_worker()
     with _freed_memory.kept(), tempfile.TemporaryDirectory(prefix="uda-", dir=worker.local_directory) as spill:
         place = Workplace(1, f"{_memory_of_a_task(worker)}B", Path(spill))
@@ -346,7 +343,7 @@ def _run(task: Callable[[Job, Workplace], Result], job: Job) -> _Outcome[Result]
 
 
 def _memory_of_a_task(worker: Any) -> int:
-    """Its share of what the worker may take, beside what the process takes anyway."""
+    """Return the bytes that a task may use: its share of the worker's memory, without that of the bare process."""
     limit = worker.memory_manager.memory_limit or MEMORY_LIMIT
     share = (limit - _BASE_MEMORY) * _SHARE_OF_THE_REST / max(1, worker.state.nthreads)
     return max(_LEAST_MEMORY, int(share))
@@ -354,7 +351,7 @@ def _memory_of_a_task(worker: Any) -> int:
 
 @cache
 def _c_library() -> Any:
-    """GNU's, or None."""
+    """Return GNU's C library, or None on other systems."""
     if sys.platform != "linux":
         return None
     try:
@@ -365,10 +362,10 @@ def _c_library() -> Any:
 
 
 class _FreedMemory:
-    """Keeps freed memory while tasks run.
+    """Keeps freed memory in the process while tasks run.
 
-    Dask's nanny sets MALLOC_TRIM_THRESHOLD_, so that each freed block of a drop is given back to the system and taken
-    anew: that doubled the time of a conversion. What others run on the same worker is left as it was.
+    Dask's nanny sets MALLOC_TRIM_THRESHOLD_, so that each freed block of a drop is returned to the system and requested
+    again. That doubled the time of a conversion. Other tasks on the same worker run as before.
     """
 
     def __init__(self) -> None:
@@ -390,7 +387,7 @@ class _FreedMemory:
             _give_memory_back()
 
     def _set(self, trim: int, mmap: int) -> None:
-        # Without the variable GNU's library finds fitting values by itself, and no more once one was set.
+        # Without the variable GNU's library adapts the values by itself, which setting one would stop.
         if "MALLOC_TRIM_THRESHOLD_" in os.environ and (library := _c_library()):
             library.mallopt(_TRIM_THRESHOLD, trim)
             library.mallopt(_MMAP_THRESHOLD, mmap)
@@ -405,7 +402,7 @@ _freed_memory = _FreedMemory()
 
 
 def _give_memory_back() -> None:
-    """Return freed memory to the system: a worker that seems full is given no more tasks."""
+    """Return freed memory to the system, because Dask gives no tasks to a worker that seems full."""
     pa.default_memory_pool().release_unused()
     if library := _c_library():
         library.malloc_trim(0)

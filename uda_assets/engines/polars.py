@@ -1,4 +1,7 @@
-"""This machine: Polars and Arrow read drops, DuckDB merges and ranks; both use all threads, so tasks come in turn."""
+"""The engine of this machine. Polars and Arrow read drops, and DuckDB merges and ranks.
+
+Each task uses all threads, so that tasks run one after another.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from uda_assets.ingest.convert import Conversion, DropJob, Reading, convert
 
 @contextmanager
 def open_polars(settings: Settings) -> Iterator[PolarsEngine]:
-    """The engine of this machine."""
+    """Open the engine of this machine."""
     yield PolarsEngine(settings)
 
 
@@ -25,7 +28,7 @@ class PolarsEngine:
 
     workers = 1
     elsewhere = False
-    # DuckDB spills by itself: buckets only cost an exchange here.
+    # DuckDB spills by itself, so that more buckets only cost an exchange of contributions.
     bucket_records = 256_000_000
 
     def __init__(self, settings: Settings) -> None:
@@ -36,11 +39,11 @@ class PolarsEngine:
         self._counting = Lock()
 
     def drops_at_once(self, drops: int) -> int:
-        """One large drop is read by several threads, many small ones by one thread each."""
+        """Return how many drops to convert at once. Several threads read one drop, or one thread reads each of many."""
         return min(self._settings.threads, drops) or 1
 
     def convert(self, job: DropJob, on_advance: OnAdvance | None = None) -> Conversion:
-        """Convert a drop by as many threads as are left to it."""
+        """Convert a drop by its share of the threads."""
         self._start(1)
         threads = max(1, self._settings.threads // job.beside)
         done = convert(job, Reading(threads, block_bytes(self._settings), job.scratch), on_advance)
@@ -49,7 +52,7 @@ class PolarsEngine:
         return done
 
     def run(self, task: Callable[[Job, Workplace], Result], jobs: Sequence[Job], staged: Path) -> list[Result]:
-        """Run tasks one after another; each uses all threads."""
+        """Run tasks one after another. Each uses all threads."""
         self._start(len(jobs))
         results = []
         for job in jobs:
@@ -59,7 +62,7 @@ class PolarsEngine:
         return results
 
     def account(self) -> Account:
-        """What was done so far."""
+        """Return what the engine has done so far."""
         return Account("polars", self.workers, self._done, self._bytes_read, self._bytes_written)
 
     def _start(self, tasks: int) -> None:

@@ -55,7 +55,7 @@ class Bounds(NamedTuple):
             "there and deliver the file again, or raise UDA_MAX_RECORD_BYTES",
         )
 
-    def of_reason(self, reason: str) -> float | None:
+    def exceeded_by(self, reason: str) -> float | None:
         """Return the bound that a drop rejected for this reason exceeded; None if the reason is not about a bound."""
         bounds = {"decompressed_too_large": self.decompressed, "compression_too_high": self.ratio}
         return (bounds | {"record_too_long": self.record}).get(reason)

@@ -26,7 +26,7 @@ from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import QUARANTINE, Outputs, PartFile, platform_dir
-from uda_assets.storage import Location, hash_file, naming, storage_of
+from uda_assets.storage import Location, hash_file, naming_file, storage_of
 
 CONVERTER_VERSION = "2"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
@@ -230,17 +230,17 @@ class NamedWriter:
         self, file: Path | IO[bytes], location: Location, schema: pa.Schema, options: Mapping[str, object]
     ) -> None:
         self._location = location
-        with naming(location):
+        with naming_file(location):
             self._writer = pq.ParquetWriter(file, schema, **options)
 
     def write(self, records: pa.Table | pa.RecordBatch) -> None:
         """Add records, in row groups of a bounded size."""
-        with naming(self._location):
+        with naming_file(self._location):
             self._writer.write(records, row_group_size=ROW_GROUP_ROWS)
 
     def close(self) -> None:
         """Write the footer."""
-        with naming(self._location):
+        with naming_file(self._location):
             self._writer.close()
 
 
@@ -286,16 +286,16 @@ def quarantine_writer(location: Location, checksums: dict[str, str]) -> Iterator
 def write_summaries(target: Location, files: Iterable[PartFile]) -> dict[str, str]:
     """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is; gives BLAKE3 by name."""
     storage, checksums = storage_of(target), {}
-    with storage.replacing(target / "_common_metadata") as path, naming(target / "_common_metadata"):
+    with storage.replacing(target / "_common_metadata") as path, naming_file(target / "_common_metadata"):
         pq.write_metadata(PARQUET_SCHEMA, path)
         checksums["_common_metadata"] = hash_file(path)
     footers = []
     for file in files:
-        with naming(target / file.path), (target / file.path).open("rb") as written:
+        with naming_file(target / file.path), (target / file.path).open("rb") as written:
             footer = pq.read_metadata(written)
         footer.set_file_path(file.path)
         footers.append(footer)
-    with storage.replacing(target / "_metadata") as path, naming(target / "_metadata"):
+    with storage.replacing(target / "_metadata") as path, naming_file(target / "_metadata"):
         pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=footers)
         checksums["_metadata"] = hash_file(path)
     return checksums

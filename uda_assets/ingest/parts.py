@@ -35,7 +35,7 @@ from uda_assets.ingest.header import read_header
 from uda_assets.ingest.reader import Batch, Part, cut, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.lake import Outputs, PartFile
-from uda_assets.storage import Location, make_dir_alone, naming, storage_of
+from uda_assets.storage import Location, make_dir_alone, naming_file, storage_of
 
 Result_co = TypeVar("Result_co", covariant=True)
 _ROWS_AT_ONCE = 16_384
@@ -213,7 +213,7 @@ def _join_quarantine(malformed: NamedWriter, attempt: Attempt, line: int) -> Non
     if not attempt.done.quarantined:
         return
     path = attempt.directory / "quarantine.parquet"
-    with naming(path), path.open("rb") as file, pq.ParquetFile(file) as piece:
+    with naming_file(path), path.open("rb") as file, pq.ParquetFile(file) as piece:
         for batch in piece.iter_batches(_ROWS_AT_ONCE):
             place = batch.schema.get_field_index("line")
             malformed.write(batch.set_column(place, "line", pc.add(batch.column(place), line)))

@@ -14,9 +14,9 @@ from typing import BinaryIO, NamedTuple
 import pyarrow as pa
 
 from uda_assets.basics.errors import DropUnreadable, UdaError, one_line
-from uda_assets.basics.interruption import check
+from uda_assets.basics.interruption import raise_if_stopped
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
-from uda_assets.storage import Location, filesystem_of, is_remote, naming
+from uda_assets.storage import Location, filesystem_of, is_remote, naming_file
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK = 1 << 20
@@ -60,7 +60,7 @@ class Source:
         descriptor = file.fileno()
 
         def read_at(length: int, offset: int) -> bytes:
-            with naming(path):
+            with naming_file(path):
                 return os.pread(descriptor, length, offset)
 
         return cls(os.fstat(descriptor).st_size, read_at, bounds)
@@ -80,7 +80,7 @@ class Source:
         Raises:
             Stopped: The program was asked to stop.
         """
-        check()
+        raise_if_stopped()
         parts: list[bytes] = []
         length = min(length, self.size - offset)
         while length > 0 and (part := self._read_at(length, offset)):
@@ -220,7 +220,7 @@ def open_source(
             return
         directory = spill or Path(tempfile.gettempdir())
         with tempfile.TemporaryFile(dir=spill) as plain:
-            with naming(directory):
+            with naming_file(directory):
                 _decompress(file, compression, plain, bounds, most)
             yield Source.of_file(plain, directory, bounds)
 
@@ -255,7 +255,7 @@ def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Boun
                 ) from error
             if not chunk:
                 break
-            check()
+            raise_if_stopped()
             written += len(chunk)
             bounds.require_within(written, file.tell())
             target.write(chunk)

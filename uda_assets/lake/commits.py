@@ -1,12 +1,12 @@
-"""How a drop's converted form becomes visible, both its records and its quarantine, or neither.
+"""How a drop's converted form becomes visible: both its records and its quarantine, or neither.
 
-In a directory outputs are staged, then moved into place by a commit whose first step is an intent file: a crash before
-it leaves debris, which the next writer removes; a crash after it is completed by the next writer. The idea is that of a
-write-ahead log (ARIES, Mohan et al. 1992), with one entry.
+In a directory, outputs are staged and then moved into place. The first step of the commit writes an intent file. A
+crash before it leaves debris, which the next writer removes. After it, the next writer completes the commit. The idea is that
+of a write-ahead log (ARIES, Mohan et al. 1992), with one entry.
 
-In a bucket nothing can be moved. Outputs are put under names that no other writer uses, and the manifest, which names
-them, by a conditional put: that is the commit. What no manifest names is debris. The idea is that of table formats such
-as Delta Lake (Armbrust et al. 2020).
+In a bucket, nothing can be moved. Outputs are put under names that no other writer uses. Then a conditional put of the
+manifest, which names them, is the commit. Objects that no manifest names are debris. The idea is that of table formats
+such as Delta Lake (Armbrust et al. 2020).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from uda_assets.basics.moments import Killed, passed
+from uda_assets.basics.moments import Killed, reached
 from uda_assets.lake.layout import MANIFEST, Layout
 from uda_assets.lake.manifests import QUARANTINE, DropManifest
 from uda_assets.lake.sealed import as_json, read_json, read_undamaged, sealed
@@ -34,10 +34,9 @@ class Outputs(NamedTuple):
     """Where a conversion writes.
 
     Attributes:
-        parts: Directory of the part files.
-        suffix: Goes into their names.
+        parts: The directory of the part files.
+        suffix: A part of their names.
         quarantine: The file of the malformed records.
-
     """
 
     parts: Location
@@ -46,44 +45,44 @@ class Outputs(NamedTuple):
 
 
 class Stage(Protocol):
-    """Work of a writer that is not committed yet."""
+    """Outputs that are not committed yet."""
 
     @property
     def scratch(self) -> Path:
-        """A directory of this machine, removed at the end."""
+        """A directory on this machine, which is removed at the end."""
 
     @property
     def shared(self) -> Location:
-        """A directory where the data root is, which other machines see too; removed at the end."""
+        """A directory on the storage of the data root, which other machines see too. It is removed at the end."""
 
     def outputs(self, drop: str) -> Outputs:
-        """Where to convert a drop to; what an earlier attempt wrote is void."""
+        """Return where to write the converted form of a drop. What an earlier attempt wrote is void."""
 
     def commit(self, manifest: DropManifest) -> None:
-        """Make what was written, as the manifest names it, the drop's converted form."""
+        """Make the files that the manifest names the drop's converted form."""
 
 
 class Commits(Protocol):
-    """What a commit is, where the data root is."""
+    """How changes are committed on one kind of storage."""
 
     def stage(self) -> AbstractContextManager[Stage]:
-        """A new stage."""
+        """Open a stage."""
 
     def recover(self, manifests: Iterable[DropManifest] | None) -> bool:
-        """Complete or remove what a writer that died left behind; whether that changed which drops are committed."""
+        """Complete or remove what a dead writer left behind. Return whether committed drops may have changed."""
 
     def remove(self, drop: str) -> None:
         """Remove a drop's records."""
 
     def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:
-        """Remove the quarantine of drops, and whatever nothing published refers to any more."""
+        """Remove the quarantines of drops, and those to which nothing refers any more."""
 
     def superseded_quarantines(self, manifests: Iterable[DropManifest]) -> set[str]:
-        """Quarantines of earlier versions of drops, which a reader may still have open: their paths."""
+        """Return the paths of quarantines of earlier versions, which a reader may still have open."""
 
 
 _LATER = ".later"
-"""Below the quarantine: files of drops whose own name there is that of an earlier version. No drop is called so."""
+"""A directory for quarantines whose usual place still holds that of an earlier version. No drop has this name."""
 
 
 class Renames:
@@ -95,7 +94,7 @@ class Renames:
 
     @contextmanager
     def stage(self) -> Iterator[Stage]:
-        """A new staging directory, removed at the end with whatever was not committed."""
+        """Open a staging directory. Whatever was not committed is removed at its end."""
         path = self._staging / uuid.uuid4().hex
         make_dir(path)
         try:
@@ -111,28 +110,28 @@ class Renames:
         """Write the intent, then carry it out."""
         manifest = msgspec.structs.replace(manifest, quarantine=self._quarantine_name(manifest))
         self._files.commit(staged / "data" / MANIFEST, sealed(manifest))
-        passed("drop: staged")
+        reached("drop: staged")
         intent = {"drop": manifest.drop, "quarantine": manifest.quarantine}
         self._files.commit(staged / "intent.json", as_json(intent))
-        passed("drop: intent written")
+        reached("drop: intent written")
         self._complete(staged)
 
     def _quarantine_name(self, manifest: DropManifest) -> str:
-        """The path below ``quarantine`` for one that differs from the drop's earlier one; empty for the drop's own.
+        """Return the path below ``quarantine/`` if it is not the usual one, which follows from the drop's name.
 
-        What is published refers to the earlier one, which is not to change before the rest of what is told does.
+        The published warehouse refers to the earlier quarantine, which must not change before the rest is published.
         """
         own, checksum = self._places.quarantine_file(manifest.drop), manifest.checksums.get(QUARANTINE)
         if not own.exists() or self._files.hash(own) == checksum:
             return ""
         before = read_undamaged(self._files, self._places.parquet_dir(manifest.drop) / MANIFEST, DropManifest)
         if before and before.checksums.get(QUARANTINE) == checksum:
-            return before.quarantine  # it is lost or damaged, and made anew as it was
-        mark = hashlib.sha256(f"{manifest.fingerprint} {manifest.drop}".encode()).hexdigest()[:32]
-        return f"{_LATER}/{mark}.parquet"
+            return before.quarantine  # It was lost or damaged, and is made anew as it was.
+        identity = hashlib.sha256(f"{manifest.fingerprint} {manifest.drop}".encode()).hexdigest()[:32]
+        return f"{_LATER}/{identity}.parquet"
 
     def _complete(self, staged: Path) -> None:
-        """Carry out a commit whose intent is written; every step may already have been done."""
+        """Carry out a commit whose intent is written. Any of its steps may already have been done."""
         intent = read_json(self._files, staged / "intent.json", dict[str, str])
         if intent:
             target, data = self._places.parquet_dir(intent["drop"]), staged / "data"
@@ -144,14 +143,14 @@ class Renames:
             if data.exists():
                 if target.exists():
                     target.replace(staged / "superseded")
-                    passed("drop: old version moved away")
+                    reached("drop: old version moved away")
                 make_dir(target.parent)
                 data.replace(target)
-                passed("drop: new version in place")
+                reached("drop: new version in place")
         shutil.rmtree(staged, ignore_errors=True)
 
     def recover(self, manifests: Iterable[DropManifest] | None) -> bool:
-        """Complete intents, remove temporary files."""
+        """Complete the commits whose intents were written, and remove temporary files."""
         del manifests
         left = sorted(self._staging.iterdir()) if self._staging.is_dir() else []
         for staged in left:
@@ -162,27 +161,27 @@ class Renames:
         return bool(left)
 
     def _written_in(self) -> list[Location]:
-        """Directories in which files are replaced."""
+        """Return the directories in which files are replaced."""
         places = self._places
         return [
             places.root, places.internal, places.sessions, places.results, places.results / "daily", places.history,
         ]  # fmt: skip
 
     def remove(self, drop: str) -> None:
-        """By moving it away in one step."""
+        """Move the records away in one step, then remove them."""
         with self.stage() as bin_:
             target = self._places.parquet_dir(drop)
             if target.exists():
                 target.replace(bin_.scratch / "data")
-        passed("forget: records removed")
+        reached("forget: records removed")
 
     def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:
-        """Those of the drops."""
+        """Remove the quarantines of drops that are not committed again."""
         committed = {manifest.drop for manifest in manifests}
         self._files.remove(self._places.quarantine_file(drop) for drop in drops if drop not in committed)
 
     def superseded_quarantines(self, manifests: Iterable[DropManifest]) -> set[str]:
-        """Those under drops' own names where the manifest names another one, and the others that none names."""
+        """Return the quarantines that no manifest names."""
         places = self._places
         later = {manifest.quarantine: manifest.drop for manifest in manifests if manifest.quarantine}
         own = {places.name_of(drop) for drop in later.values() if places.quarantine_file(drop).exists()}
@@ -215,15 +214,15 @@ class Puts:
 
     @contextmanager
     def stage(self) -> Iterator[Stage]:
-        """A directory of this machine, and names that nobody else uses."""
+        """Open a stage with names that no other writer uses."""
         with tempfile.TemporaryDirectory(prefix="uda-") as scratch:
             shared = self._places.internal / "staging" / self._new_name()
             yield _StagedObjects(self, Path(scratch), shared)
-            # On an error the next writer does it: the error may be that the bucket cannot be reached.
+            # After an error the next writer removes it, because the bucket may be out of reach.
             self._remove_below(shared)
 
     def outputs(self, drop: str) -> Outputs:
-        """Names of this attempt."""
+        """Return names that only this attempt uses."""
         name = self._new_name()
         quarantine = self._places.quarantine / f"{self._places.name_of(drop)}/{name}.parquet"
         return Outputs(self._places.parquet_dir(drop), f".{name}", quarantine)
@@ -232,20 +231,20 @@ class Puts:
         return f"{self._guard.stamp}-{uuid.uuid4().hex[:8]}"
 
     def commit(self, outputs: Outputs, manifest: DropManifest) -> None:
-        """Put the manifest, then remove what it replaces."""
+        """Put the manifest, then remove the files that it replaces."""
         place, quarantine = self._places.parquet_dir(manifest.drop), self._places.quarantine
         relative = str(outputs.quarantine).removeprefix(f"{quarantine}/")
         manifest = msgspec.structs.replace(manifest, quarantine=relative)
         before = read_undamaged(self._files, place / MANIFEST, DropManifest)
-        passed("drop: staged")
+        reached("drop: staged")
         self._guard.require()
         self._files.commit(place / MANIFEST, sealed(manifest))
-        passed("drop: manifest put")
+        reached("drop: manifest put")
         kept = {file.path for file in manifest.files}
         self._files.remove(place / file.path for file in (before.files if before else []) if file.path not in kept)
 
     def recover(self, manifests: Iterable[DropManifest] | None) -> bool:
-        """Remove part files that no manifest names, and what was exchanged; a later writer's are left alone."""
+        """Remove part files that no manifest names, and temporary ones. Those of a later writer are left alone."""
         if manifests is None:
             return False
         places = self._places
@@ -259,21 +258,21 @@ class Puts:
         return False
 
     def remove(self, drop: str) -> None:
-        """The manifest first, so that nothing names what is then removed."""
+        """Remove the manifest first, so that nothing names the files that are removed next."""
         place = self._places.parquet_dir(drop)
         self._guard.require()
         self._files.remove([place / MANIFEST])
-        passed("forget: records removed")
+        reached("forget: records removed")
         self._files.remove(place / name for name in self._files.files_below(place))
 
     def remove_quarantines(self, drops: Iterable[str], manifests: Iterable[DropManifest]) -> None:
-        """All that no manifest names."""
+        """Remove all quarantines that no manifest names."""
         del drops
         self._guard.require()
         self._remove_unnamed(self._places.quarantine, {manifest.quarantine for manifest in manifests})
 
     def superseded_quarantines(self, manifests: Iterable[DropManifest]) -> set[str]:
-        """None is left by :meth:`remove_quarantines`."""
+        """Return nothing: :meth:`remove_quarantines` removes them all."""
         del manifests
         return set()
 
@@ -282,7 +281,7 @@ class Puts:
         self._files.remove(directory / name for name in debris)
 
     def _is_older(self, name: str) -> bool:
-        """Whether a file is not of a writer who came later; those that only a manifest makes sense of are nobody's."""
+        """Return whether a file is not that of a later writer. A file without a stamp belongs to no writer."""
         stamped = _STAMP.search(name)
         return stamped is None or stamped[1] <= self._guard.stamp.partition("-")[0]
 

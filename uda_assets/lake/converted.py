@@ -124,7 +124,7 @@ class ConvertedDrops:
 
     def signature_lookup(self) -> Callable[[str], Signature | None]:
         """Return a function from a path of :meth:`files_of` to the file's signature, or None if it is missing."""
-        return self._files.looking(self._layout.parquets, self._layout.quarantine)
+        return self._files.signature_lookup(self._layout.parquets, self._layout.quarantine)
 
     # -- commit --------------------------------------------------------------------------------------------------
 

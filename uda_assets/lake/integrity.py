@@ -226,7 +226,7 @@ def damaged_sessions(lake: Lake, manifest: SessionsManifest) -> list[FileFault]:
     """
     known = lake.notes.read(_SESSIONS_NOTE, dict[str, Signature]) or {}
     trusted_until = time.time_ns() - RACY_NANOSECONDS
-    lookup = lake.files.looking(lake.sessions)
+    lookup = lake.files.signature_lookup(lake.sessions)
     damaged, trusted = [], {}
 
     def inspect(file: Segment | PartFile) -> tuple[Signature | None, str]:

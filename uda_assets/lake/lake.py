@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uda_assets.basics.limits import limit_pools
-from uda_assets.basics.moments import passed
+from uda_assets.basics.moments import reached
 from uda_assets.basics.settings import Settings
 from uda_assets.lake.access import Access, Notes
 from uda_assets.lake.converted import ConvertedDrops
@@ -70,7 +70,7 @@ class Lake(Layout):
         ledger.rejections.pop(drop, None)
         ledger.removing.append(drop)
         self.ledger.write(ledger)
-        passed("forget: noted")
+        reached("forget: noted")
         self._complete_removals()
 
     def _complete_removals(self) -> None:
@@ -88,7 +88,7 @@ class Lake(Layout):
         if not ledger.removed and not self.files.remote:
             return
         self.converted.remove_quarantines(ledger.removed)
-        passed("forget: quarantine removed")
+        reached("forget: quarantine removed")
         if ledger.removed:
             ledger.removed.clear()
             self.ledger.write(ledger)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from uda_assets.basics.moments import passed
+from uda_assets.basics.moments import reached
 from uda_assets.lake.access import Access
 from uda_assets.lake.layout import MANIFEST
 from uda_assets.lake.manifests import PublicationManifest
@@ -79,8 +79,8 @@ class Published(StateFile[PublicationManifest]):
             checksums = {self._layout.below(path): hash_file(written) for path, written in publishing.new.items()}
             if published := self.read():
                 self.write(msgspec.structs.replace(published, files=files, incoming=checksums))
-            passed("publishing: announced")
-        passed("publishing: files in place")
+            reached("publishing: announced")
+        reached("publishing: files in place")
         if publishing.manifest:
             files = publishing.manifest.files
         if manifest := publishing.manifest or self.read():

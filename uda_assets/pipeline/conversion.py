@@ -220,7 +220,7 @@ def _stage_version(task: _Task, drop: str, content: str, staged: Stage) -> DropM
             task.on_advance,
         )  # fmt: skip
     except DropUnreadable as error:
-        return _rejection(rules, content, error.reason, error.advice, bound=rules.bounds.of_reason(error.reason))
+        return _rejection(rules, content, error.reason, error.advice, bound=rules.bounds.exceeded_by(error.reason))
     task.work.add(done)
     if task.on_advance:
         task.on_advance(Advance(drop, 1, 1, done.records))

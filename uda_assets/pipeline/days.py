@@ -16,7 +16,7 @@ from uda_assets.basics.settings import Settings
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.lake import Lake
 from uda_assets.pipeline.results import write_board
-from uda_assets.storage import Location, naming
+from uda_assets.storage import Location, naming_file
 from uda_assets.warehouse.database import Connect, plain_database, working_database
 from uda_assets.warehouse.ranking import rank_days
 from uda_assets.warehouse.relations import sessions_in
@@ -45,7 +45,7 @@ def publish_days(
             new_days = dict(publishing.new)
             new_warehouse = publishing.replacing(lake.warehouse)
             lake.files.fetch(lake.warehouse, new_warehouse)
-            with naming(lake.warehouse), connect(new_warehouse) as connection:
+            with naming_file(lake.warehouse), connect(new_warehouse) as connection:
                 fill_days(connection, lake, new_days)
                 # DuckDB does not report errors of writing when it closes a database.
                 connection.execute("CHECKPOINT")

@@ -12,7 +12,7 @@ import duckdb
 from uda_assets.basics.settings import Settings
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.lake import Lake, PublicationManifest, PublishedBoard
-from uda_assets.storage import Location, hash_file, naming
+from uda_assets.storage import Location, hash_file, naming_file
 from uda_assets.warehouse.database import parquet_files
 
 
@@ -37,7 +37,7 @@ def previous_board(published: PublicationManifest | None, board: PublishedBoard)
 
 def keep_board(location: Location, kept: Path, parquet: Path) -> None:
     """Copy a leaderboard's Parquet file to ``kept``, the local path of a file that will be at ``location``."""
-    with naming(location):
+    with naming_file(location):
         kept.write_bytes(parquet.read_bytes())
 
 

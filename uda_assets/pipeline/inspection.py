@@ -27,11 +27,11 @@ from uda_assets.warehouse.ranking import Window, leaderboard
 _STREAMED = pa.schema(
     [(name, pa.timestamp("us", "UTC") if name == "activity_time" else pa.string()) for name in COLUMNS[:4]]
 )
-"""What of an accepted record decides a leaderboard."""
+"""The columns of an accepted record that decide a leaderboard."""
 
 
 class Inspection(NamedTuple):
-    """A leaderboard in ``LEADERBOARD_SCHEMA``, and the account of the records behind it."""
+    """A leaderboard in ``LEADERBOARD_SCHEMA``, and the number of records behind it."""
 
     leaderboard: pl.DataFrame
     records: int
@@ -39,14 +39,14 @@ class Inspection(NamedTuple):
 
     @property
     def quarantined(self) -> int:
-        """Malformed records, which the leaderboard leaves out."""
+        """The number of malformed records, which the leaderboard leaves out."""
         return self.reasons.total()
 
 
 def inspect_csv(
     path: Path, settings: Settings, platforms: Platforms, on_advance: OnAdvance | None = None
 ) -> Inspection:
-    """The leaderboard of one CSV file.
+    """Compute the leaderboard of one CSV file.
 
     Raises:
         DropUnreadable: The file cannot be read as a whole.
@@ -73,7 +73,7 @@ def _streamed(kept: pa.Table) -> list[pa.RecordBatch]:
 
 
 class _Account:
-    """Counts what flows by; the first malformed record ends it in ``fail_fast`` mode."""
+    """Counts the records of a file as they pass. In ``fail_fast`` mode the first malformed one stops it."""
 
     def __init__(self, path: Path, settings: Settings, on_advance: OnAdvance | None) -> None:
         self.records = 0
@@ -82,7 +82,7 @@ class _Account:
         self._fault: Exception | None = None
 
     def of(self, batches: Iterator[Batch[list[pa.RecordBatch]]], size: int) -> Iterator[pa.RecordBatch]:
-        """The accepted records of the batches of a file of ``size`` bytes."""
+        """Yield the accepted records of the batches of a file of ``size`` bytes."""
         try:
             for batch in batches:
                 if self._settings.error_mode is ErrorMode.FAIL_FAST and batch.quarantined.height:
@@ -93,11 +93,11 @@ class _Account:
                 if self._on_advance:
                     self._on_advance(Advance(self._path.name, batch.position, size, self.records))
         except Exception as error:
-            # DuckDB would make an error of its own of it; `close` raises this one.
+            # DuckDB would turn it into an error of its own. `close` raises this one.
             self._fault = error
 
     def close(self) -> None:
-        """Raise what is to be said of the file as a whole."""
+        """Raise the error that stopped the reading, or that the file as a whole deserves."""
         if self._fault:
             raise self._fault
         if self.records and self.reasons.total() / self.records > self._settings.max_reject_ratio:
@@ -109,14 +109,14 @@ class _Account:
 
 
 def inspect_parquet(path: Path, settings: Settings) -> Inspection:
-    """The leaderboard of a converted drop: its directory, or any Parquet file with the contract's columns.
+    """Compute the leaderboard of a converted drop: its directory, or any Parquet file with the contract's columns.
 
     Raises:
         UdaError: There is no such file, or it is not a converted drop.
     """
     if not path.exists():
         raise UdaError(f"{path} does not exist")
-    place = path.resolve()  # DuckDB takes `..` for something else than the system where there is a link before it
+    place = path.resolve()  # DuckDB resolves `..` after a link differently from the system.
     files = sorted(place.rglob("part.*.parquet")) if path.is_dir() else [place]
     if not files and not (path / "_metadata").exists():
         raise UdaError(f"{path} is not a converted drop: it holds no part files; name the <drop>.parquet directory")
@@ -139,14 +139,14 @@ def _rank(connection: duckdb.DuckDBPyConnection, settings: Settings) -> pl.DataF
 
 
 def _sessions_of(records: str, settings: Settings) -> str:
-    """The distinct sessions of some records, as an SQL relation; when they started only where that is asked for."""
+    """Return the distinct sessions of records as an SQL relation, with their start if there is a window."""
     started = ", min(activity_time) AS started_at" if _window(settings).bounded else ""
     key = "platform, user_id, session_id"
     return f"(SELECT {key}{started} FROM {records} GROUP BY {key})"
 
 
 def _records(path: Path, files: list[Path]) -> str:
-    """Converted records as an SQL relation; in a converted drop the platform is in the files' paths."""
+    """Return converted records as an SQL relation. In a converted drop the platform is in the paths of the files."""
     if path.is_dir():
         return parquet_relation(Path(), [PartFile(str(file), "", 0) for file in files], RECORD_COLUMNS)
     return parquet_files(files)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from uda_assets.basics.errors import UdaError
-from uda_assets.basics.moments import passed
+from uda_assets.basics.moments import reached
 from uda_assets.basics.settings import Settings
 from uda_assets.engines import Engine
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
@@ -92,9 +92,9 @@ def is_merged(lake: Lake) -> bool:
 
 
 def _commit(lake: Lake, merged: SessionsManifest) -> None:
-    passed("sessions: files written")
+    reached("sessions: files written")
     lake.merged.write(merged)
-    passed("sessions: committed")
+    reached("sessions: committed")
     lake.remove_unreferenced_sessions(merged)
 
 

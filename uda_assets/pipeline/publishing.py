@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from uda_assets.basics.moments import passed
+from uda_assets.basics.moments import reached
 from uda_assets.basics.settings import CleanSource
 from uda_assets.lake import PublicationManifest, SessionsManifest
 from uda_assets.pipeline.archive import archive_sources
@@ -21,7 +21,7 @@ from uda_assets.pipeline.merging import is_merged, merge_sessions
 from uda_assets.pipeline.results import write_board
 from uda_assets.pipeline.status import DropEntry, drop_ledger_as_judged, take_inventory
 from uda_assets.pipeline.warehouse_file import WarehouseFile
-from uda_assets.storage import Location, naming
+from uda_assets.storage import Location, naming_file
 from uda_assets.warehouse.database import configure
 
 
@@ -76,7 +76,7 @@ def _publish_files(run: Run, drops: Sequence[DropEntry]) -> pl.DataFrame:
             warehouse.fill_movement(board, previous)
             unrecorded_days = warehouse.fill_days()
         keep_board(board_file(lake, board), publishing.replacing(board_file(lake, board)), new_parquet)
-        passed("publish: files written")
+        reached("publish: files written")
         superfluous, superseded = superfluous_boards(lake, [board, previous]), lake.converted.superseded_quarantines()
         outdated = superseded.intersection(before.superseded if before else [])
         publishing.manifest = PublicationManifest(
@@ -94,7 +94,7 @@ def _publish_files(run: Run, drops: Sequence[DropEntry]) -> pl.DataFrame:
 @contextmanager
 def _new_warehouse(run: Run, path: Path, manifest: SessionsManifest) -> Iterator[WarehouseFile]:
     lake = run.lake
-    with lake.converted.stage() as staged, naming(lake.warehouse), run.connect(path) as connection:
+    with lake.converted.stage() as staged, naming_file(lake.warehouse), run.connect(path) as connection:
         configure(connection, run.settings, staged.scratch, lake.root)
         yield WarehouseFile(connection, run, manifest, staged.scratch)
         # DuckDB does not report errors of writing when it closes a database.

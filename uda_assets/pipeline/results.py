@@ -6,12 +6,12 @@ from pathlib import Path
 
 import polars as pl
 
-from uda_assets.storage import naming
+from uda_assets.storage import naming_file
 
 
 def write_board(board: pl.DataFrame, csv: Path, parquet: Path) -> None:
     """Write a leaderboard, in ``LEADERBOARD_SCHEMA``, as CSV and as Parquet."""
-    with naming(csv):
+    with naming_file(csv):
         board.write_csv(csv)
-    with naming(parquet):
+    with naming_file(parquet):
         board.write_parquet(parquet)

@@ -49,7 +49,7 @@ class Rules(NamedTuple):
     def uphold(self, rejection: Rejection) -> bool:
         """Return whether a drop would be rejected again, as far as the tolerance decides it."""
         if rejection.bound is not None:
-            bound = self.bounds.of_reason(rejection.reason)
+            bound = self.bounds.exceeded_by(rejection.reason)
             return bound is not None and bound <= rejection.bound
         return not rejection.records or rejection.quarantined / rejection.records > self.max_reject_ratio
 

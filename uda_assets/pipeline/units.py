@@ -28,9 +28,9 @@ import msgspec
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.limits import Workplace
-from uda_assets.basics.moments import passed
+from uda_assets.basics.moments import reached
 from uda_assets.lake import PartFile, Segment, SessionsManifest, platform_dir
-from uda_assets.storage import Location, hash_file, is_remote, make_dir, naming, storage_of
+from uda_assets.storage import Location, hash_file, is_remote, make_dir, naming_file, storage_of
 from uda_assets.warehouse.database import literal, parquet_files, parquet_relation, working_database
 from uda_assets.warehouse.ranking import Window, count_sessions, rank_alone
 from uda_assets.warehouse.relations import (
@@ -174,7 +174,7 @@ def split(job: SplitJob, place: Workplace) -> dict[int, list[Location]]:
         bucket = f"(hash(hash(user_id)) % {job.buckets})::INTEGER AS bucket"
         query = f"SELECT *, {bucket} FROM ({_grouped(connection, job.sources)})"
         options = f"{_EXCHANGE_OPTIONS}, PARTITION_BY (bucket)"
-        with naming(written):
+        with naming_file(written):
             connection.execute(f"COPY ({query}) TO {literal(written)} ({options})")
     place.bytes_read += _size(source.path for source in job.sources)
     found: dict[int, list[Location]] = {}
@@ -405,11 +405,11 @@ class _UnitUpdate:
         name = f"{platform_dir(platform)}/{self._stem}-{bucket}-{self._written}.parquet"
         path = f"{kind}/{name}" if kind else name
         location = self._base / path
-        with storage_of(location).replacing(location) as target, naming(location):
+        with storage_of(location).replacing(location) as target, naming_file(location):
             row = self._execute(f"COPY ({query}) TO {literal(target)} ({_FILE_OPTIONS})").fetchone()
             self._place.bytes_written += target.stat().st_size
             checksum = hash_file(target)
-        passed("sessions: file written")
+        reached("sessions: file written")
         rows = int(row[0]) if row else 0
         self._rows_written += rows
         return PartFile(path, platform, rows, bucket, checksum)

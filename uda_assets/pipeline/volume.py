@@ -1,11 +1,11 @@
-"""Whether a drop has about as many records as such drops usually have.
+"""Tells whether a drop has an unusual number of records.
 
-Drops are compared with earlier ones of the same series: the same directory below ``datasets/``, numbers in its name
-aside (``supplier-a/2026-01`` and ``supplier-a/2026-02`` are one series). Counts are compared by their logarithm, since
-half as many are as far off as twice as many. What is usual is the median of the earlier ones; how far from it is still
-usual follows from their median absolute deviation (MAD), as proposed by Iglewicz and Hoaglin, "How to Detect and Handle
-Outliers" (1993): a modified z-score, deviation / (1.4826 MAD), of 3.5 at most. Both are robust: half of the earlier
-drops could be wrong themselves. Where they are all alike, anything within a factor of two is usual.
+A drop is compared with earlier drops of its series, which are those in the same directory below ``datasets/``.
+Numbers in the directory's name are ignored, so that ``supplier-a/2026-01`` and ``supplier-a/2026-02`` are one series.
+Counts are compared by their logarithm, since half as many are as far off as twice as many. The usual count is the median of the
+earlier ones. The usual range follows from their median absolute deviation (MAD), as proposed by Iglewicz and Hoaglin,
+"How to Detect and Handle Outliers" (1993): a modified z-score, deviation / (1.4826 MAD), of at most 3.5. Both are
+robust: half of the earlier drops could be wrong themselves. Anything within a factor of two of the median is usual.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import NamedTuple
 from uda_assets.lake import DropManifest
 
 LEAST_EARLIER = 8
-"""Earlier drops of a series without which nothing is said."""
+"""The number of earlier drops that a series needs before a drop is judged."""
 COMPARED = 50
-"""So many earlier drops, the latest, are compared with, so that what is usual may change with time."""
+"""The number of latest earlier drops to compare with, so that the usual count may change with time."""
 JUDGED = 100
-"""So many drops, the latest of all, are judged."""
+"""The number of latest drops that are judged."""
 _MOST_DEVIATION = 3.5
 _MAD_TO_SIGMA = 1.4826
 _FACTOR = 2
@@ -41,7 +41,7 @@ class Unusual(NamedTuple):
     most: int
 
     def __str__(self) -> str:
-        """As a person is told of it."""
+        """Return the finding as a line for people."""
         return (
             f"{self.drop}: {self.records:,} records, where {self.usual:,} are usual and {self.least:,} to "
             f"{self.most:,} would be no surprise"
@@ -49,7 +49,7 @@ class Unusual(NamedTuple):
 
 
 def unusual_drops(manifests: Mapping[str, DropManifest]) -> list[Unusual]:
-    """The unusual ones among the latest drops, by when they were converted."""
+    """Return the unusual drops among the latest ones, in the order in which they were converted."""
     ordered = sorted(manifests.values(), key=lambda one: (one.converted_at, one.drop))
     newest = {one.drop for one in ordered[-JUDGED:]}
     earlier: dict[str, list[int]] = defaultdict(list)
@@ -63,7 +63,7 @@ def unusual_drops(manifests: Mapping[str, DropManifest]) -> list[Unusual]:
 
 
 def series_of(drop: str) -> str:
-    """Which drops a drop is compared with: those of its directory, numbers aside."""
+    """Return the series of a drop: its directory, with numbers replaced."""
     return re.sub(r"\d+", "#", posixpath.dirname(drop))
 
 

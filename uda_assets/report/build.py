@@ -9,7 +9,7 @@ from uda_assets.lake import Lake
 from uda_assets.report.content import Charted, read_content
 from uda_assets.report.page import render
 from uda_assets.report.vega import charting_script
-from uda_assets.storage import Location, naming
+from uda_assets.storage import Location, naming_file
 
 REPORT_NAME = "report.html"
 
@@ -47,6 +47,6 @@ def write_report(lake: Lake, settings: Settings) -> Location:
     report, path = build_report(lake, settings), report_path(lake)
     with lake.published.publishing() as publishing:
         temporary = publishing.replacing(path)
-        with naming(path):
+        with naming_file(path):
             temporary.write_text(report.html, encoding="utf-8")
     return path

@@ -12,7 +12,7 @@ from uda_assets.storage.directory import (
     replacing,
     signature_of,
 )
-from uda_assets.storage.disk import disk_fault, naming
+from uda_assets.storage.disk import disk_fault, naming_file
 
 __all__ = [
     "RACY_NANOSECONDS",
@@ -30,7 +30,7 @@ __all__ = [
     "is_remote",
     "make_dir",
     "make_dir_alone",
-    "naming",
+    "naming_file",
     "replacing",
     "root_of",
     "signature_of",

@@ -102,7 +102,7 @@ class Storage(Protocol):
             The full path and the signature of each file.
         """
 
-    def looking(self, *directories: Location) -> Callable[[str], Signature | None]:
+    def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
         """Return a function that looks up signatures of files below the directories.
 
         It takes the full path of a file and returns its signature, or None if the file is missing.

@@ -16,11 +16,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from uda_assets.basics.errors import UdaError
-from uda_assets.basics.moments import passed
+from uda_assets.basics.moments import reached
 from uda_assets.storage.base import DropCandidate, Guard, Location, Signature
 from uda_assets.storage.directory import hash_stream
+from uda_assets.storage.drop_names import is_hidden_or_unfinished, may_be_a_drop
 from uda_assets.storage.lease import ObjectChanged, leased
-from uda_assets.storage.naming import is_hidden_or_unfinished, may_be_a_drop
 
 _STREAM_BLOCK = 8 << 20
 _MOST_DELETED_AT_ONCE = 1_000
@@ -70,7 +70,7 @@ class Bucket:
                 self._tags[key] = info["ETag"]
                 yield f"s3://{key}", _signature(info)
 
-    def looking(self, *directories: Location) -> Callable[[str], Signature | None]:
+    def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
         """List all objects below the prefixes, and return a function that looks up signatures in these lists."""
         signatures: dict[str, Signature] = {}
         for directory in directories:
@@ -118,7 +118,7 @@ class Bucket:
         with tempfile.TemporaryDirectory(prefix="uda-") as scratch:
             temporary = Path(scratch, path.name)
             yield temporary
-            passed("file: written")
+            reached("file: written")
             self._files.put_file(str(temporary), _key(path))
 
     def commit(self, path: Location, content: bytes) -> None:
@@ -135,7 +135,7 @@ class Bucket:
             raise UdaError(
                 f"{path} was changed by another writer in the meantime, and was not overwritten; run again"
             ) from None
-        passed("file: written")
+        reached("file: written")
 
     def swap(self, path: Location, content: bytes, tag: str | None) -> str:
         """Put an object if the existing one has this ETag or, if ``tag`` is None, if there is none.

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from uda_assets.basics.errors import UdaError
-from uda_assets.basics.moments import Killed, passed
+from uda_assets.basics.moments import Killed, reached
 from uda_assets.storage.base import (
     RACY_NANOSECONDS,
     DropCandidate,
@@ -27,8 +27,8 @@ from uda_assets.storage.base import (
     lock_timed_out,
     this_process,
 )
-from uda_assets.storage.disk import naming
-from uda_assets.storage.naming import is_hidden_or_unfinished, may_be_a_drop
+from uda_assets.storage.disk import naming_file
+from uda_assets.storage.drop_names import is_hidden_or_unfinished, may_be_a_drop
 
 _HASH_CHUNK = 1 << 20
 
@@ -62,14 +62,14 @@ class Directory:
         """Walk a directory to find manifests; a subdirectory that has a manifest is not searched further."""
         return _walk_manifests(str(directory), name) if directory.is_dir() else ()
 
-    def looking(self, *directories: Location) -> Callable[[str], Signature | None]:
+    def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
         """Return a function that looks up the signature of a file by a ``stat`` call."""
         del directories
         return _signature_at
 
     def read(self, path: Location) -> bytes:
         """Return the content of a file."""
-        with naming(path):
+        with naming_file(path):
             return path.read_bytes()
 
     def fetch(self, path: Location, target: Path) -> None:
@@ -86,7 +86,7 @@ class Directory:
 
     def commit(self, path: Location, content: bytes) -> None:
         """Replace a file by renaming, once its content is on disk; the lock keeps other writers away."""
-        with self.replacing(path) as temporary, naming(path), temporary.open("wb") as file:
+        with self.replacing(path) as temporary, naming_file(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -96,7 +96,7 @@ class Directory:
 
         A writer that starts at the same moment may remove the temporary file, as if a crash had left it behind.
         """
-        with self.replacing(path) as temporary, naming(path):
+        with self.replacing(path) as temporary, naming_file(path):
             temporary.write_bytes(content)
 
     def move(self, source: Location, target: Location) -> None:
@@ -119,7 +119,7 @@ class Directory:
             raise UdaError(f"{path.parent} cannot be written: {error.strerror}") from None
         with file:
             _acquire(file.fileno(), path, timeout)
-            with naming(path):
+            with naming_file(path):
                 os.truncate(file.fileno(), 0)
                 os.write(file.fileno(), this_process().encode())
             yield _SystemLock()
@@ -177,7 +177,7 @@ def signature_of(stat: os.stat_result) -> Signature:
 
 def hash_file(path: Location) -> str:
     """Return the BLAKE3 checksum of a file: as hard to forge as SHA-256, and several times faster."""
-    with naming(path), path.open("rb") as file:
+    with naming_file(path), path.open("rb") as file:
         return hash_stream(file)
 
 
@@ -214,7 +214,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
-        passed("file: written")
+        reached("file: written")
         temporary.replace(path)
     except Killed:
         raise

@@ -23,7 +23,7 @@ _TEMPORARY = re.compile(r"/\.([^/]+)\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
-def naming(path: Location) -> Iterator[None]:
+def naming_file(path: Location) -> Iterator[None]:
     """Add the name of a file to errors that occur while it is written or read, which often do not name it.
 
     Raises:

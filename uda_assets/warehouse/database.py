@@ -12,7 +12,7 @@ from typing import Protocol
 import duckdb
 
 from uda_assets.basics.errors import UsageError
-from uda_assets.basics.interruption import watch
+from uda_assets.basics.interruption import interruptible
 from uda_assets.basics.limits import Limits
 from uda_assets.storage import Location, filesystem_of, is_remote
 
@@ -81,7 +81,7 @@ def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path
     Raises:
         UsageError: The memory limit is not a size.
     """
-    watch(connection)
+    interruptible(connection)
     try:
         connection.execute(f"SET memory_limit = {literal(limits.memory_limit)}")
     except duckdb.Error:

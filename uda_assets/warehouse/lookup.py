@@ -96,7 +96,7 @@ def published_movement(lake: Lake, settings: Settings, platform: str | None = No
     return Answer(MOVEMENT_COLUMNS, rows)
 
 
-def some_sessions(lake: Lake, connection: duckdb.DuckDBPyConnection, manifest: SessionsManifest) -> list[Session]:
+def sample_sessions(lake: Lake, connection: duckdb.DuckDBPyConnection, manifest: SessionsManifest) -> list[Session]:
     """Return a few complete sessions of a few platforms.
 
     They are cached below the data root by the manifest's generation, because most runs change no sessions.
@@ -158,7 +158,7 @@ def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
 
 def _quarantine_of(lake: Lake, manifests: Iterable[DropManifest]) -> str:
     # Drops without quarantined records are skipped: opening thousands of empty files would make each query slow.
-    signature_of = lake.files.looking(lake.quarantine)
+    signature_of = lake.files.signature_lookup(lake.quarantine)
     paths = [
         path
         for manifest in manifests

@@ -40,7 +40,7 @@ threading.Thread(target=send, daemon=True).start()
 WHILE_READING = """
 import os, signal, threading, time
 from uda_assets.ingest import source
-from uda_assets.basics.interruption import check
+from uda_assets.basics.interruption import raise_if_stopped
 read, reads = source.Source.read, []
 def sent(self, offset, length):
     reads.append(offset)
@@ -48,7 +48,7 @@ def sent(self, offset, length):
         threading.Thread(target=send, daemon=True).start()
     while len(reads) >= 5:
         time.sleep(0.01)
-        check()
+        raise_if_stopped()
     return read(self, offset, length)
 def send():
     while True:
@@ -138,16 +138,16 @@ def test_a_closed_connection_does_not_keep_others_from_being_interrupted(monkeyp
     monkeypatch.setattr(interruption, "_stop_requested", Event())
     closed, busy = duckdb.connect(), duckdb.connect()
     for connection in (closed, busy):
-        interruption.watch(connection)
+        interruption.interruptible(connection)
     closed.close()
     with ThreadPoolExecutor(1) as thread:
         query = thread.submit(busy.execute, "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b")
         while not query.done():
-            interruption.ask()
+            interruption.request_stop()
         with pytest.raises(duckdb.InterruptException):
             query.result()
     with pytest.raises(interruption.Stopped):
-        interruption.check()
+        interruption.raise_if_stopped()
     busy.close()
 
 

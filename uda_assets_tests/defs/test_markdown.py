@@ -24,7 +24,7 @@ from uda_assets.defs.markdown import (
 from uda_assets.lake import DropManifest, open_lake
 from uda_assets.pipeline.status import DropEntry, Status
 from uda_assets.report.text import shown
-from uda_assets.warehouse.lookup import some_sessions
+from uda_assets.warehouse.lookup import sample_sessions
 from uda_assets_tests.report import hostile
 from uda_assets_tests.support.chain import HEADER, deliver, forget, published, run, settings_of
 
@@ -151,8 +151,8 @@ def test_a_preview_shows_whole_sessions(tmp_path: Path, buckets: int) -> None:
         manifest = lake.merged.read()
         assert manifest is not None
         with duckdb.connect() as connection:
-            found = some_sessions(lake, connection, manifest)
-            assert some_sessions(lake, connection, manifest) == found
+            found = sample_sessions(lake, connection, manifest)
+            assert sample_sessions(lake, connection, manifest) == found
         true = published(tmp_path, "SELECT platform, user_id, session_id, epoch(started_at), events FROM sessions")
         assert {(*row[:3], row[3].timestamp(), row[5]) for row in found} <= set(true)
         assert Counter(row[0] for row in found) == {"Android": 4, "Web": 4, "iOS": 4}
@@ -162,4 +162,4 @@ def test_a_preview_shows_whole_sessions(tmp_path: Path, buckets: int) -> None:
     manifest = lake.merged.read()
     assert manifest is not None
     with duckdb.connect() as connection:
-        assert some_sessions(lake, connection, manifest) == []
+        assert sample_sessions(lake, connection, manifest) == []
