@@ -1,1 +1,1 @@
-"""What every other part may use: settings, errors, limits, progress and interruption."""
+"""Foundations that every other subpackage may import: settings, errors, limits, progress and interruption."""

@@ -1,23 +1,22 @@
-"""Everything that can go wrong for a reason a user can mend, one family, each with a message of one line."""
+"""The errors that a user can resolve. They form one family, and each has a message of one line."""
 
 from __future__ import annotations
 
 
 class UdaError(Exception):
-    """The data are at fault, or what the program was asked to work on (exit code 1)."""
+    """The data, or something else that the program was asked to work on, is at fault (exit code 1)."""
 
 
 class UsageError(UdaError):
-    """The program was used wrongly (exit code 2)."""
+    """The program was called with wrong arguments or settings (exit code 2)."""
 
 
 class DropUnreadable(UdaError):
-    """A drop as a whole cannot be read.
+    """A drop cannot be read at all.
 
     Attributes:
         reason: A short code such as ``missing_column``.
         advice: What is wrong and what to do, in one line.
-
     """
 
     def __init__(self, reason: str, advice: str) -> None:
@@ -26,30 +25,30 @@ class DropUnreadable(UdaError):
         self.advice = advice
 
     def __reduce__(self) -> tuple[type[DropUnreadable], tuple[str, str]]:
-        # An error of a task crosses processes.
+        # Errors of tasks are pickled on their way from a worker.
         return type(self), (self.reason, self.advice)
 
 
 class DamagedFile(UdaError):
-    """A file of the data root is not what it was when it was written."""
+    """A file in the data root has changed since the program wrote it."""
 
 
 class OtherFormat(UdaError):
-    """A file of the data root was written by a version of this program that used another format."""
+    """A file in the data root has the format of another version of this program."""
 
     def __init__(self, path: object, found: int, known: int) -> None:
         super().__init__(
-            f"{path} has format {found}, and this version reads format {known} alone; run the version of uda_assets "
-            "that wrote it, or name another data root"
+            f"{path} has format {found}, but this version reads only format {known}; run the version of uda_assets "
+            "that wrote it, or use another data root"
         )
 
 
 class DropBusy(UdaError):
-    """A drop that vanished or kept changing while it was to be read; it stays pending."""
+    """A drop vanished or kept changing while it was being read; it stays pending."""
 
 
 class MalformedRecord(UdaError):
-    """The first malformed record of a ``fail_fast`` run."""
+    """A ``fail_fast`` run met its first malformed record."""
 
     def __init__(self, drop: str, line: int, reason: str, raw: str) -> None:
         super().__init__(f"drop {drop!r}, line {line}: {reason}: {raw[:200]!r}")
@@ -60,13 +59,13 @@ class MalformedRecord(UdaError):
 
 
 class DropRejected(UdaError):
-    """A drop that would be rejected whole, in a ``fail_fast`` run."""
+    """A ``fail_fast`` run met a drop that has to be rejected as a whole."""
 
 
 class ClusterFault(UdaError):
-    """The cluster cannot be reached, or was lost midway; nothing of the run is half-committed."""
+    """The cluster cannot be reached or was lost during the run; the run has committed nothing by halves."""
 
 
 def one_line(error: BaseException) -> str:
-    """The beginning of what another program's error says, in one line."""
+    """Return the first 200 characters of an error's message in one line, or its type if it has no message."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """Whether a promise holds, in one sentence, and the cases where it does not."""
+    """The result of a check.
+
+    Attributes:
+        passed: Whether the check passed.
+        summary: The result in one sentence.
+        cases: The cases that failed, one line each.
+    """
 
     passed: bool
     summary: str

@@ -1,7 +1,8 @@
-"""How work that is under way is stopped: threads and DuckDB are told, and what they were at cleans up after itself.
+"""Stop work that is under way when the user interrupts the program.
 
-Python tells of a signal to the main thread alone, and only between two steps of its own. So threads that read ask here
-at each read, and queries are interrupted from outside. Nothing happens here unless the command line asks for it.
+Python delivers signals only to the main thread, and only between two of its bytecode instructions. Therefore threads
+that read drops call :func:`raise_if_stopped` before each read, and :func:`request_stop` interrupts DuckDB's queries
+from outside. The work that is stopped cleans up after itself. Only the command line calls :func:`request_stop`.
 """
 
 from __future__ import annotations
@@ -19,37 +20,33 @@ class Stopped(KeyboardInterrupt):
     """The program was asked to stop."""
 
 
-_asked = Event()
+_stop_requested = Event()
 _connections: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
-_changing = Lock()
+_connections_lock = Lock()
 
 
 def interruptible(connection: duckdb.DuckDBPyConnection) -> None:
-    """Have a connection's query interrupted when all is to stop."""
-    with _changing:
+    """Register a connection, so that :func:`request_stop` interrupts its query."""
+    with _connections_lock:
         _connections.add(connection)
 
 
 def request_stop() -> None:
-    """Stop what is under way, in whatever thread."""
-    _asked.set()
-    with _changing:
+    """Ask the work in all threads to stop."""
+    _stop_requested.set()
+    with _connections_lock:
         connections = list(_connections)
     if not connections:
         return
-    import duckdb  # noqa: PLC0415 - it is there if there are connections, and takes long otherwise
+    import duckdb  # noqa: PLC0415 - importing it is slow, and it is already imported if there are connections
 
     for connection in connections:
-        # One that was closed meanwhile has nothing to be stopped.
+        # A connection that was closed in the meantime has nothing to interrupt.
         with suppress(duckdb.ConnectionException):
             connection.interrupt()
 
 
 def raise_if_stopped() -> None:
-    """Go on only if nobody has asked to stop.
-
-    Raises:
-        Stopped: Someone has.
-    """
-    if _asked.is_set():
+    """Raise :class:`Stopped` if the program was asked to stop."""
+    if _stop_requested.is_set():
         raise Stopped

@@ -1,7 +1,7 @@
-"""How the settings ``threads`` and ``memory_limit`` reach the libraries that do the work.
+"""Apply the settings ``threads`` and ``memory_limit`` to the libraries that do the work.
 
-DuckDB takes both for each connection, and our reader for each drop. Polars and pyarrow have pools for the whole
-process: pyarrow's can be set at any time, Polars' only before Polars is imported.
+DuckDB takes both limits for each connection, and our reader takes them for each drop. Polars and pyarrow have one
+thread pool for the whole process: pyarrow's size can be set at any time, Polars' only before Polars is imported.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from uda_assets.basics.settings import Settings
 from uda_assets.basics.sizes import memory_bytes
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 8 << 20, 1 << 18
-# What a block takes while it is read: its bytes, its fields, and what is made of them; see benchmarks/README.md.
-_TIMES_A_BLOCK = 16
+# Memory that reading a block takes (for its bytes, its fields and the columns made from them), as a multiple of its
+# size; see benchmarks/README.md.
+_MEMORY_PER_BLOCK_BYTE = 16
 
 
 class Limits(Protocol):
-    """Anything that says how many threads may run and how much memory may be taken, as the settings do."""
+    """The limits on threads and memory that work must stay within; the settings are such limits."""
 
     @property
     def threads(self) -> int:
-        """Threads at once."""
+        """Number of threads that may run at once."""
         ...
 
     @property
     def memory_limit(self) -> str:
-        """Memory before work spills, such as ``1GiB``."""
+        """Memory that work may use before it spills to disk, such as ``1GiB``."""
         ...
 
 
 @dataclass
 class Workplace:
-    """Where a task runs: within which limits, where it may spill, and what it reads and writes there.
+    """The limits and the spill directory of a task, and a count of the bytes that it reads and writes.
 
     Attributes:
-        threads: Threads that the task may use.
-        memory_limit: Memory before it spills, such as ``1GiB``.
+        threads: Number of threads that the task may use.
+        memory_limit: Memory that the task may use before it spills to disk, such as ``1GiB``.
         spill: Directory for temporary files.
-        bytes_read: Bytes of the files that it was given to read, or that it counted itself.
-        bytes_written: Bytes of the files that it wrote.
-
+        bytes_read: Size of the files that the task was given to read, or the bytes that it counted itself.
+        bytes_written: Size of the files that the task wrote.
     """
 
     threads: int
@@ -55,7 +55,7 @@ class Workplace:
 
 
 def limit_pools(settings: Settings) -> None:
-    """Bound the libraries' own pools by ``threads``; Polars' only where it is not imported yet."""
+    """Limit the thread pools of pyarrow, and of Polars unless it is already imported, to the setting ``threads``."""
     if "polars" not in sys.modules:
         os.environ.setdefault("POLARS_MAX_THREADS", str(settings.threads))
     if "pyarrow" in sys.modules:
@@ -63,11 +63,10 @@ def limit_pools(settings: Settings) -> None:
 
 
 def block_bytes(limits: Limits) -> int:
-    """How much of a drop a thread reads at once, so that all of them stay within ``memory_limit``.
+    """Return how many bytes of a drop each thread may read at once, so that all stay within ``memory_limit``.
 
     Raises:
-        UsageError: The memory limit is none.
-
+        UsageError: The memory limit is not a size.
     """
-    share = memory_bytes(limits.memory_limit) // (_TIMES_A_BLOCK * (limits.threads + 1))
+    share = memory_bytes(limits.memory_limit) // (_MEMORY_PER_BLOCK_BYTE * (limits.threads + 1))
     return max(_SMALLEST_BLOCK, min(_LARGEST_BLOCK, share))

@@ -1,4 +1,4 @@
-"""Named moments at which tests let the program die, so that crash safety is shown without sleeping or luck."""
+"""Named moments at which a test can stop the program, to show crash safety without sleeping or luck."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 
 class Killed(BaseException):
-    """Stands for ``kill -9`` within a test: code that cleans up on errors must not clean up on this."""
+    """Stands for ``kill -9`` in a test: code that cleans up after errors must not clean up after this one."""
 
 
-def _nothing(moment: str) -> None:
-    """Outside tests nothing happens."""
+def _ignore(moment: str) -> None:
+    """Do nothing, outside tests."""
     del moment
 
 
-on_moment: Callable[[str], None] = _nothing
-"""Called with the name of each moment that is passed; a test replaces it by one that raises :class:`Killed`."""
+on_moment: Callable[[str], None] = _ignore
+"""Called with the name of each moment; a test replaces it with a function that raises :class:`Killed`."""
 
 
 def reached(moment: str) -> None:
-    """Say that the program is past ``moment``, such as ``"drop: intent written"``."""
+    """Report that the program has reached ``moment``, such as ``"drop: intent written"``."""
     on_moment(moment)

@@ -1,4 +1,4 @@
-"""How far long work is, told to whoever shows it: a terminal's bar or a log, of which this module knows nothing."""
+"""The progress of long work, as reported to a progress bar or a log."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import NamedTuple, Protocol
 
 
 class Advance(NamedTuple):
-    """How far the work on one file is.
+    """The progress of the work on one file.
 
     Attributes:
-        name: The file.
-        done: What was done of it, in any unit.
-        total: What there is to do, in the same unit.
-        records: Records read or written so far.
-
+        name: Name of the file.
+        done: Amount of work done so far, in any unit.
+        total: Total amount of work, in the same unit.
+        records: Number of records read or written so far.
     """
 
     name: str
@@ -29,48 +28,51 @@ OnAdvance = Callable[[Advance], None]
 
 
 class Progress(Protocol):
-    """Shows how far the work on some files is."""
+    """Shows the progress of the work on some files."""
 
     def begin(self, sizes: Mapping[str, int]) -> None:
-        """Work on these files begins; sizes tell how much of the whole each is."""
+        """Start work on these files; a file's size is its share of the whole work."""
 
     def advance(self, advance: Advance) -> None:
-        """The work on one of them is so far; called from any thread."""
+        """Report the progress of one file; any thread may call this."""
 
 
 class Pace:
-    """Adds up how far the work on some files is, and how fast it goes."""
+    """Computes the overall progress and the speed of the work on some files."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._changing = Lock()
+        self._lock = Lock()
         self.begin({})
 
     def begin(self, sizes: Mapping[str, int]) -> None:
-        """See :class:`Progress`, as for the next."""
-        with self._changing:
+        """Forget all earlier progress and start the clock for these files."""
+        with self._lock:
             self._sizes = dict(sizes)
             self._advances: dict[str, Advance] = {}
             self._began = self._clock()
 
     def advance(self, advance: Advance) -> None:
-        """A file that is read again starts anew."""
-        with self._changing:
+        """Replace what was known about the file, whose progress falls back if it is read again."""
+        with self._lock:
             self._advances[advance.name] = advance
 
     @property
     def records(self) -> int:
-        """Records so far."""
-        with self._changing:
-            return sum(one.records for one in self._advances.values())
+        """Number of records read or written so far."""
+        with self._lock:
+            return sum(advance.records for advance in self._advances.values())
 
     @property
     def share(self) -> float:
-        """How much of all is done, 0 to 1."""
-        with self._changing:
+        """Share of all work that is done, from 0 to 1."""
+        with self._lock:
             whole = sum(self._sizes.values())
-            parts = ((self._sizes.get(one.name, 0), one) for one in self._advances.values())
-            done = sum(size * one.done / one.total for size, one in parts if one.total)
+            done = sum(
+                self._sizes.get(advance.name, 0) * advance.done / advance.total
+                for advance in self._advances.values()
+                if advance.total
+            )
         return min(1.0, done / whole) if whole else 0.0
 
     @property
@@ -80,24 +82,23 @@ class Pace:
 
     @property
     def records_per_second(self) -> float:
-        """On average so far."""
+        """Average number of records per second so far."""
         return self.records / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace so far; None as long as there is none."""
+        """Estimated seconds until all work is done, or None before any progress."""
         share = self.share
         return self.seconds * (1 - share) / share if share else None
 
 
 class Log:
-    """Progress as a line every few seconds.
+    """Logs progress in one line every few seconds.
 
     Args:
-        say: Takes a line.
-        every: Seconds between two lines; work that takes less says nothing.
-        clock: Seconds that pass.
-
+        say: Logs a line.
+        every: Seconds between two lines; work that takes less time logs nothing.
+        clock: Returns the current time in seconds.
     """
 
     def __init__(
@@ -105,16 +106,16 @@ class Log:
     ) -> None:
         self._say, self._every, self._clock = say, every, clock
         self._pace = Pace(clock)
-        self._last = clock()
-        self._saying = Lock()
+        self._last_line = clock()
+        self._lock = Lock()
 
     def begin(self, sizes: Mapping[str, int]) -> None:
-        """See :class:`Progress`."""
+        """Start work on these files."""
         self._pace.begin(sizes)
-        self._last = self._clock()
+        self._last_line = self._clock()
 
     def advance(self, advance: Advance) -> None:
-        """See :class:`Progress`."""
+        """Record the progress of one file, and log the overall progress if it is time to."""
         self._pace.advance(advance)
         if self._is_time():
             left = self._pace.seconds_left
@@ -124,14 +125,14 @@ class Log:
             )
 
     def tasks(self, done: int, started: int) -> None:
-        """Of the tasks that were begun so many are done."""
+        """Log how many of the started tasks are done, if it is time to."""
         if self._is_time():
             self._say(f"{done:,} of {started:,} tasks done")
 
     def _is_time(self) -> bool:
-        with self._saying:
+        with self._lock:
             now = self._clock()
-            if now - self._last < self._every:
+            if now - self._last_line < self._every:
                 return False
-            self._last = now
+            self._last_line = now
             return True

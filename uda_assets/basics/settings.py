@@ -1,4 +1,4 @@
-"""The one settings class: names, defaults and environment variables of everything that can be configured."""
+"""The settings: the name, default and environment variable of everything that can be configured."""
 
 from __future__ import annotations
 
@@ -17,73 +17,77 @@ from uda_assets.basics.sizes import memory_bytes
 
 
 class ErrorMode(StrEnum):
-    """What a malformed record does: go to quarantine, or stop the run."""
+    """Whether a malformed record is quarantined or stops the run."""
 
     LENIENT = "lenient"
     FAIL_FAST = "fail_fast"
 
 
 class EngineName(StrEnum):
-    """What does the heavy work: this machine, or a Dask cluster."""
+    """Whether this machine or a Dask cluster does the heavy work."""
 
     POLARS = "polars"
     DASK = "dask"
 
 
 class CleanSource(StrEnum):
-    """What becomes of a raw file whose records are committed and published."""
+    """Whether a raw file stays in place or is archived once its records are published."""
 
     KEEP = "keep"
     ARCHIVE = "archive"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting with its default; ``UDA_<NAME>`` in the environment overrides it, a flag or run config both.
+    """All settings with their defaults.
+
+    The environment variable ``UDA_<NAME>`` overrides a default; a flag or run config overrides both.
 
     Attributes:
-        data_root: Directory that holds datasets, results and all in between, or ``s3://bucket/path``.
-        s3_endpoint: Address of the S3 API for such a data root, where it is not Amazon's; credentials come from where
-            they usually do, such as ``AWS_ACCESS_KEY_ID``.
-        n: Users a platform on a leaderboard, at least 1.
-        error_mode: ``lenient`` or ``fail_fast``.
-        max_reject_ratio: A drop with a larger share of malformed records than this (0 to 1) is rejected whole.
-        max_decompressed_bytes: A compressed drop that holds more than this, such as ``64GiB``, is rejected whole.
-        max_compression_ratio: So is one that holds more than so many times its size; small ones are not judged.
-        max_record_bytes: So is a drop with a record, or a line, that is longer than this.
+        data_root: Directory that holds the drops, the results and everything in between, or ``s3://bucket/path``.
+        s3_endpoint: Address of the S3 API of an ``s3://`` data root, unless it is Amazon's. Credentials come from their
+            usual places, such as ``AWS_ACCESS_KEY_ID``.
+        n: Number of users on each platform's leaderboard, at least 1.
+        error_mode: What happens at a malformed record: ``lenient`` quarantines it, ``fail_fast`` stops the run.
+        max_reject_ratio: A drop is rejected as a whole if its share of malformed records (0 to 1) exceeds this.
+        max_decompressed_bytes: A compressed drop is rejected as a whole if its content exceeds this size.
+        max_compression_ratio: A compressed drop is rejected as a whole if its content exceeds this multiple of its own
+            size. Small drops are exempt.
+        max_record_bytes: A drop is rejected as a whole if one of its records or lines exceeds this size.
         engine: What does the heavy work: ``polars`` (this machine) or ``dask`` (a cluster).
-        buckets: Into how many buckets of users each platform's sessions are divided when they are built anew; 0: as
-            many as their number asks for.
-        dask_scheduler: Address of a Dask scheduler, such as ``tcp://host:8786`` or ``tls://host:8786``; where there is
-            none, a cluster is started on this machine.
-        dask_tls_ca_file, dask_tls_cert, dask_tls_key: Files for ``tls://``.
-        dask_workers: Processes of a cluster that is started here; 0: as many as ``threads``.
-        dask_memory_limit: Memory of each of these processes.
-        dask_range_bytes: About how much of a large drop one task reads.
+        buckets: Number of buckets into which the users of each platform are divided when sessions are rebuilt; 0
+            derives it from the numbers of records and workers.
+        dask_scheduler: Address of a Dask scheduler, such as ``tcp://host:8786`` or ``tls://host:8786``. Without one, a
+            cluster is started on this machine.
+        dask_tls_ca_file, dask_tls_cert, dask_tls_key: Files for a ``tls://`` scheduler.
+        dask_workers: Number of worker processes in a cluster that is started here; 0 starts as many as ``threads``.
+        dask_memory_limit: Memory of each of these worker processes.
+        dask_range_bytes: Approximate size of the part of a large drop that one task reads.
         dask_timeout: Seconds to wait for the scheduler, and for a first worker.
-        since: Start of the window on sessions' ``started_at``, inclusive; none by default.
-        until: End of the window, exclusive; none by default.
-        keep_unknown_platforms: Keep records of unknown platforms under their normalised spelling; by default as
-            ``platforms.toml`` has it, and not where that is silent.
-        threads: Blocks read at once and threads of DuckDB; by default as many as there are processors.
-        memory_limit: Memory that DuckDB may use before it spills to the data root, such as ``1GiB``.
-        lock_timeout: Seconds to wait for another writer of the data root.
-        include: Patterns of drops' names, separated by commas; only drops that match one are seen. ``*`` also matches
-            ``/``.
-        exclude: Patterns of drops' names that are not seen.
-        modified_after: Drops last changed before this moment are not seen; none by default.
-        max_drops_per_run: Convert at most so many drops, the oldest first; 0 is no bound. The rest stays pending.
-        settle_seconds: The sensor leaves a drop alone until it has not changed for this long.
+        since: Start of the window: only sessions that start at this time or later count.
+        until: End of the window: only sessions that start before this time count.
+        keep_unknown_platforms: Whether to keep records of unknown platforms under their normalised spelling. By
+            default ``platforms.toml`` decides; if it does not say, they are quarantined.
+        threads: Number of threads that read drops and that DuckDB uses.
+        memory_limit: Memory that DuckDB may use before it spills to the data root, such as ``1GiB``. It also bounds how
+            much of a drop is read at once.
+        lock_timeout: Seconds to wait while another process writes to the data root.
+        include: Patterns of drop names, separated by commas. Drops that match none of them are ignored. ``*`` also
+            matches ``/``.
+        exclude: Patterns of drop names, separated by commas. Drops that match any of them are ignored.
+        modified_after: Drops that were last changed before this time are ignored.
+        max_drops_per_run: Maximum number of drops that a run converts, oldest first; the others stay pending. 0 sets no
+            limit.
+        settle_seconds: The sensor ignores a drop until it has not changed for this many seconds.
         clean_source: ``keep`` raw files, or ``archive`` them below ``archive/`` once their records are published.
         schedule: When ``leaderboard_schedule`` looks for drops, as a cron expression in UTC.
         daily_start: First partition of the daily leaderboards.
-        overdue_hours: The UI shows the leaderboard as overdue when it was not made for so long, and warns after half of
-            it; 0: never.
-        git_url: Address of this code at GitHub or GitLab, such as ``https://github.com/you/uda_assets``, so that the UI
-            links each asset to its source there; without one it names the file on this machine.
-        git_branch: Branch, tag or commit of it.
-        keep_runs_days: Dagster's finished runs are removed after so many days, except those that the state of assets is
-            told by; 0: all are kept.
-
+        overdue_hours: The UI shows the leaderboard as overdue if it was last materialized this many hours ago, and
+            warns after half of that time. 0 turns this off.
+        git_url: Address of this code at GitHub or GitLab, such as ``https://github.com/you/uda_assets``, so that the
+            UI links each asset to its source there. Without one, the UI names the file on this machine.
+        git_branch: Branch, tag or commit at ``git_url``.
+        keep_runs_days: Dagster's finished runs are removed after this many days, except those on which the displayed
+            state of an asset depends. 0 keeps all runs.
     """
 
     data_root: str = "data"
@@ -125,16 +129,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-    """The settings in force: defaults, then the environment, then ``overrides`` that are not None.
+    """Return the settings in force: defaults, overridden by the environment, overridden by ``overrides``.
+
+    Args:
+        environ: Environment variables, by default those of this process.
+        **overrides: Values by the name of the setting; None overrides nothing.
 
     Raises:
-        UsageError: A value is not what its setting takes.
-
+        UsageError: A setting has an invalid value.
     """
     environ = os.environ if environ is None else environ
     names = Settings.__struct_fields__
     given: dict[str, Any] = {name: value for name in names if (value := environ.get(_variable(name)))}
-    # An error names what the user wrote: the variable, or the flag or key of the run config.
+    # An error names what the user wrote: the environment variable, or else the flag or key of the run config.
     spelled = {name: name for name in names} | {name: _variable(name) for name in given}
     for name, value in overrides.items():
         if value is not None:
@@ -169,7 +176,17 @@ def _takes(kind: Any) -> str:
 
 
 def parse_moment(name: str, value: object) -> datetime | None:
-    """A date or ISO 8601 time as a moment in UTC, without an offset too; nothing is no moment."""
+    """Return a date or an ISO 8601 time as a time in UTC, or None if it is empty.
+
+    A time without an offset is taken as UTC.
+
+    Args:
+        name: The setting that holds the value, for the error message.
+        value: The date or time.
+
+    Raises:
+        UsageError: The value is not a date or time, or lies outside the years 1 to 9999.
+    """
     if value is None or value == "":
         return None
     try:
@@ -179,7 +196,7 @@ def parse_moment(name: str, value: object) -> datetime | None:
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
-        raise UsageError(f"{name} must lie within years 1 to 9999, in UTC too, not {value!r}") from None
+        raise UsageError(f"{name} must lie within the years 1 to 9999 in UTC, not {value!r}") from None
 
 
 _RANGES = {
@@ -218,7 +235,7 @@ def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
         since, until = (f"{spelled[name]} ({getattr(settings, name)})" for name in ("since", "until"))
         raise UsageError(f"{since} must be before {until}")
     if not settings.data_root.strip():
-        raise UsageError("data_root must not be empty")
+        raise UsageError(f"{spelled['data_root']} must not be empty")
 
 
 def _require_within(least: float, most: float, value: float, name: str) -> None:
@@ -227,14 +244,14 @@ def _require_within(least: float, most: float, value: float, name: str) -> None:
     if most < 2**63 - 1:
         allowed = f"from {least} to {most}"
     else:
-        # What is not a number is beyond neither bound.
+        # NaN exceeds neither bound, and is reported as too small.
         allowed = f"at most {most}" if value > most else f"at least {least}"
     raise UsageError(f"{name} must be {allowed}, not {value}")
 
 
 def _require_day(text: str, name: str) -> None:
     try:
-        # The basic form and weeks are dates to Python, and none to Dagster.
+        # Python also reads 20260131 and 2026-W05-6 as dates, but Dagster does not.
         is_day = date.fromisoformat(text).isoformat() == text
     except ValueError:
         is_day = False

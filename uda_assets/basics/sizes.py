@@ -10,11 +10,14 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "
 
 
 def memory_bytes(text: str, name: str = "memory_limit") -> int:
-    """A memory size such as ``1GiB`` or ``512 MB`` in bytes; ``name`` is the setting that it stands in.
+    """Return a size such as ``1GiB`` or ``512 MB`` in bytes.
+
+    Args:
+        text: The size.
+        name: The setting that holds it, for the error message.
 
     Raises:
-        UsageError: It is none.
-
+        UsageError: The text is not a size.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
     if match is None or match[2] not in _UNITS:

@@ -1,1 +1,1 @@
-"""The data contract: columns, reasons, platforms, times, rules and the data dictionary."""
+"""The data contract: columns, platforms, times, rules, reasons for quarantine, and the data dictionary."""

@@ -1,4 +1,4 @@
-"""The data dictionary: every table that people meet, with the type, the meaning and the origin of each column."""
+"""The data dictionary: each public table, with the type, meaning and origin of its columns."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ from typing import NamedTuple
 
 
 class Origin(NamedTuple):
-    """A column of another table that a column is made from; ``table`` is the name of the asset that holds it."""
+    """A column from which another column is derived.
+
+    Attributes:
+        table: Name of the asset that holds the column.
+        column: Name of the column.
+    """
 
     table: str
     column: str
 
 
 class Column(NamedTuple):
-    """One column.
+    """A column of a table.
 
     Attributes:
-        name: As in files and in the warehouse.
-        kind: Its type, as Arrow spells it; times are UTC.
-        description: What it means, in Markdown.
-        origins: What it is made from.
-        nullable: Whether it can be empty.
-
+        name: Name of the column, in files and in the warehouse.
+        kind: Type of the column, as Arrow spells it. Times are UTC.
+        description: Meaning of the column, in Markdown.
+        origins: The columns from which it is derived.
+        nullable: Whether it can be null.
     """
 
     name: str
@@ -32,13 +36,18 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table: the name of the asset that it is (or belongs to), and its columns in order."""
+    """A table.
+
+    Attributes:
+        name: Name of the asset that the table is or belongs to.
+        columns: Its columns, in order.
+    """
 
     name: str
     columns: tuple[Column, ...]
 
     def origins(self) -> dict[str, tuple[Origin, ...]]:
-        """What each column is made from."""
+        """Return the origins of each column by the name of the column."""
         return {column.name: column.origins for column in self.columns}
 
 
@@ -62,23 +71,29 @@ def _session(*columns: str) -> tuple[Origin, ...]:
 RAW = Table(
     _ROOT,
     (
-        Column("user_id", TEXT, "Who did it: any text, compared as it is once surrounding white space is trimmed."),
-        Column("session_id", TEXT, "Which visit it belongs to; unique together with platform and user."),
-        Column("platform", TEXT, "Where: any spelling that the platform table knows, such as `ios` or `IOS`."),
-        Column("activity_time", TEXT, "When: ISO 8601, such as `2026-01-31T08:15:00Z`; without an offset it is UTC."),
-        Column("activity_type", TEXT, "What was done; any text."),
+        Column("user_id", TEXT, "The user: any text. Surrounding white space is ignored."),
+        Column("session_id", TEXT, "The session: any text, unique only together with platform and user."),
+        Column("platform", TEXT, "The platform: any spelling in the platform table, such as `ios` or `IOS`."),
+        Column(
+            "activity_time",
+            TEXT,
+            "Time of the activity: ISO 8601, such as `2026-01-31T08:15:00Z`; UTC without an offset.",
+        ),
+        Column("activity_type", TEXT, "The kind of activity: any text."),
     ),
 )
-"""A record as it is delivered: the required columns of a CSV file, in any order; further columns are ignored."""
+"""A record as delivered: the required columns of a CSV file, in any order. Further columns are ignored."""
 
 RECORDS = Table(
     "platform_parquet",
     (
         Column("user_id", TEXT, "The user, trimmed.", _raw("user_id")),
-        Column("session_id", TEXT, "The session, trimmed; unique together with platform and user.", _raw("session_id")),
-        Column("platform", TEXT, "The platform's canonical name; it stands in the files' paths.", _raw("platform")),
-        Column("activity_time", MOMENT, "When it happened, UTC.", _raw("activity_time")),
-        Column("activity_type", TEXT, "What was done, trimmed.", _raw("activity_type")),
+        Column(
+            "session_id", TEXT, "The session, trimmed; unique only together with platform and user.", _raw("session_id")
+        ),
+        Column("platform", TEXT, "The platform's canonical name, which is part of the file's path.", _raw("platform")),
+        Column("activity_time", MOMENT, "Time of the activity, UTC.", _raw("activity_time")),
+        Column("activity_type", TEXT, "The kind of activity, trimmed.", _raw("activity_type")),
     ),
 )
 """An accepted record."""
@@ -86,10 +101,12 @@ RECORDS = Table(
 QUARANTINE = Table(
     "platform_parquet",
     (
-        Column("drop", TEXT, "The drop that the record came in."),
-        Column("line", WHOLE, "The physical line on which it starts; the header is line 1."),
-        Column("reason", TEXT, "Which rule it breaks; the first one, where it breaks several."),
-        Column("raw", TEXT, "The line as it was delivered.", tuple(Origin(_ROOT, one.name) for one in RAW.columns)),
+        Column("drop", TEXT, "The drop that contains the record."),
+        Column("line", WHOLE, "The physical line on which the record starts; the header is line 1."),
+        Column("reason", TEXT, "The rule that the record breaks; the first one if it breaks several."),
+        Column(
+            "raw", TEXT, "The line as it was delivered.", tuple(Origin(_ROOT, column.name) for column in RAW.columns)
+        ),
     ),
 )
 """A malformed record."""
@@ -101,17 +118,20 @@ SESSIONS = Table(
         Column("user_id", TEXT, "The user.", _record("user_id")),
         Column("session_id", TEXT, "The session; one row for each platform, user and session.", _record("session_id")),
         Column(
-            "started_at", MOMENT, "Time of its first record, UTC; to this moment it belongs.", _record("activity_time")
+            "started_at",
+            MOMENT,
+            "Time of its first record, UTC; windows and days select sessions by it.",
+            _record("activity_time"),
         ),
         Column("ended_at", MOMENT, "Time of its last record, UTC.", _record("activity_time")),
-        Column("events", WHOLE, "How many records it has.", _record("platform", "user_id", "session_id")),
+        Column("events", WHOLE, "Number of records in the session.", _record("platform", "user_id", "session_id")),
     ),
 )
 """A session."""
 
 _BOARD = (
     Column("platform", TEXT, "The platform's canonical name.", _session("platform")),
-    Column("user_id", TEXT, "A user among the first N of the platform.", _session("user_id")),
+    Column("user_id", TEXT, "One of the top N users of the platform.", _session("user_id")),
 )
 
 LEADERBOARD = Table(
@@ -119,27 +139,27 @@ LEADERBOARD = Table(
     (
         *_BOARD,
         Column(
-            "session_count", WHOLE, "The user's unique sessions on the platform that started in the window, if any.",
+            "session_count", WHOLE, "Number of the user's sessions on the platform that started in the window, if any.",
             _session("session_id", "started_at"),
         ),
     ),
 )  # fmt: skip
-"""A line of the leaderboard, by platform, then most sessions first, then user id."""
+"""A row of the leaderboard, which is sorted by platform, descending session count and user ID."""
 
 DAILY_LEADERBOARD = Table(
     "daily_top_n_by_platform",
     (
         *_BOARD,
         Column(
-            "session_count", WHOLE, "The user's unique sessions on the platform that started on the day (UTC).",
+            "session_count", WHOLE, "Number of the user's sessions on the platform that started on the day (UTC).",
             _session("session_id", "started_at"),
         ),
     ),
 )  # fmt: skip
-"""A line of a day's leaderboard; the day is the partition, and a first column ``day`` in the warehouse."""
+"""A row of a daily leaderboard. The day is its partition, and a further first column ``day`` in the warehouse."""
 
 DAY = Column("day", "date", "The day (UTC).")
-"""The first column of the daily leaderboards' table in the warehouse."""
+"""The first column of the table of daily leaderboards in the warehouse."""
 
 DROPS = Table(
     _ROOT,
@@ -149,16 +169,16 @@ DROPS = Table(
         Column(
             "records",
             WHOLE,
-            "Records that were read from the version of it that counts; none where none does.",
+            "Number of records in the version of the drop that is in use; null if none is.",
             nullable=True,
         ),
-        Column("kept", WHOLE, "Those that were accepted.", nullable=True),
-        Column("quarantined", WHOLE, "Those that are malformed.", nullable=True),
-        Column("reason", TEXT, "Why it was rejected whole, and what to do.", nullable=True),
-        Column("fingerprint", TEXT, "Hash of its content and of the rules that apply to it.", nullable=True),
-        Column("converted_at", MOMENT, "When that version was converted, UTC.", nullable=True),
+        Column("kept", WHOLE, "Number of accepted records.", nullable=True),
+        Column("quarantined", WHOLE, "Number of malformed records.", nullable=True),
+        Column("reason", TEXT, "Why the drop was rejected as a whole, and what to do.", nullable=True),
+        Column("fingerprint", TEXT, "Hash of the drop's content and of the rules that apply to it.", nullable=True),
+        Column("converted_at", MOMENT, "Time at which that version was converted, UTC.", nullable=True),
     ),
 )
-"""A line of the drop ledger."""
+"""A row of the drop ledger."""
 
 TABLES = (RAW, RECORDS, QUARANTINE, SESSIONS, LEADERBOARD, DAILY_LEADERBOARD, DROPS)

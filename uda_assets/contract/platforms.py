@@ -1,4 +1,4 @@
-"""Platforms and their spellings."""
+"""The platform table: the canonical names of platforms and their spellings."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
 
 DEFAULT_PLATFORMS: Mapping[str, tuple[str, ...]] = {"Android": (), "Web": (), "iOS": ()}
-"""Canonical platform names and their further spellings; a name's own normalised form is always one of its spellings."""
-
+"""The built-in canonical names and their further spellings. A name's own normalised form is always a spelling of it."""
 
 _FILE = "platforms.toml"
 
 
 class ContractError(UdaError):
-    """The platform table contradicts itself or is not well formed."""
+    """The platform table is contradictory or not well formed."""
 
 
 def normalise_platform(spelling: str) -> str:
-    """The form under which spellings of a platform are compared: NFKC, trimmed, casefolded."""
+    """Return the form in which spellings of a platform are compared: NFKC, trimmed and casefolded."""
     return unicodedata.normalize("NFKC", spelling).strip().casefold()
 
 
 _LONGEST_PLATFORM = 255 - len("platform=")
-"""Bytes of a platform, percent-encoded, that the name of its directory has room for."""
+"""The largest length of a percent-encoded platform, whose directory is named ``platform=…``."""
 
 
 def _fits(platform: str) -> bool:
@@ -41,20 +40,19 @@ def _fits(platform: str) -> bool:
 
 @dataclass(frozen=True)
 class Platforms:
-    """The platform table: which spelling means which canonical platform.
+    """The platform table: it maps each spelling to a canonical platform.
 
     Attributes:
-        table: Canonical name to its further spellings.
-        keep_unknown: Keep records of unknown platforms under their normalised spelling instead of quarantining them,
-            as long as that can be the name of a directory.
-
+        table: The further spellings of each canonical name.
+        keep_unknown: Whether to keep records of unknown platforms under their normalised spelling instead of
+            quarantining them. A spelling that is too long for the name of a directory is quarantined all the same.
     """
 
     table: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(DEFAULT_PLATFORMS))
     keep_unknown: bool = False
 
     def extended(self, further: Mapping[str, Iterable[str]], *, keep_unknown: bool | None = None) -> Platforms:
-        """A table that also knows ``further`` platforms and spellings."""
+        """Return a table with ``further`` platforms and spellings; ``keep_unknown`` overrides its own unless None."""
         table = {name: tuple(spellings) for name, spellings in self.table.items()}
         for name, spellings in further.items():
             table[name] = tuple(dict.fromkeys((*table.get(name, ()), *spellings)))
@@ -62,51 +60,51 @@ class Platforms:
 
     @cached_property
     def spellings(self) -> dict[str, str]:
-        """Normalised spelling to canonical name.
+        """The canonical name for each normalised spelling.
 
         Raises:
-            ContractError: A name is empty or has control characters, or one spelling means two platforms.
-
+            ContractError: A name is empty, too long or not printable, or a spelling means two platforms.
         """
-        found: dict[str, str] = {}
+        names: dict[str, str] = {}
         for name, further in self.table.items():
             if not name.strip() or name != name.strip() or not name.isprintable():
-                raise ContractError(f"platform name {name!r} must be printable, without white space around it")
+                raise ContractError(f"platform name {name!r} must be printable text without surrounding white space")
             if not _fits(name):
-                raise ContractError(f"platform name {name[:40]!r}… is too long for a directory of its own")
+                raise ContractError(f"platform name {name[:40]!r}… is too long for a directory's name; shorten it")
             for spelling in (name, *further):
-                known = found.setdefault(normalise_platform(spelling), name)
+                known = names.setdefault(normalise_platform(spelling), name)
                 if known != name:
-                    raise ContractError(f"platform spelling {spelling!r} is listed under both {known!r} and {name!r}")
-        return found
+                    raise ContractError(
+                        f"platform spelling {spelling!r} is listed under both {known!r} and {name!r}; keep only one"
+                    )
+        return names
 
     def resolve(self, spelling: str) -> str | None:
-        """The canonical platform of ``spelling``, or None where it is unknown."""
+        """Return the canonical platform for a spelling, or None if it is unknown."""
         normal = normalise_platform(spelling)
         return self.spellings.get(normal) or (normal if self.keep_unknown and normal and _fits(normal) else None)
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the table, equal for equal meaning."""
+        """A hash of the table; tables with the same meaning have the same hash."""
         meaning = json.dumps([sorted(self.spellings.items()), self.keep_unknown])
         return hashlib.sha256(meaning.encode()).hexdigest()
 
 
 def read_platforms(path: Path) -> Platforms:
-    """The platform table with what a TOML file adds to it; a file that is not there adds nothing.
+    """Return the built-in platform table extended by a TOML file, if that exists.
 
-    The file holds a table ``[platforms]`` of canonical names, each with a list of further spellings, and optionally
+    The file has a table ``[platforms]`` of canonical names, each with a list of further spellings. It may have a line
     ``keep_unknown = true`` at its top.
 
     Raises:
-        ContractError: The file is not such a table, or holds something else.
-
+        ContractError: The file cannot be read, has other content, or the resulting table is contradictory.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         unknown = sorted(content.keys() - {"platforms", "keep_unknown"})
         if unknown:
-            raise ContractError(f"unknown entry {unknown[0]!r}; platforms stand below a line [platforms]")
+            raise ContractError(f"unknown entry {unknown[0]!r}; list platforms below a line [platforms]")
         return platforms_from(content.get("platforms", {}), keep_unknown=content.get("keep_unknown"))
     except (FileNotFoundError, NotADirectoryError):
         return Platforms()
@@ -115,11 +113,16 @@ def read_platforms(path: Path) -> Platforms:
 
 
 def platforms_from(table: object, base: Platforms | None = None, *, keep_unknown: object = None) -> Platforms:
-    """The platform table ``base`` with what was read from a file or a run config, checked.
+    """Return a platform table extended by what a file or a run config contains.
+
+    Args:
+        table: Further platforms and spellings; not validated yet.
+        base: The table to extend, by default the built-in one.
+        keep_unknown: Overrides that of ``base`` unless None; not validated yet.
 
     Raises:
-        ContractError: ``table`` does not map names to lists of spellings, or contradicts itself.
-
+        ContractError: ``table`` does not map names to lists of spellings, ``keep_unknown`` is not a bool, or the
+            resulting table is contradictory.
     """
     if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
         raise ContractError("platforms must be a table of platform names")
@@ -129,10 +132,17 @@ def platforms_from(table: object, base: Platforms | None = None, *, keep_unknown
     if keep_unknown is not None and not isinstance(keep_unknown, bool):
         raise ContractError("keep_unknown must be true or false")
     platforms = (base or Platforms()).extended(table, keep_unknown=keep_unknown)
-    _ = platforms.spellings  # contradictions show here
+    _ = platforms.spellings  # raises an error if the table is contradictory
     return platforms
 
 
 def platform_table(root: Path, settings: Settings, further: object = None) -> Platforms:
-    """The platform table in force: built in, ``platforms.toml`` at the data root, and what a run config adds."""
+    """Return the platform table in force.
+
+    It is the built-in table, extended by ``platforms.toml`` in the data root and by the ``further`` platforms of a run
+    config.
+
+    Raises:
+        ContractError: The file or the run config is not well formed, or the resulting table is contradictory.
+    """
     return platforms_from(further or {}, read_platforms(root / _FILE), keep_unknown=settings.keep_unknown_platforms)

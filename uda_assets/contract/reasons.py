@@ -1,4 +1,4 @@
-"""Why a record is quarantined."""
+"""The reasons for which records are quarantined."""
 
 from __future__ import annotations
 
@@ -6,34 +6,48 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a record is quarantined, in order of precedence; :attr:`explanation` says what to do about it."""
+    """A reason for which a record is quarantined. The members are in order of precedence.
+
+    Attributes:
+        explanation: What is wrong and what to do, in one line.
+    """
 
     explanation: str
 
     def __new__(cls, value: str, explanation: str) -> Reason:
-        """A reason is its name, and carries its explanation."""
+        """Create a member whose value is its name, and which carries its explanation."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.explanation = explanation
         return member
 
-    ENCODING = "encoding", "bytes that are not UTF-8; save the file as UTF-8"
-    UNTERMINATED_QUOTE = "unterminated_quote", "a quoted field that never ends; close the quote or double it"
+    ENCODING = "encoding", "the record has bytes that are not UTF-8; save the file as UTF-8"
+    UNTERMINATED_QUOTE = (
+        "unterminated_quote",
+        "a quoted field has no closing quote; add it, and double each quote that is part of the text",
+    )
     BAD_QUOTE = (
         "bad_quote",
-        "text beside a quoted field, or a quote inside a bare one; quote the field, double the quote",
+        "a field has text outside its quotes, or a quote but none around it; quote the whole field and double each "
+        "quote inside it",
     )
-    TOO_FEW_FIELDS = "too_few_fields", "fewer fields than the header has columns; add the missing commas"
-    TOO_MANY_FIELDS = "too_many_fields", "more fields than the header has columns; quote fields that contain a comma"
-    CONTROL_CHARACTER = "control_character", "a control character or line end inside a required field; remove it"
-    MISSING_USER_ID = "missing_user_id", "user_id is empty"
-    MISSING_SESSION_ID = "missing_session_id", "session_id is empty"
-    MISSING_PLATFORM = "missing_platform", "platform is empty"
-    UNKNOWN_PLATFORM = "unknown_platform", "no such platform; add it or an alias to platforms.toml"
-    MISSING_ACTIVITY_TIME = "missing_activity_time", "activity_time is empty"
-    BAD_ACTIVITY_TIME = "bad_activity_time", "not an ISO 8601 time such as 2026-01-31T08:15:00Z"
-    MISSING_ACTIVITY_TYPE = "missing_activity_type", "activity_type is empty"
+    TOO_FEW_FIELDS = "too_few_fields", "the record has fewer fields than the header; add the missing commas"
+    TOO_MANY_FIELDS = "too_many_fields", "the record has more fields than the header; quote fields that contain a comma"
+    CONTROL_CHARACTER = "control_character", "a required field contains a control character or line end; remove it"
+    MISSING_USER_ID = "missing_user_id", "user_id is empty; fill it in"
+    MISSING_SESSION_ID = "missing_session_id", "session_id is empty; fill it in"
+    MISSING_PLATFORM = "missing_platform", "platform is empty; fill it in"
+    UNKNOWN_PLATFORM = (
+        "unknown_platform",
+        "the platform is not in the platform table; correct it, or add it or its spelling to platforms.toml",
+    )
+    MISSING_ACTIVITY_TIME = "missing_activity_time", "activity_time is empty; fill it in"
+    BAD_ACTIVITY_TIME = (
+        "bad_activity_time",
+        "activity_time is not an ISO 8601 time; write it like 2026-01-31T08:15:00Z",
+    )
+    MISSING_ACTIVITY_TYPE = "missing_activity_type", "activity_type is empty; fill it in"
 
 
 STRUCTURAL = frozenset(list(Reason)[: list(Reason).index(Reason.CONTROL_CHARACTER) + 1])
-"""Reasons that say the record's shape is wrong: of such a record only the first physical line is quarantined."""
+"""Reasons that concern the structure of a record. Only the first physical line of such a record is quarantined."""

@@ -1,4 +1,4 @@
-"""The rules that decide whether a record is kept, as plain Polars expressions."""
+"""The rules that decide whether a record is kept, as Polars expressions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from uda_assets.contract.times import parse_times
 
 
 class Judgement(NamedTuple):
-    """What the contract says of a batch of records.
+    """The outcome of applying the contract to a batch of records.
 
     Attributes:
-        kept: Accepted records in ``RECORD_SCHEMA``, with further columns of the input (such as ``line``) in front.
-        rejected: The malformed ones: the input's further columns and ``reason``.
-        spellings: Records by normalised platform spelling, among those that came as far as the platform rule.
-
+        kept: The accepted records in ``RECORD_SCHEMA``, preceded by the further columns of the input, such as ``line``.
+        rejected: The further columns of the malformed records, followed by ``reason``.
+        spellings: The number of records with each normalised spelling of a platform, malformed ones included.
     """
 
     kept: pl.DataFrame
@@ -28,16 +27,15 @@ class Judgement(NamedTuple):
 
 
 def judge(records: pl.DataFrame, platforms: Platforms) -> Judgement:
-    """Apply the contract's field rules to records that are sound in structure up to the number of their fields.
+    """Apply the rules for fields to records whose quotes and number of fields are correct.
 
     Args:
-        records: The five ``COLUMNS`` as untrimmed strings, and any further columns, which are handed through.
+        records: The five ``COLUMNS`` as untrimmed strings, and any further columns, which are passed through.
         platforms: The platform table.
-
     """
     fields = records.with_columns(pl.col(COLUMNS).str.strip_chars())
-    names = _platform_names(fields, platforms)
-    fields = fields.with_columns(_canonical=names.canonical, _time=parse_times(fields["activity_time"]))
+    canonical, spellings = _resolve_platforms(fields["platform"], platforms)
+    fields = fields.with_columns(_canonical=canonical, _time=parse_times(fields["activity_time"]))
     further = [name for name in records.columns if name not in COLUMNS]
     reason = pl.coalesce(pl.when(broken).then(pl.lit(reason.value)) for broken, reason in _RULES)
     fields = fields.with_columns(reason=reason)
@@ -46,28 +44,25 @@ def judge(records: pl.DataFrame, platforms: Platforms) -> Judgement:
         pl.col("_time").alias("activity_time"), "activity_type",
     )  # fmt: skip
     rejected = fields.filter(pl.col("reason").is_not_null()).select(*further, "reason")
-    return Judgement(kept, rejected, names.counts)
+    return Judgement(kept, rejected, spellings)
 
 
-class _PlatformNames(NamedTuple):
-    canonical: pl.Series
-    counts: dict[str, int]
+def _resolve_platforms(column: pl.Series, platforms: Platforms) -> tuple[pl.Series, dict[str, int]]:
+    """Return the canonical names of a column of platforms, and the number of records with each normalised spelling.
 
-
-def _platform_names(fields: pl.DataFrame, platforms: Platforms) -> _PlatformNames:
-    """Resolve each distinct spelling once, in Python, and map the column by it."""
-    raw = fields["platform"].value_counts(name="records")
-    spelled = raw["platform"].to_list()
+    Each distinct spelling is resolved only once, as that is done in Python.
+    """
+    distinct = column.value_counts(name="records")
+    spellings = distinct["platform"].to_list()
     counts: dict[str, int] = {}
-    for spelling, records in zip(spelled, raw["records"].to_list(), strict=True):
+    for spelling, records in zip(spellings, distinct["records"].to_list(), strict=True):
         normal = normalise_platform(spelling)
         if normal:
             counts[normal] = counts.get(normal, 0) + records
-    resolved = [platforms.resolve(spelling) for spelling in spelled]
-    if not spelled:
-        return _PlatformNames(fields["platform"], counts)
-    canonical = fields["platform"].replace_strict(spelled, resolved, return_dtype=pl.String)
-    return _PlatformNames(canonical, counts)
+    if not spellings:
+        return column, counts
+    names = [platforms.resolve(spelling) for spelling in spellings]
+    return column.replace_strict(spellings, names, return_dtype=pl.String), counts
 
 
 _RULES: list[tuple[pl.Expr, Reason]] = [
@@ -80,4 +75,4 @@ _RULES: list[tuple[pl.Expr, Reason]] = [
     (pl.col("_time").is_null(), Reason.BAD_ACTIVITY_TIME),
     (pl.col("activity_type") == "", Reason.MISSING_ACTIVITY_TYPE),
 ]
-"""What breaks each rule, by descending precedence."""
+"""For each rule, the expression that is true of a record that breaks it, in order of precedence."""

@@ -1,4 +1,4 @@
-"""The columns and types of every table, for Polars and for Arrow."""
+"""The schemas of all tables, for Polars and for Arrow."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def _arrow_schema(schema: pl.Schema, *, without: tuple[str, ...] = ()) -> pa.Sch
 
 
 PARQUET_SCHEMA = _arrow_schema(RECORD_SCHEMA, without=("platform",))
-"""Columns inside the part files; ``platform`` is in their path."""
+"""The columns of the Parquet files of accepted records; ``platform`` is part of their path."""
 QUARANTINE_PARQUET_SCHEMA = _arrow_schema(QUARANTINE_SCHEMA)

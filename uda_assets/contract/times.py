@@ -1,7 +1,7 @@
-"""Activity times: a strict subset of ISO 8601, parsed column-wise into UTC microseconds.
+"""Parse activity times, a strict subset of ISO 8601, into UTC microseconds, a column at a time.
 
-Parsers of libraries are either lax (one-digit months, second 60) or need a pattern for each form, so the digits are
-read here: position by position, each over the whole column.
+The parsers of libraries are either lax (they accept one-digit months or second 60) or need a pattern for each form.
+Therefore this module reads the digits itself, each position for the whole column at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 
 _CLOCK = len("YYYY-MM-DDTHH:MM:SS")
 _LONGEST = len("YYYY-MM-DDTHH:MM:SS.123456+00:00")
-# Days since 1970 of the first of each month from January of the year 1 on.
+# The first day of each month since January of the year 1, in days since 1970.
 _MONTH_STARTS = np.arange("0001-01", "10000-02", dtype="datetime64[M]").astype("datetime64[D]").astype(np.int32)
 _SECOND = 1_000_000
 _FIRST = -62_135_596_800 * _SECOND  # 0001-01-01T00:00:00Z
@@ -30,14 +30,14 @@ _U = np.uint64
 
 
 def parse_times(texts: pl.Series) -> pl.Series:
-    """Parse trimmed ISO 8601 texts.
+    """Parse a column of trimmed ISO 8601 texts.
 
-    A time is ``YYYY-MM-DD``, ``T`` or one space, ``HH:MM:SS``, optionally a fraction of one to six digits, optionally
-    ``Z`` or an offset (``+HH``, ``+HHMM``, ``+HH:MM``); without one it is UTC. Years 1 to 9999, in UTC too.
+    A time consists of ``YYYY-MM-DD``, ``T`` or one space, ``HH:MM:SS``, an optional fraction of one to six digits, and
+    an optional ``Z`` or offset (``+HH``, ``+HHMM`` or ``+HH:MM``). A time without an offset is UTC. The year must be
+    from 1 to 9999, both as written and in UTC.
 
     Returns:
         A series of ``Datetime("us", "UTC")`` of the same length, null where the text is not such a time.
-
     """
     micros, sound = read_times(texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string()))
     if texts.null_count():
@@ -47,16 +47,15 @@ def parse_times(texts: pl.Series) -> pl.Series:
 
 
 def read_times(texts: pa.Array) -> tuple[Numbers, Mask]:
-    """Parse an Arrow array of trimmed texts, string or large_string, as :func:`parse_times` does.
+    """Parse an Arrow array of trimmed texts, string or large_string, by the rules of :func:`parse_times`.
 
     Returns:
-        Microseconds since 1970, and where the text is a time; elsewhere the number means nothing.
-
+        Microseconds since 1970, and a mask that is true where the text is a time. Elsewhere the number is meaningless.
     """
     column = _column_of(texts)
     micros, sound = _clock(column)
     sound &= (column.lengths >= _CLOCK) & (column.lengths <= _LONGEST)
-    # What most texts end in needs no further look.
+    # Most texts have no fraction, and end in Z or have no offset; only the others need further parsing.
     bare = column.lengths == _CLOCK
     zulu = (column.lengths == _CLOCK + 1) & (column.content[column.starts + _CLOCK] == ord("Z"))
     others = np.flatnonzero(sound & ~bare & ~zulu)
@@ -68,22 +67,31 @@ def read_times(texts: pa.Array) -> tuple[Numbers, Mask]:
 
 
 class _Column(NamedTuple):
-    """Texts as one run of bytes, padded so that there is something behind each start; starts and lengths in bytes."""
+    """A column of texts.
+
+    Attributes:
+        content: The bytes of all texts, padded so that a window at any start lies within them.
+        starts: Start of each text in ``content``, in bytes.
+        lengths: Length of each text, in bytes.
+    """
 
     content: Bytes
     starts: Numbers
     lengths: Numbers
 
     def windows(self, first: int | Numbers, width: int, *, transposed: bool = True) -> Bytes:
-        """So many bytes of each text from position ``first``; they may reach beyond its end.
+        """Return ``width`` bytes of each text, which may reach beyond its end.
 
-        A row is a position, or a text where not ``transposed``.
+        Args:
+            first: Position of the first byte in its text, the same for all texts or one for each.
+            width: Number of bytes.
+            transposed: Whether a row of the result holds one position of all texts, rather than one text.
         """
         rows = np.lib.stride_tricks.sliding_window_view(self.content, width)[self.starts + first]
         return np.ascontiguousarray(rows.T) if transposed else rows
 
     def gather(self, indexes: Numbers) -> _Column:
-        """Some of the texts."""
+        """Return the texts at some indexes."""
         return _Column(self.content, self.starts[indexes], self.lengths[indexes])
 
 
@@ -94,9 +102,12 @@ def _column_of(texts: pa.Array) -> _Column:
 
 
 def _clock(column: _Column) -> tuple[Numbers, Mask]:
-    """Microseconds since 1970 of ``YYYY-MM-DDTHH:MM:SS``, and where it is one; elsewhere the number means nothing.
+    """Parse ``YYYY-MM-DDTHH:MM:SS`` at the start of each text.
 
-    Eight characters are looked at as one number (SIMD within a register; Lemire, "Quickly parsing eight digits").
+    Eight characters are handled as one number (SIMD within a register; Lemire, "Quickly parsing eight digits").
+
+    Returns:
+        Microseconds since 1970, and a mask of the texts that start like this. Elsewhere the number is meaningless.
     """
     words = column.windows(0, 24, transposed=False).view("<u8")
     front, middle, back = (np.ascontiguousarray(words[:, at]) for at in range(3))
@@ -117,12 +128,14 @@ def _clock(column: _Column) -> tuple[Numbers, Mask]:
 
 
 def _digits_of(words: Words, pattern: str) -> tuple[Words, Mask]:
-    """Subtract a pattern of zeros and marks from eight characters, and where what remains are digits and no marks.
+    """Match words of eight characters against a pattern of zeros, which stand for any digit, and literal characters.
 
-    Of the sum that is returned, the byte at each digit holds ten times that digit and the next one.
+    Returns:
+        Words in which the byte at each digit holds ten times that digit plus the next one, and a mask of the words that
+        match.
     """
     zeros = int.from_bytes(pattern.encode(), "little")
-    # What takes a byte beyond 0x7F: a digit above nine, a mark that is another one.
+    # Adding this sets the high bit of a byte that is not a digit, or not the literal character.
     beyond = int.from_bytes(bytes(0x76 if character == "0" else 0x7F for character in pattern), "little")
     digits = words ^ _U(zeros)
     sound = ((digits | (digits + _U(beyond))) & _U(0x8080808080808080)) == 0
@@ -130,12 +143,16 @@ def _digits_of(words: Words, pattern: str) -> tuple[Words, Mask]:
 
 
 def _two(digits: Words, at: int) -> npt.NDArray[np.int32]:
-    """The number that the characters ``at`` and ``at + 1`` make."""
+    """Return the number that the two digits at ``at`` and ``at + 1`` form."""
     return ((digits >> _U(8 * at)) & _U(0xFF)).astype(np.int32)
 
 
 def _fraction_and_offset(column: _Column) -> tuple[Numbers, Mask]:
-    """What stands behind the clock: microseconds to add, and where it is sound."""
+    """Parse what follows the seconds.
+
+    Returns:
+        Microseconds to add to the time, and a mask of the texts in which this part is well formed.
+    """
     fraction, width, sound = _fraction(column)
     position = _CLOCK + width
     offset, sound_offset = _offset(column.windows(position, len("+00:00")), column.lengths - position)
@@ -143,7 +160,11 @@ def _fraction_and_offset(column: _Column) -> tuple[Numbers, Mask]:
 
 
 def _fraction(column: _Column) -> tuple[Numbers, Numbers, Mask]:
-    """Microseconds, number of characters, and where it is sound: a point and one to six digits, or nothing."""
+    """Parse the optional fraction: a point and one to six digits.
+
+    Returns:
+        Microseconds, the number of characters, and a mask of the texts in which the fraction is well formed or absent.
+    """
     characters = column.windows(_CLOCK, len(".123456"))
     pointed = (characters[0] == ord(".")) & (column.lengths > _CLOCK)
     running = pointed.copy()
@@ -157,7 +178,15 @@ def _fraction(column: _Column) -> tuple[Numbers, Numbers, Mask]:
 
 
 def _offset(characters: Bytes, length: Numbers) -> tuple[Numbers, Mask]:
-    """Minutes east of UTC, and where it is sound: nothing, ``Z``, or a sign with ``HH``, ``HHMM`` or ``HH:MM``."""
+    """Parse the optional offset: ``Z``, or a sign with ``HH``, ``HHMM`` or ``HH:MM``.
+
+    Args:
+        characters: Six rows, one for each position from the start of the offset.
+        length: Number of characters of each text from there on.
+
+    Returns:
+        Minutes east of UTC, and a mask of the texts in which the offset is well formed or absent.
+    """
     digits = characters - np.uint8(ord("0"))
     signed = (characters[0] == ord("+")) | (characters[0] == ord("-"))
     hour = digits[1].astype(np.int64) * 10 + digits[2]

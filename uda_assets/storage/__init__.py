@@ -1,7 +1,7 @@
-"""Where the files of a data root are: in a directory, or in a bucket behind an S3 API; and how these differ."""
+"""Access the files of a data root, which is a directory or a prefix in an S3 bucket, through one interface."""
 
 from uda_assets.storage.base import RACY_NANOSECONDS, Guard, Location, Refusal, Signature, Storage
-from uda_assets.storage.choice import filesystem_of, is_remote, locate, root_of, storage_fault, storage_of
+from uda_assets.storage.choice import filesystem_of, is_remote, root_of, storage_fault, storage_of
 from uda_assets.storage.directory import (
     Directory,
     hash_file,
@@ -28,7 +28,6 @@ __all__ = [
     "in_use",
     "is_in_use",
     "is_remote",
-    "locate",
     "make_dir",
     "make_dir_alone",
     "naming_file",

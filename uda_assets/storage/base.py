@@ -1,28 +1,34 @@
-"""What the lake needs of the place where its files are."""
+"""The interface between the lake and the storage of its files."""
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from uda_assets.basics.errors import UdaError
+
 Location = Path
-"""A file or directory: a path of this machine; or one in a bucket, an UPath, which has a path's methods but is none."""
+"""A file or directory: a path on this machine, or an object or prefix in a bucket. The latter is a UPath, which has the
+methods of a Path but is not an instance of it."""
 
 RACY_NANOSECONDS = 2_000_000_000
-"""A file changed less than this long before it was read may change again within the clock's resolution."""
+"""A file that changed less than this long before it was read may change again without getting another time."""
 
 
 class Signature(NamedTuple):
-    """What tells a version of a file from any other: a file with the same signature is taken to be unchanged.
+    """The size, times and identity of a file. A file that still has the same signature is taken to be unchanged.
 
     Attributes:
-        size: Bytes.
-        modified: Time of the last change of its content, in nanoseconds since 1970.
-        changed: Time of the last change of it or its name; in a bucket the same.
-        identity: Its inode; in a bucket a hash of its ETag.
-
+        size: Size in bytes.
+        modified: Time of the last change of the content, in nanoseconds since 1970.
+        changed: Time of the last change of the content, the name or the rights, in nanoseconds since 1970; in a bucket
+            the same as ``modified``.
+        identity: The inode; in a bucket a hash of the ETag.
     """
 
     size: int
@@ -32,93 +38,127 @@ class Signature(NamedTuple):
 
 
 class Guard(Protocol):
-    """What the holder of a data root's lock has of it."""
+    """The lock of a data root, as its holder sees it."""
 
     @property
     def stamp(self) -> str:
-        """Goes into the names of what this writer makes; that of a later writer sorts behind it."""
+        """A part of the names of files that this writer makes. The stamps of later writers sort behind it."""
 
     def require(self) -> None:
-        """See that the lock is still held.
+        """Check that the lock is still held.
 
         Raises:
-            UdaError: It is not; nothing may be committed any more.
-
+            UdaError: The lock was lost, so that nothing may be committed any more.
         """
 
 
 class Refusal(NamedTuple):
-    """Why something that is there is not looked at.
+    """The reason why something below ``datasets/`` is not read.
 
     Attributes:
-        code: In one word.
-        advice: What is wrong with it and what to do.
-
+        code: A short code such as ``unreadable``.
+        advice: What is wrong and what to do, in one line.
     """
 
     code: str
     advice: str
 
 
-Found = tuple[str, Signature | Refusal]
-"""A file by its path below a directory, with its signature; or what is not looked at, and why."""
+DropCandidate = tuple[str, Signature | Refusal]
+"""A file by its path below a directory, with its signature or with the reason why it is not read."""
 
 
 class Storage(Protocol):
-    """Files in a directory or in a bucket; all errors are of the family of OSError."""
+    """Access to files in a directory or in a bucket. Unless a method says otherwise, its errors are OSErrors."""
 
     remote: bool
-    """Whether other programs than ours need an S3 client to read the files."""
+    """Whether other programs need an S3 client to read the files."""
 
     def signature(self, path: Location) -> Signature:
-        """The signature of a file; FileNotFoundError where there is none."""
+        """Return the signature of a file.
 
-    def is_racy(self, mark: Signature) -> bool:
-        """Whether a file that has this signature now may change without getting another one."""
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
 
-    def drops_below(self, directory: Location) -> Iterable[Found]:
-        """The files below a directory that may be drops; those not finished are left out.
+    def is_racy(self, signature: Signature) -> bool:
+        """Return whether a file with this signature could still change without changing its signature."""
 
-        Links to files are followed where they stay below the directory. What leads out of it is refused.
+    def drops_below(self, directory: Location) -> Iterable[DropCandidate]:
+        """Find the files below a directory that may be drops, except hidden and unfinished ones.
+
+        Links to files are followed if they lead to a place below the directory. Links that lead out of it are refused.
         """
 
     def files_below(self, directory: Location) -> dict[str, Signature]:
-        """All files below a directory, by their paths from there."""
+        """Return the signatures of all files below a directory, by their paths relative to it."""
 
     def manifests_below(self, directory: Location, name: str) -> Iterable[tuple[str, Signature]]:
-        """The files of a name below a directory, in full, none inside a directory that holds one itself."""
+        """Find the files called ``name`` in the subdirectories of a directory.
+
+        Subdirectories of a directory that has such a file need not be searched.
+
+        Returns:
+            The full path and the signature of each file.
+        """
 
     def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
-        """A function from the full path of a file below the directories to its signature; None where it is missing."""
+        """Return a function that looks up signatures of files below the directories.
+
+        It takes the full path of a file and returns its signature, or None if the file is missing.
+        """
 
     def read(self, path: Location) -> bytes:
-        """What is in a file; FileNotFoundError where there is none."""
-
-    def fetch(self, path: Location, target: Path) -> None:
-        """Copy a file to this machine."""
-
-    def hash(self, path: Location) -> str:
-        """BLAKE3 of a file."""
-
-    def replacing(self, path: Location) -> AbstractContextManager[Path]:
-        """A path of this machine to write to; at the end it becomes the file in one step, on any error nothing."""
-
-    def commit(self, path: Location, content: bytes) -> None:
-        """Replace a small file in one step, unless another writer did so since it was last read here."""
-
-    def note(self, path: Location, content: bytes) -> None:
-        """Replace a small file that can be lost."""
-
-    def move(self, source: Location, target: Location) -> None:
-        """Move a file; what was at the target is replaced."""
-
-    def remove(self, paths: Iterable[Location]) -> None:
-        """Remove files, if they are there."""
-
-    def locked(self, path: Location, timeout: float) -> AbstractContextManager[Guard]:
-        """Be the only writer.
+        """Return the content of a file.
 
         Raises:
-            UdaError: Another one is, for ``timeout`` seconds; or nothing can be written there.
-
+            FileNotFoundError: There is no such file.
         """
+
+    def fetch(self, path: Location, target: Path) -> None:
+        """Copy a file to a path on this machine."""
+
+    def hash(self, path: Location) -> str:
+        """Return the BLAKE3 checksum of a file."""
+
+    def replacing(self, path: Location) -> AbstractContextManager[Path]:
+        """Write a file through a temporary path on this machine.
+
+        At the end of the context the temporary file atomically takes the place of ``path``. After an error it is
+        discarded.
+        """
+
+    def commit(self, path: Location, content: bytes) -> None:
+        """Atomically replace a small file.
+
+        Raises:
+            UdaError: Another writer changed the file after this storage object last read it.
+        """
+
+    def note(self, path: Location, content: bytes) -> None:
+        """Replace a small file that may get lost."""
+
+    def move(self, source: Location, target: Location) -> None:
+        """Move a file, replacing any file at the target."""
+
+    def remove(self, paths: Iterable[Location]) -> None:
+        """Remove those of the files that exist."""
+
+    def locked(self, path: Location, timeout: float) -> AbstractContextManager[Guard]:
+        """Hold the lock at ``path``, so that no other process writes to the data root.
+
+        Raises:
+            UdaError: Another writer held the lock for ``timeout`` seconds, or the data root cannot be written.
+        """
+
+
+def this_process() -> str:
+    """Return a description of this process as the holder of a lock."""
+    return f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def lock_timed_out(holder: str, timeout: float) -> UdaError:
+    """Return the error for a lock that another writer held for ``timeout`` seconds."""
+    return UdaError(
+        f"the data root is being written by {holder}; waited {timeout:g} s: run again later, or raise UDA_LOCK_TIMEOUT"
+    )

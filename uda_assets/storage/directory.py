@@ -1,17 +1,15 @@
-"""Files in a directory of this machine, or of a file system that it mounts."""
+"""Access the files of a data root in a directory, on a local or mounted file system."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
-import socket
 import stat as modes
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,110 +17,121 @@ from blake3 import blake3
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.moments import Killed, reached
-from uda_assets.storage.base import RACY_NANOSECONDS, Found, Guard, Location, Refusal, Signature
+from uda_assets.storage.base import (
+    RACY_NANOSECONDS,
+    DropCandidate,
+    Guard,
+    Location,
+    Refusal,
+    Signature,
+    lock_timed_out,
+    this_process,
+)
 from uda_assets.storage.disk import naming_file
 from uda_assets.storage.drop_names import is_hidden_or_unfinished, may_be_a_drop
 
-_HASHED_AT_ONCE = 1 << 20
+_HASH_CHUNK = 1 << 20
 
 
 class Directory:
-    """Files in a directory; it commits by renaming, and locks by the system's own lock."""
+    """Files in a directory. Commits are atomic renames, and the lock is a ``flock`` of the operating system."""
 
     remote = False
 
     def signature(self, path: Location) -> Signature:
-        """See :class:`uda_assets.storage.Storage`, as for all that follows."""
-        return signature_of(os.stat(path))  # noqa: PTH116 - a Path for each of thousands takes longer than the call.
+        """Return the signature of a file."""
+        return signature_of(os.stat(path))  # noqa: PTH116 - creating a Path takes longer than the call
 
-    def is_racy(self, mark: Signature) -> bool:
-        """The caution about files changed only just before they were hashed is git's ("racy git")."""
-        return time.time_ns() - max(mark.modified, mark.changed) <= RACY_NANOSECONDS
+    def is_racy(self, signature: Signature) -> bool:
+        """Return whether the file changed so recently that a further change may have the same time ("racy git")."""
+        return time.time_ns() - max(signature.modified, signature.changed) <= RACY_NANOSECONDS
 
-    def drops_below(self, directory: Location) -> Iterable[Found]:
-        """Links to directories are not followed: where they stay below the directory, what they lead to is found."""
+    def drops_below(self, directory: Location) -> Iterable[DropCandidate]:
+        """Walk a directory to find the files that may be drops.
+
+        Links to directories are not followed, because a target below the directory is found without them.
+        """
         return _walk_drops(str(directory), "", os.path.realpath(directory)) if directory.is_dir() else ()
 
     def files_below(self, directory: Location) -> dict[str, Signature]:
-        """All regular files."""
-        found = {}
-        for path in directory.rglob("*"):
-            if path.is_file():
-                found[str(path.relative_to(directory))] = self.signature(path)
-        return found
+        """Walk a directory to find all files below it."""
+        files = (path for path in directory.rglob("*") if path.is_file())
+        return {str(path.relative_to(directory)): self.signature(path) for path in files}
 
     def manifests_below(self, directory: Location, name: str) -> Iterable[tuple[str, Signature]]:
-        """By walking; a directory that holds a manifest is not walked further."""
+        """Walk a directory to find manifests; a subdirectory that has a manifest is not searched further."""
         return _walk_manifests(str(directory), name) if directory.is_dir() else ()
 
     def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
-        """By a stat of each file."""
+        """Return a function that looks up the signature of a file by a ``stat`` call."""
         del directories
-        return _look
+        return _signature_at
 
     def read(self, path: Location) -> bytes:
-        """All of it."""
+        """Return the content of a file."""
         with naming_file(path):
             return path.read_bytes()
 
     def fetch(self, path: Location, target: Path) -> None:
-        """By copying."""
+        """Copy a file."""
         shutil.copyfile(path, target)
 
     def hash(self, path: Location) -> str:
-        """As of :func:`hash_file`."""
+        """Return the BLAKE3 checksum of a file."""
         return hash_file(path)
 
     def replacing(self, path: Location) -> AbstractContextManager[Path]:
-        """As of :func:`replacing`."""
+        """Write a file through a temporary path beside it, which is renamed at the end."""
         return replacing(path)
 
     def commit(self, path: Location, content: bytes) -> None:
-        """On disk before it is visible; the system's lock keeps other writers away."""
+        """Replace a file by renaming, once its content is on disk; the lock keeps other writers away."""
         with self.replacing(path) as temporary, naming_file(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
 
     def note(self, path: Location, content: bytes) -> None:
-        """A writer that begins meanwhile takes the temporary file for one that a crash left behind."""
+        """Replace a file by renaming, without waiting for the disk.
+
+        A writer that starts at the same moment may remove the temporary file, as if a crash had left it behind.
+        """
         with self.replacing(path) as temporary, naming_file(path):
             temporary.write_bytes(content)
 
     def move(self, source: Location, target: Location) -> None:
-        """By renaming."""
+        """Move a file by renaming it."""
         make_dir(target.parent)
         source.replace(target)
 
     def remove(self, paths: Iterable[Location]) -> None:
-        """One by one."""
+        """Remove those of the files that exist."""
         for path in paths:
             path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self, path: Location, timeout: float) -> Iterator[Guard]:
-        """The lock is the system's and ends with its holder, however that dies."""
+        """Hold a lock of the operating system, which releases it even if the process is killed."""
         make_dir(path.parent)
         try:
             file = path.open("a+", encoding="utf-8")
         except OSError as error:
             raise UdaError(f"{path.parent} cannot be written: {error.strerror}") from None
-        holder = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         with file:
             _acquire(file.fileno(), path, timeout)
             with naming_file(path):
                 os.truncate(file.fileno(), 0)
-                os.write(file.fileno(), holder.encode())
-            yield _HeldBySystem()
+                os.write(file.fileno(), this_process().encode())
+            yield _SystemLock()
 
 
-class _HeldBySystem:
-    """The system does not let go of a lock while its holder lives."""
+class _SystemLock:
+    """A lock that the operating system keeps for as long as its holder lives."""
 
     stamp = ""
 
     def require(self) -> None:
-        """It is held."""
+        """Return at once, because the lock cannot be lost."""
 
 
 def _acquire(descriptor: int, path: Path, timeout: float) -> None:
@@ -134,15 +143,13 @@ def _acquire(descriptor: int, path: Path, timeout: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 holder = path.read_text(encoding="utf-8").strip() or "another process"
-                raise UdaError(
-                    f"the data root is being written by {holder}; waited {timeout:g} s (UDA_LOCK_TIMEOUT)"
-                ) from None
+                raise lock_timed_out(holder, timeout) from None
             time.sleep(0.05)
 
 
 @contextmanager
 def in_use(directory: str | Path) -> Iterator[None]:
-    """Mark a directory as in use for as long as this process lives, by a lock of the system's."""
+    """Mark a directory as in use during the context, by a lock that ends with this process at the latest."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -152,7 +159,7 @@ def in_use(directory: str | Path) -> Iterator[None]:
 
 
 def is_in_use(directory: Path) -> bool:
-    """Whether a process that lives has marked a directory as in use."""
+    """Return whether a living process has marked a directory as in use."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,26 +171,26 @@ def is_in_use(directory: Path) -> bool:
 
 
 def signature_of(stat: os.stat_result) -> Signature:
-    """What a file's stat says of its content."""
+    """Return the signature in the result of a ``stat`` call."""
     return Signature(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 def hash_file(path: Location) -> str:
-    """BLAKE3 of a file's bytes: as hard to forge as SHA-256, and several times faster."""
+    """Return the BLAKE3 checksum of a file: as hard to forge as SHA-256, and several times faster."""
     with naming_file(path), path.open("rb") as file:
         return hash_stream(file)
 
 
 def hash_stream(file: BinaryIO) -> str:
-    """BLAKE3 of what is left of a stream."""
+    """Return the BLAKE3 checksum of the rest of a stream."""
     digest = blake3()
-    while chunk := file.read(_HASHED_AT_ONCE):
+    while chunk := file.read(_HASH_CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
 
 
 def make_dir_alone(path: Location) -> None:
-    """Make a directory whose parent must be there; in a bucket there are none to be made."""
+    """Make a directory whose parent exists; in a bucket do nothing, as it has no directories."""
     if isinstance(path, Path):
         path.mkdir(exist_ok=True)
 
@@ -192,8 +199,7 @@ def make_dir(path: Path) -> None:
     """Make a directory and its parents.
 
     Raises:
-        UdaError: It cannot be made.
-
+        UdaError: The directory cannot be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -203,7 +209,7 @@ def make_dir(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place at the end, or is removed on any error."""
+    """Write a file through a temporary path beside it, which is renamed at the end, or removed after an error."""
     make_dir(path.parent)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -217,7 +223,8 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def _look(path: str) -> Signature | None:
+def _signature_at(path: str) -> Signature | None:
+    """Return the signature of a regular file, or None if there is no such file."""
     try:
         stat = os.stat(path)  # noqa: PTH116
     except OSError:
@@ -225,11 +232,18 @@ def _look(path: str) -> Signature | None:
     return signature_of(stat) if modes.S_ISREG(stat.st_mode) else None
 
 
-def _walk_drops(directory: str, prefix: str, top: str) -> Iterator[Found]:
+def _walk_drops(directory: str, prefix: str, top: str) -> Iterator[DropCandidate]:
+    """Find the files below ``directory`` that may be drops.
+
+    Args:
+        directory: The directory to walk.
+        prefix: Its path relative to ``top``, with a slash at its end, or nothing.
+        top: The real path of the directory that links must not lead out of.
+    """
     try:
         entries = os.scandir(directory)
     except FileNotFoundError:
-        return  # it went since its parent was listed
+        return  # it was removed after its parent was listed
     except OSError as error:
         yield prefix, Refusal("unreadable", f"it cannot be listed ({error.strerror or error}); make it readable")
         return
@@ -241,15 +255,15 @@ def _walk_drops(directory: str, prefix: str, top: str) -> Iterator[Found]:
                 yield from _walk_drops(entry.path, f"{prefix}{entry.name}/", top)
             elif entry.is_symlink() and (name := _linked_name(entry)) and not _leads_below(entry.path, top):
                 yield f"{prefix}{name}", _LEADS_OUT
-            elif may_be_a_drop(entry.name) and (mark := _signature_of_file(entry)):
-                yield f"{prefix}{entry.name}", mark
+            elif may_be_a_drop(entry.name) and (signature := _signature_of_entry(entry)):
+                yield f"{prefix}{entry.name}", signature
 
 
-_LEADS_OUT = Refusal("link_leads_out", "it is a link that leads out of datasets; put there what it leads to")
+_LEADS_OUT = Refusal("link_leads_out", "it is a link that leads out of datasets; replace it by what it leads to")
 
 
 def _linked_name(entry: os.DirEntry[str]) -> str | None:
-    """What a link is called if it may be taken for a drop or a directory of drops; None where it is not."""
+    """Return the name of a link that could be a drop, or a directory of drops (with a slash); None for other links."""
     try:
         if entry.is_dir():
             return f"{entry.name}/"
@@ -259,13 +273,13 @@ def _linked_name(entry: os.DirEntry[str]) -> str | None:
 
 
 def _leads_below(path: str, top: str) -> bool:
-    """Whether a link, through whatever other links, ends at ``top`` or below it."""
+    """Return whether a link leads, possibly through other links, to ``top`` or below it."""
     target = os.path.realpath(path)
     return target == top or target.startswith(f"{top.rstrip('/')}/")
 
 
-def _signature_of_file(entry: os.DirEntry[str]) -> Signature | None:
-    """None for what is no file, a link to none or to itself, and what vanished since it was listed."""
+def _signature_of_entry(entry: os.DirEntry[str]) -> Signature | None:
+    """Return the signature of a file, or None for other entries, broken links and files that have vanished."""
     try:
         return signature_of(entry.stat()) if entry.is_file() else None
     except OSError:
@@ -274,10 +288,10 @@ def _signature_of_file(entry: os.DirEntry[str]) -> Signature | None:
 
 def _walk_manifests(directory: str, name: str) -> Iterator[tuple[str, Signature]]:
     with os.scandir(directory) as entries:
-        inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    for path in inner:
+        subdirectories = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for path in subdirectories:
         manifest = f"{path}/{name}"
-        if mark := _look(manifest):
-            yield manifest, mark
+        if signature := _signature_at(manifest):
+            yield manifest, signature
         else:
             yield from _walk_manifests(path, name)

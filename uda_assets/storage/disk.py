@@ -1,4 +1,4 @@
-"""What to say where a disk fails: which file it was, and why, whichever library wrote."""
+"""Explain errors of a file system or disk: name the file and the cause, whichever library was writing."""
 
 from __future__ import annotations
 
@@ -13,48 +13,53 @@ from uda_assets.storage.base import Location
 _ADVICE = {
     errno.ENOSPC: "make room and run again",
     errno.EDQUOT: "make room and run again",
-    errno.EFBIG: "the file system takes no larger files",
-    errno.EROFS: "mount it for writing",
-    errno.EIO: "the disk may be failing; see the system's log, then run again and `uda verify`",
+    errno.EFBIG: "the file system does not allow larger files",
+    errno.EROFS: "mount the file system for writing",
+    errno.EIO: "the disk may be failing; check the system's log, run again, then run `uda verify`",
 }
-_BY_TEXT = {os.strerror(number): number for number in _ADVICE}
-_IN_QUOTES = re.compile(r'file \\?"([^"\\]+)')
+_ERROR_NUMBERS = {os.strerror(number): number for number in _ADVICE}
+_QUOTED_FILE = re.compile(r'file \\?"([^"\\]+)')
 _TEMPORARY = re.compile(r"/\.([^/]+)\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
 def naming_file(path: Location) -> Iterator[None]:
-    """Say which file it was where writing one fails, which neither the system does nor all libraries do."""
+    """Add the name of a file to errors that occur while it is written or read, which often do not name it.
+
+    Raises:
+        OSError: An error of the file system or disk occurred; it names the file.
+    """
     try:
         yield
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
-        cause = _cause(error)
-        if cause is None:
+        number = _error_number(error)
+        if number is None:
             raise
-        named = _IN_QUOTES.search(str(error))
-        raise OSError(cause, os.strerror(cause), named[1] if named else str(path)) from error
+        quoted = _QUOTED_FILE.search(str(error))
+        raise OSError(number, os.strerror(number), quoted[1] if quoted else str(path)) from error
 
 
 def disk_fault(error: BaseException) -> str | None:
-    """A line for people about an error of the file system or a disk; None for any other error."""
-    cause = _cause(error)
-    if cause is None:
+    """Return a line that explains an error of the file system or disk, or None for any other error."""
+    number = _error_number(error)
+    if number is None:
         return None
     filename = error.filename if isinstance(error, OSError) else None
-    named = _IN_QUOTES.search(str(error))
-    path = os.fsdecode(filename) if filename is not None else named[1] if named else "the file system"
-    shown = _TEMPORARY.sub(r"/\1", path)
-    return f"{shown}: {os.strerror(cause)}" + (f"; {_ADVICE[cause]}" if cause in _ADVICE else "")
+    quoted = _QUOTED_FILE.search(str(error))
+    path = os.fsdecode(filename) if filename is not None else quoted[1] if quoted else "the file system"
+    # A user knows the file, not the temporary one from which it is made.
+    path = _TEMPORARY.sub(r"/\1", path)
+    return f"{path}: {os.strerror(number)}" + (f"; {_ADVICE[number]}" if number in _ADVICE else "")
 
 
-def _cause(error: BaseException) -> int | None:
-    """The system's error number, which libraries have in their texts alone."""
+def _error_number(error: BaseException) -> int | None:
+    """Return the system's error number, which some libraries state only in the text of their errors."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     text = str(error)
-    for told, number in _BY_TEXT.items():
-        if told in text:
+    for description, number in _ERROR_NUMBERS.items():
+        if description in text:
             return number
     return errno.EIO if "fsync failed" in text else None

@@ -1,4 +1,4 @@
-"""Which files below ``datasets`` may be drops, by their names alone."""
+"""Decide by their names alone which files below ``datasets/`` may be drops."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ _UNFINISHED_SUFFIXES = (".part", ".tmp")
 
 
 def may_be_a_drop(name: str) -> bool:
-    """Whether a file is named like a drop."""
+    """Return whether a file has the name of a drop."""
     return name.lower().endswith(DROP_SUFFIXES)
 
 
 def is_hidden_or_unfinished(name: str) -> bool:
-    """Whether a file or directory, and all in it, is not to be looked at (yet)."""
+    """Return whether the name says to ignore a file, or a directory with everything in it."""
     return name.startswith(".") or name.endswith(_UNFINISHED_SUFFIXES)

@@ -1,15 +1,14 @@
-"""The writer's lock where the storage has none: a lease, renewed while its holder lives (Gray and Cheriton 1989).
+"""The writer's lock in a bucket: a lease that its holder renews as long as it lives (Gray and Cheriton 1989).
 
-The lease is an object that only conditional puts change, so that of two writers who reach for it one gets it. Its
-holder puts it anew all the while; who waits for it takes it over when it has not changed for a lease's length, measured
-by the own clock, so that clocks need not agree. Each holder has a higher serial (a fencing token), and a holder that
-has not been able to renew for a lease's length commits nothing any more.
+The lease is kept in an object that is changed only by conditional puts, so that only one of several competing writers
+gets it. The holder renews it at regular intervals. A waiting writer takes it over when it has not changed for the
+duration of a lease. Each process measures this by its own clock, so that clocks need not agree. Each holder has a
+higher serial number (a fencing token), and a holder that could not renew its lease for its duration commits nothing
+more.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 import uuid
@@ -20,41 +19,43 @@ from typing import Protocol
 import msgspec
 
 from uda_assets.basics.errors import UdaError
-from uda_assets.storage.base import Location
+from uda_assets.storage.base import Location, lock_timed_out, this_process
 
-SECONDS = 12.0
-"""How long a lease lasts without being renewed."""
-_RENEWALS = 4
-_LOOKS_EVERY = 0.25
-
-
-class AnotherWriter(Exception):
-    """An object is not the one that was to be replaced."""
+LEASE_SECONDS = 12.0
+"""Duration of a lease that is not renewed."""
+_RENEWALS_PER_LEASE = 4
+_POLL_SECONDS = 0.25
 
 
-class Objects(Protocol):
-    """Objects that can be compared and swapped."""
+class ObjectChanged(Exception):
+    """An object was not replaced, because another writer changed it first."""
+
+
+class ObjectStore(Protocol):
+    """A store of objects that supports conditional puts."""
 
     def read_tagged(self, path: Location) -> tuple[bytes, str] | None:
-        """An object and its ETag; None where there is none."""
+        """Return the content of an object and its ETag, or None if there is no such object."""
 
     def swap(self, path: Location, content: bytes, tag: str | None) -> str:
-        """Put an object if it has this ETag, or if there is none; the new ETag.
+        """Put an object if the existing one has this ETag or, if ``tag`` is None, if there is none.
+
+        Returns:
+            The new ETag.
 
         Raises:
-            AnotherWriter: It is another one by now.
+            ObjectChanged: The condition does not hold, because another writer changed the object.
         """
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """What the object holds.
+    """The content of the object.
 
     Attributes:
-        serial: Goes up with every holder.
-        holder: Who it is; empty when it was given back.
-        beat: Goes up with every renewal, so that the object's ETag changes.
-        token: Told apart from any other holder's.
-
+        serial: Number that increases with every holder.
+        holder: Description of the holder; empty if the lease is free.
+        beat: Number that increases with every renewal, so that the object's ETag changes.
+        token: Random text that is different for every holder.
     """
 
     serial: int = 0
@@ -63,13 +64,13 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
 
 
-class _Held:
-    """A lease that is being renewed by a thread of its own."""
+class _HeldLease:
+    """A lease that a background thread renews."""
 
-    def __init__(self, objects: Objects, path: Location, lease: Lease, tag: str, began: float) -> None:
+    def __init__(self, objects: ObjectStore, path: Location, lease: Lease, tag: str, requested: float) -> None:
         self._objects, self._path, self._lease, self._tag = objects, path, lease, tag
-        # Others count from when they first see it, which is not before the put of it began.
-        self._renewed = began
+        # Other writers count from the time at which they first see the lease, which is after its put was requested.
+        self._renewed = requested
         self._lost = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="uda-lease", daemon=True)
@@ -77,32 +78,36 @@ class _Held:
 
     @property
     def stamp(self) -> str:
-        """The serial, and what tells it from any other one."""
+        """The serial number, and a part of the token."""
         return f"{self._lease.serial:010d}-{self._lease.token[:8]}"
 
     def require(self) -> None:
-        """See that it is still held."""
-        if self._lost or time.monotonic() - self._renewed > SECONDS:
+        """Check that the lease is still held.
+
+        Raises:
+            UdaError: Another writer took it over, or it could not be renewed in time.
+        """
+        if self._lost or time.monotonic() - self._renewed > LEASE_SECONDS:
             raise UdaError(
-                f"the lock at {self._path} was lost to another writer, or could not be renewed for {SECONDS:g} s; "
-                "nothing more is committed, run again"
+                f"the lock at {self._path} was lost to another writer, or could not be renewed for "
+                f"{LEASE_SECONDS:g} s; this run commits nothing more: run again"
             )
 
     def _renew(self) -> None:
-        while not self._ended.wait(SECONDS / _RENEWALS):
-            began = time.monotonic()
+        while not self._ended.wait(LEASE_SECONDS / _RENEWALS_PER_LEASE):
+            requested = time.monotonic()
             lease = msgspec.structs.replace(self._lease, beat=self._lease.beat + 1)
             try:
                 self._tag = self._objects.swap(self._path, msgspec.json.encode(lease), self._tag)
-            except AnotherWriter:
+            except ObjectChanged:
                 self._lost = True
                 return
-            except Exception:  # noqa: S112 - the storage may be back at the next beat, or else the lease ends
+            except Exception:  # noqa: S112 - the next renewal may succeed; otherwise the lease runs out
                 continue
-            self._lease, self._renewed = lease, began
+            self._lease, self._renewed = lease, requested
 
     def give_back(self) -> None:
-        """Let others have it at once; where that fails they wait for its end."""
+        """Free the lease for other writers; if that fails, they wait until it runs out."""
         self._ended.set()
         self._thread.join()
         if not self._lost:
@@ -112,12 +117,11 @@ class _Held:
 
 
 @contextmanager
-def leased(objects: Objects, path: Location, timeout: float) -> Iterator[_Held]:
+def leased(objects: ObjectStore, path: Location, timeout: float) -> Iterator[_HeldLease]:
     """Hold the lease at ``path``.
 
     Raises:
         UdaError: Another writer held it for ``timeout`` seconds.
-
     """
     held = _acquire(objects, path, timeout)
     try:
@@ -126,32 +130,29 @@ def leased(objects: Objects, path: Location, timeout: float) -> Iterator[_Held]:
         held.give_back()
 
 
-def _acquire(objects: Objects, path: Location, timeout: float) -> _Held:
+def _acquire(objects: ObjectStore, path: Location, timeout: float) -> _HeldLease:
     deadline = time.monotonic() + timeout
-    seen: str | None = None
-    since = time.monotonic()
+    last_tag: str | None = None
+    unchanged_since = time.monotonic()
     while True:
-        found = objects.read_tagged(path)
-        known, tag = (_decoded(found[0]), found[1]) if found else (Lease(), None)
+        tagged = objects.read_tagged(path)
+        current, tag = (_decoded(tagged[0]), tagged[1]) if tagged else (Lease(), None)
         now = time.monotonic()
-        if tag != seen:
-            seen, since = tag, now
-        if not known.holder or now - since > SECONDS:
-            lease = Lease(serial=known.serial + 1, holder=_ourselves(), token=uuid.uuid4().hex)
-            with suppress(AnotherWriter):
-                return _Held(objects, path, lease, objects.swap(path, msgspec.json.encode(lease), tag), now)
+        if tag != last_tag:
+            last_tag, unchanged_since = tag, now
+        if not current.holder or now - unchanged_since > LEASE_SECONDS:
+            lease = Lease(serial=current.serial + 1, holder=this_process(), token=uuid.uuid4().hex)
+            with suppress(ObjectChanged):
+                return _HeldLease(objects, path, lease, objects.swap(path, msgspec.json.encode(lease), tag), now)
         elif now >= deadline:
-            raise UdaError(f"the data root is being written by {known.holder}; waited {timeout:g} s (UDA_LOCK_TIMEOUT)")
-        time.sleep(_LOOKS_EVERY)
+            raise lock_timed_out(current.holder, timeout)
+        time.sleep(_POLL_SECONDS)
 
 
 def _decoded(content: bytes) -> Lease:
     try:
         return msgspec.json.decode(content, type=Lease)
     except msgspec.DecodeError:
-        # Nobody can hold what nobody can read; but who just writes it gets a lease's time.
+        # A lease that cannot be read has no holder, but perhaps another version of the program wrote it just now:
+        # it is respected until it runs out.
         return Lease(holder="a writer whose lease cannot be read")
-
-
-def _ourselves() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}"

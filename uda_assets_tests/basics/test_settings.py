@@ -1,4 +1,4 @@
-"""Settings: what is out of range is named by the variable or flag that the user wrote."""
+"""Settings: an error names the variable or flag that holds the invalid value."""
 
 from __future__ import annotations
 

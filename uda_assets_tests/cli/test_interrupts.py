@@ -135,7 +135,7 @@ def test_a_query_is_stopped_inside_duckdb(tmp_path: Path, name: str) -> None:
 
 
 def test_a_closed_connection_does_not_keep_others_from_being_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interruption, "_asked", Event())
+    monkeypatch.setattr(interruption, "_stop_requested", Event())
     closed, busy = duckdb.connect(), duckdb.connect()
     for connection in (closed, busy):
         interruption.interruptible(connection)

@@ -1,4 +1,4 @@
-"""The contract: reasons and their precedence, platforms and what a user's table may say."""
+"""The contract: the reasons and their precedence, and the platform table with what a user adds to it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_of_several_faults_the_first_in_order_is_the_reason(faults: set[Reason])
     change: dict[str, str] = {}
     for fault in sorted(faults, key=list(Reason).index, reverse=True):
         change |= FAULTS[fault]
-    # A later fault in the same field gives way to the earlier one, so the first of all is always there.
+    # Of two faults in the same field the earlier one is applied, so the first fault is always present.
     assert reason_of(None, **change) == min(faults, key=list(Reason).index)
 
 
@@ -194,8 +194,8 @@ def test_a_users_table_adds_platforms_and_spellings(tmp_path: Path) -> None:
     path = tmp_path / "platforms.toml"
     path.write_text('[platforms]\niOS = ["iPhone OS", "iPadOS"]\n"Smart TV" = ["TV"]\n', encoding="utf-8")
     platforms = read_platforms(path)
-    found = [platforms.resolve(text) for text in ("IPHONE OS", "ipados", "ios", "tv", "smart tv", "web", "radio")]
-    assert found == ["iOS", "iOS", "iOS", "Smart TV", "Smart TV", "Web", None]
+    resolved = [platforms.resolve(text) for text in ("IPHONE OS", "ipados", "ios", "tv", "smart tv", "web", "radio")]
+    assert resolved == ["iOS", "iOS", "iOS", "Smart TV", "Smart TV", "Web", None]
     assert not platforms.keep_unknown
     path.write_text("keep_unknown = true\n", encoding="utf-8")
     assert read_platforms(path).resolve("radio") == "radio"
@@ -257,8 +257,8 @@ def test_run_config_adds_to_a_table() -> None:
 
 
 def test_the_fingerprint_follows_the_meaning() -> None:
-    one = platforms_from({"TV": ["telly", "box"], "Radio": []})
+    table = platforms_from({"TV": ["telly", "box"], "Radio": []})
     same = platforms_from({"Radio": ["RADIO "], "TV": ["Box", "ＴＥＬＬＹ", "telly"]})
-    assert one.fingerprint == same.fingerprint
+    assert table.fingerprint == same.fingerprint
     others = [platforms_from({"TV": ["telly"]}), platforms_from({}), platforms_from({}, keep_unknown=True)]
-    assert len({one.fingerprint, *(platforms.fingerprint for platforms in others)}) == 4
+    assert len({table.fingerprint, *(platforms.fingerprint for platforms in others)}) == 4

@@ -1,4 +1,4 @@
-"""The data dictionary says what is there: the contract's schemas, the warehouse's tables, the assets' own inputs."""
+"""The data dictionary agrees with the schemas, the tables of the warehouse and the inputs of the assets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activity times, against Python's own reading of ISO 8601 and a table of what is and what is not a time."""
+"""Activity times, compared with Python's own parser of ISO 8601 and with tables of valid and invalid texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from uda_assets.contract.times import parse_times
 
 FORM = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d(:?[0-5]\d)?)?", re.ASCII)
-"""The outline of what is accepted; whether it is a time is for Python to say, which takes offsets of 60 minutes too."""
+"""The accepted form. Python decides whether such a text is a time, except that it would also accept an offset of 60
+minutes."""
 
 
 def python_says(text: str) -> datetime | None:
@@ -36,7 +37,7 @@ def digits(width: int, *, least: int = 0, most: int) -> st.SearchStrategy[str]:
     return st.integers(least, most).map(lambda number: f"{number:0{width}}")
 
 
-# Around the bounds of each part, and beyond them.
+# Values near the bounds of each part, on both sides of them.
 YEARS = st.sampled_from(["0000", "0001", "0002", "1600", "1900", "1969", "1970", "2000", "2024", "9998", "9999"])
 OFFSETS = st.one_of(
     st.sampled_from(["", "Z", "z", "+", "-", " ", "+0", "+000", "+00:0", "+00:", "ZZ", "+01:00:00", "UTC"]),
@@ -70,7 +71,7 @@ SOUND = st.builds(
 
 @st.composite
 def damaged(draw: st.DrawFn) -> str:
-    """A sound time with one character more, less or another."""
+    """Return a valid time in which one character is added, removed or replaced."""
     text: str = draw(SOUND)
     at = draw(st.integers(0, len(text)))
     put: str = draw(st.sampled_from(["", *"09-:.+T Z/;", "\0", "\u0661", "\uff10", "é"]))

@@ -23,7 +23,7 @@ MANIFESTS = [
     ".uda/format.json", ".uda/examined.json", ".uda/ledger.json", "sessions/_manifest.json", "results/_manifest.json",
     "dataset_parquets/a.csv.parquet/_manifest.json",
 ]  # fmt: skip
-ADVICE = "run the version of uda_assets that wrote it, or name another data root"
+ADVICE = "run the version of uda_assets that wrote it, or use another data root"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_another_format_is_refused_and_nothing_is_changed(root: Path, number: in
         ours = (root / name).read_bytes()
         of_format(root, name, number)
         before = everything(root)
-        told = f"{root / name} has format {number}, and this version reads format {FORMAT} alone; {ADVICE}"
+        told = f"{root / name} has format {number}, but this version reads only format {FORMAT}; {ADVICE}"
         with pytest.raises(OtherFormat, match=f"^{re.escape(told)}$"):
             run(root)
         assert everything(root) == before
@@ -86,7 +86,7 @@ def test_every_command_says_so_in_one_line(
         told = capsys.readouterr()
         assert told.out == ""
         assert told.err == (
-            f"uda: {root}/.uda/format.json has format {FORMAT + 1}, and this version reads format {FORMAT} alone; "
+            f"uda: {root}/.uda/format.json has format {FORMAT + 1}, but this version reads only format {FORMAT}; "
             f"{ADVICE}\n"
         )
     assert everything(root) == before

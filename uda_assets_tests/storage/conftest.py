@@ -1,4 +1,4 @@
-"""A server with an S3 API, and data roots in buckets of their own."""
+"""Fixtures: a server with an S3 API, and a data root in a new bucket."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ def root(endpoint: str) -> Root:
 
 @pytest.fixture
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "SECONDS", 1.5)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1.5)

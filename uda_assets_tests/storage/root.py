@@ -1,4 +1,4 @@
-"""A data root in a bucket, and what is done with it."""
+"""Helpers for tests of a data root in a bucket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DROPS = {
 
 
 class Root:
-    """A data root in a bucket of its own."""
+    """A data root in a new bucket."""
 
     def __init__(self, endpoint: str) -> None:
         self.files: s3fs.S3FileSystem = client(endpoint)
@@ -33,8 +33,8 @@ class Root:
         self.endpoint = endpoint
 
     def settings(self, **overrides: Any) -> Settings:
-        given = {"data_root": f"s3://{self.base}", "s3_endpoint": self.endpoint, "threads": 2, "lock_timeout": 30}
-        return load_settings({}, **(given | overrides))
+        defaults = {"data_root": f"s3://{self.base}", "s3_endpoint": self.endpoint, "threads": 2, "lock_timeout": 30}
+        return load_settings({}, **(defaults | overrides))
 
     def lake(self) -> Lake:
         return open_lake(self.settings())
@@ -52,14 +52,14 @@ class Root:
     def run(self, **overrides: Any) -> list[str]:
         settings = self.settings(**overrides)
         report = chain.build(open_lake(settings), settings)
-        return [made.drop for made in report.converted]
+        return [manifest.drop for manifest in report.converted]
 
     def verify(self) -> None:
         chain.verify(self.lake())
 
 
 def in_a_directory(path: Path, steps: list[dict[str, str]]) -> bytes:
-    """What the same deliveries give in a directory."""
+    """Return the leaderboard that the same deliveries give in a directory, with a run after each step."""
     for drops in steps:
         for drop, content in drops.items():
             chain.deliver(path, drop, content)
@@ -68,7 +68,7 @@ def in_a_directory(path: Path, steps: list[dict[str, str]]) -> bytes:
 
 
 def environment(root: Root) -> dict[str, str]:
-    """What a program needs to work on a data root."""
+    """Return the environment in which a program works on a data root."""
     return os.environ | {"UDA_S3_ENDPOINT": root.endpoint, "UDA_DATA_ROOT": f"s3://{root.base}", "UDA_THREADS": "2"}
 
 

@@ -1,4 +1,4 @@
-"""A data root in a bucket, on a real S3 API: the same bytes as in a directory, by whichever way."""
+"""A data root in a bucket with a real S3 API gives the same bytes as one in a directory, in every way to use it."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def test_a_worker_may_spill_to_another_file_system(root: Root, tmp_path: Path, m
 
     monkeypatch.setattr(os, "rename", elsewhere)
     monkeypatch.setattr(os, "replace", elsewhere)
-    found = split(SplitJob(sources, 4, lake.root / "split"), Workplace(2, "1GiB", tmp_path))
-    assert found.keys() == {0, 1, 2, 3}
-    assert {lake.below(path) for files in found.values() for path in files} <= root.names()
+    files_by_bucket = split(SplitJob(sources, 4, lake.root / "split"), Workplace(2, "1GiB", tmp_path))
+    assert files_by_bucket.keys() == {0, 1, 2, 3}
+    assert {lake.below(path) for files in files_by_bucket.values() for path in files} <= root.names()
 
 
 def test_what_is_replaced_is_removed(root: Root) -> None:
@@ -131,8 +131,8 @@ def test_compressed_large_and_empty_objects(root: Root, tmp_path: Path) -> None:
     root.deliver("half.csv.part", HEADER + record("no"))
     root.deliver(".hidden/x.csv", HEADER + record("no"))
     root.run(memory_limit="64MiB")
-    entries = {made.drop: made.kept for made in root.lake().converted.manifests().values()}
-    assert entries == {"large.csv": 40_000, "head.csv": 0, "packed.csv.gz": 1}
+    kept = {manifest.drop: manifest.kept for manifest in root.lake().converted.manifests().values()}
+    assert kept == {"large.csv": 40_000, "head.csv": 0, "packed.csv.gz": 1}
     assert "empty.csv" in root.lake().ledger.load().rejections
     root.verify()
     expected = in_a_directory(tmp_path, [drops | {"packed.csv": HEADER + record("z")}])
@@ -161,20 +161,20 @@ def test_the_sensor_tells_arrivals_by_listing_alone(root: Root, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("data_root", "further", "code", "said"),
+    ("data_root", "variables", "code", "message"),
     [
         ("s3://no-such-bucket/x", {}, 1, "there is no data root at s3://no-such-bucket/x"),
-        ("gs://bucket/x", {}, 2, "is no place for data"),
-        ("s3://", {}, 2, "is no place for data"),
+        ("gs://bucket/x", {}, 2, "cannot be a data root"),
+        ("s3://", {}, 2, "cannot be a data root"),
         ("s3://bucket/x", {"UDA_S3_ENDPOINT": "http://127.0.0.1:9"}, 1, "Could not connect"),
     ],
 )
 def test_what_is_wrong_with_a_data_root_is_said_in_one_line(
-    root: Root, data_root: str, further: dict[str, str], code: int, said: str
+    root: Root, data_root: str, variables: dict[str, str], code: int, message: str
 ) -> None:
-    done = uda(root, "drops", **({"UDA_DATA_ROOT": data_root} | further))
+    done = uda(root, "drops", **({"UDA_DATA_ROOT": data_root} | variables))
     assert done.returncode == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
@@ -185,11 +185,11 @@ def test_the_command_line_works_on_a_bucket(root: Root) -> None:
     ledger = json.loads(uda(root, "drops", "--format", "json").stdout)
     assert [(entry["drop"], entry["status"]) for entry in ledger] == [("a.csv", "committed"), ("b.csv", "pending")]
     malformed = json.loads(uda(root, "quarantine", "--format", "json").stdout)
-    assert [(found["drop"], found["line"], found["raw"]) for found in malformed] == [("a.csv", 4, "broken")]
+    assert [(row["drop"], row["line"], row["raw"]) for row in malformed] == [("a.csv", 4, "broken")]
     board = uda(root, "leaderboard", "--format", "csv").stdout
     assert board.encode() == root.read(RESULT)
-    asked = "SELECT (SELECT sum(events) FROM sessions), raw FROM quarantine"
-    assert uda(root, "query", asked, "--format", "csv").stdout.splitlines()[1:] == ["3,broken"]
+    query = "SELECT (SELECT sum(events) FROM sessions), raw FROM quarantine"
+    assert uda(root, "query", query, "--format", "csv").stdout.splitlines()[1:] == ["3,broken"]
     root.files.pipe_file(f"{root.base}/secret.csv", b"a,b\n")
     refused = uda(root, "query", f"FROM 's3://{root.base}/sessions/../secret.csv'")
     assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
@@ -206,16 +206,16 @@ def test_what_is_not_as_it_was_put_is_found_and_mended(root: Root) -> None:
     root.run()
     assert root.run() == []
     before = root.read(RESULT)
-    found = verify(root.lake(), root.settings())
-    assert found.damage == []
-    assert found.records == 3
+    verification = verify(root.lake(), root.settings())
+    assert verification.damage == []
+    assert verification.records == 3
     (part,) = [name for name in root.names() if "a.csv.parquet/platform=iOS/" in name]
     (segment,) = [name for name in root.names() if name.startswith("sessions/platform=iOS/")]
     for name in (part, segment):
         content = root.read(name)
         root.files.pipe_file(f"{root.base}/{name}", content[:200] + bytes([content[200] ^ 1]) + content[201:])
     damage = verify(root.lake(), root.settings()).damage
-    assert [one.mended_by for one in damage] == ["the next run, from datasets/a.csv", "the next run"]
+    assert [each.mended_by for each in damage] == ["the next run, from datasets/a.csv", "the next run"]
     assert root.run() == ["a.csv"]
     assert root.read(RESULT) == before
     assert verify(root.lake(), root.settings()).damage == []

@@ -1,4 +1,4 @@
-"""A data root in a bucket: whatever happens to writers and requests, the next run ends in the right answer."""
+"""A data root in a bucket: whatever happens to writers and requests, the next run gives the right result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, dying, record
 
 
-# UDA_TEST_MOMENTS=1 dies at every moment that there is.
+# UDA_TEST_MOMENTS=1 lets the writer die at every moment.
 @pytest.mark.parametrize("moments", range(1, 46, int(os.environ.get("UDA_TEST_MOMENTS", "15"))))
 def test_a_writer_that_dies_anywhere_leaves_what_the_next_completes(
     endpoint: str, tmp_path: Path, moments: int, short_lease: None
@@ -97,7 +97,7 @@ def test_a_writer_that_lost_its_lease_commits_nothing(
     root.deliver("a.csv", HEADER + record("s1"))
     late, settings = root.lake(), root.settings()
     with chain.running(late, msgspec.structs.replace(settings, lock_timeout=5.0)) as run:
-        # As if its machine had slept: nothing is renewed, and another writer takes over.
+        # The lease is no longer renewed, as if the machine slept, and another writer takes over.
         guard: Any = late.access.guard
         guard._ended.set()
         guard._thread.join()
@@ -115,46 +115,54 @@ def test_a_writer_that_lost_its_lease_commits_nothing(
 def test_a_commit_over_what_another_writer_changed_is_refused(root: Root) -> None:
     root.deliver("a.csv", HEADER + record("s1"))
     root.run()
-    one, other = root.lake(), root.lake()
-    first, second = one.merged.read(), other.merged.read()
+    lake, other = root.lake(), root.lake()
+    first, second = lake.merged.read(), other.merged.read()
     assert first is not None
     assert second is not None
-    one.merged.write(first)
+    lake.merged.write(first)
     root.files.pipe_file(f"{root.base}/sessions/_manifest.json", root.read("sessions/_manifest.json") + b"\n")
-    with pytest.raises(UdaError, match="changed by another writer meanwhile"):
+    with pytest.raises(UdaError, match="changed by another writer in the meantime"):
         other.merged.write(second)
 
 
 @contextmanager
 def troubled(endpoint: str, trouble: Callable[[int], str | None]) -> Iterator[tuple[str, list[str]]]:
-    """A way to the server on which requests, by their number, are refused, lost or slow; and what befell them."""
-    told: list[str] = []
-    way = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _way(endpoint, trouble, told))
-    way.daemon_threads = True
-    thread = threading.Thread(target=way.serve_forever, daemon=True)
+    """Run a proxy of the server that refuses, loses or delays some requests.
+
+    Args:
+        endpoint: Address of the server.
+        trouble: Returns the trouble with a request by its number, or None if there is none.
+
+    Yields:
+        The address of the proxy, and the troubles that have occurred so far, one for each request.
+    """
+    troubles: list[str] = []
+    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _proxy_handler(endpoint, trouble, troubles))
+    proxy.daemon_threads = True
+    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{way.server_address[1]}", told
+        yield f"http://127.0.0.1:{proxy.server_address[1]}", troubles
     finally:
-        way.shutdown()
-        way.server_close()
+        proxy.shutdown()
+        proxy.server_close()
         thread.join()
 
 
-def _way(  # noqa: C901
-    endpoint: str, trouble: Callable[[int], str | None], told: list[str]
+def _proxy_handler(  # noqa: C901
+    endpoint: str, trouble: Callable[[int], str | None], troubles: list[str]
 ) -> type[http.server.BaseHTTPRequestHandler]:
     lock = threading.Lock()
     target = urllib.parse.urlsplit(endpoint).netloc
 
-    class Way(http.server.BaseHTTPRequestHandler):
+    class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             with lock:
-                what = trouble(len(told))
-                told.append(what or "")
+                what = trouble(len(troubles))
+                troubles.append(what or "")
             if what == "lost":
                 self.close_connection = True
                 return
@@ -189,16 +197,16 @@ def _way(  # noqa: C901
         def log_message(self, *args: Any) -> None:
             del args
 
-    return Way
+    return Handler
 
 
 def test_requests_that_fail_or_take_long_change_nothing(root: Root, tmp_path: Path) -> None:
     for drop, content in DROPS.items():
         root.deliver(drop, content)
-    befalls = {3: "refused", 4: "lost", 9: "slow", 27: "lost", 30: "answer lost"}
-    with troubled(root.endpoint, lambda number: befalls.get(number % 40)) as (way, told):
-        assert len(root.run(s3_endpoint=way)) == len(DROPS)
-    assert {"refused", "lost", "slow", "answer lost"} <= set(told)
+    planned = {3: "refused", 4: "lost", 9: "slow", 27: "lost", 30: "answer lost"}
+    with troubled(root.endpoint, lambda number: planned.get(number % 40)) as (proxy, troubles):
+        assert len(root.run(s3_endpoint=proxy)) == len(DROPS)
+    assert {"refused", "lost", "slow", "answer lost"} <= set(troubles)
     root.verify()
     assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS])
 
@@ -206,8 +214,8 @@ def test_requests_that_fail_or_take_long_change_nothing(root: Root, tmp_path: Pa
 def test_a_storage_that_goes_away_midway_is_said_and_the_next_run_completes(root: Root, tmp_path: Path) -> None:
     for drop, content in DROPS.items():
         root.deliver(drop, content)
-    with troubled(root.endpoint, lambda number: "lost" if number > 60 else None) as (way, _):
-        done = uda(root, "converter", UDA_S3_ENDPOINT=way)
+    with troubled(root.endpoint, lambda number: "lost" if number > 60 else None) as (proxy, _):
+        done = uda(root, "converter", UDA_S3_ENDPOINT=proxy)
     assert done.returncode == 1
     assert done.stderr.startswith("uda: "), done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -315,7 +315,7 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_there(
     with disk_that_takes(100_000):
         assert run(["generator", "--filepath", str(path), "--n", "20000", "--truth", str(tmp_path / "truth")]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"uda: {path}: File too large; the file system takes no larger files"
+        f"uda: {path}: File too large; the file system does not allow larger files"
     ]
     assert path.read_bytes() == b"earlier"
     assert sorted(file.name for file in tmp_path.rglob("*")) == [path.name, "truth"]
