@@ -12,7 +12,7 @@ from email.message import EmailMessage
 
 import dagster as dg
 
-from uda_assets.definitions import defs as uda
+from uda_assets import definitions
 
 SHOWN = 10
 
@@ -66,4 +66,4 @@ def _send(subject: str, findings: list[str]) -> None:
             server.send_message(message)
 
 
-defs = dg.Definitions.merge(uda, dg.Definitions(sensors=[alert_of_failed_runs, alert_of_failed_checks]))
+defs = dg.Definitions.merge(definitions.defs(), dg.Definitions(sensors=[alert_of_failed_runs, alert_of_failed_checks]))

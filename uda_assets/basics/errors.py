@@ -69,3 +69,10 @@ class ClusterFault(UdaError):
 def one_line(error: BaseException) -> str:
     """Return the first 200 characters of an error's message in one line, or its type if it has no message."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def memory_fault(error: BaseException) -> str | None:
+    """Return a line that explains a want of memory, or None for any other error. DuckDB has an error of its own."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":
+        return "there is not enough memory; see UDA_MEMORY_LIMIT and UDA_THREADS"
+    return None

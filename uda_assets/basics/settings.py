@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -216,6 +217,7 @@ _RANGES = {
 
 _SIZES = ("max_decompressed_bytes", "max_record_bytes", "memory_limit", "dask_memory_limit", "dask_range_bytes")
 _CRON_FIELDS = 5
+_CRON_NAMES = {"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"}
 
 
 def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
@@ -224,8 +226,12 @@ def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
     for name in _SIZES:
         memory_bytes(getattr(settings, name), spelled[name])
     _require_day(settings.daily_start, spelled["daily_start"])
-    if len(settings.schedule.split()) != _CRON_FIELDS and not settings.schedule.startswith("@"):
+    if not _is_cron(settings.schedule):
         raise UsageError(f"{spelled['schedule']} must be a cron expression like '0 * * * *', not {settings.schedule!r}")
+    if settings.s3_endpoint and not _is_web_address(settings.s3_endpoint):
+        raise UsageError(
+            f"{spelled['s3_endpoint']} must be an address such as http://127.0.0.1:9000, not {settings.s3_endpoint!r}"
+        )
     if settings.git_url and not re.match("https?://[^/]*(github|gitlab)[^/]*/.", settings.git_url):
         raise UsageError(
             f"{spelled['git_url']} must be a repository's address at GitHub or GitLab, such as "
@@ -236,6 +242,27 @@ def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
         raise UsageError(f"{since} must be before {until}")
     if not settings.data_root.strip():
         raise UsageError(f"{spelled['data_root']} must not be empty")
+
+
+def _is_cron(text: str) -> bool:
+    if text == Settings.schedule or text in _CRON_NAMES:
+        return True
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - the default needs no check
+
+    try:
+        CronSim(text, datetime.now(UTC))
+    except CronSimError:
+        return False
+    return len(text.split()) == _CRON_FIELDS
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+        _ = address.port  # raises an error if it is no number
+    except ValueError:
+        return False
+    return address.scheme in {"http", "https"} and bool(address.hostname)
 
 
 def _require_within(least: float, most: float, value: float, name: str) -> None:

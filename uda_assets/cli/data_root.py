@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def drops(context: click.Context, form: str | None, data_root: str | None) -> None:
     """List all drops with their status and record counts."""
     settings = options.settings_of(context, data_root=data_root)
-    from uda_assets.cli.output import Format, print_table, table_of
+    from uda_assets.cli.output import Format, print_table, say, table_of
     from uda_assets.contract.platforms import platform_table
     from uda_assets.pipeline.rules import rules_of
     from uda_assets.pipeline.status import drop_ledger, take_inventory
@@ -33,7 +34,10 @@ def drops(context: click.Context, form: str | None, data_root: str | None) -> No
 
     lake = open_data_root(settings)
     rules = rules_of(settings, platform_table(lake.root, settings))
-    entries = drop_ledger(take_inventory(lake, check_files=True), rules)
+    inventory = take_inventory(lake, check_files=True)
+    if inventory.listing.problem:
+        say(inventory.listing.problem)
+    entries = drop_ledger(inventory, rules)
     print_table(table_of(drops_frame(entries)), Format(form or "table"))
 
 
@@ -189,16 +193,22 @@ def report(context: click.Context, output: Path | None, opened: bool, data_root:
     if output:
         refuse_directory(output)
     lake = open_data_root(settings)
-    from uda_assets.cli.output import write_bytes
+    from uda_assets.cli.output import say, write_bytes
     from uda_assets.report import build_report, write_report
 
+    page = build_report(lake, settings)
     if output:
-        # Nothing is written to the data root, which may belong to someone else.
-        write_bytes(build_report(lake, settings).html.encode(), output)
+        write_bytes(page.html.encode(), output)
         path = output
     else:
-        with lake.writing(settings.lock_timeout):
-            path = write_report(lake, settings)
+        try:
+            with lake.writing(settings.lock_timeout):
+                path = write_report(lake, page)
+        except (UdaError, OSError) as error:
+            # The data root may belong to someone else. To show what is published takes no write access.
+            say(f"the report cannot be put at the data root ({error}); it is in a temporary directory instead")
+            path = Path(tempfile.mkdtemp(prefix="uda-report-"), "report.html")
+            write_bytes(page.html.encode(), path)
     print_path(path)
     if opened:
         import webbrowser

@@ -31,6 +31,8 @@ _KIND_OF_SUFFIX = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".txt"
 _ROWS_ALIGNED = 5_000
 """How many rows of a table are aligned with each other, and held in memory at once."""
 _LEAST_WIDTH = 8
+_MOST_WIDTH = 120
+"""A longer cell sticks out instead of widening its column, so that one long id does not pad every row."""
 
 
 class Format(StrEnum):
@@ -231,7 +233,7 @@ def _as_columns(answer: Answer, room: int | None = None, *, bold: bool = False) 
     first = True
     while True:
         batch = [["" if value is None else _text(value) for value in row] for row in islice(rows, _ROWS_ALIGNED)]
-        widths = [max(width, *(_width(row[i]) for row in batch), 0) for i, width in enumerate(widths)]
+        widths = [max(width, *(min(_width(row[i]), _MOST_WIDTH) for row in batch), 0) for i, width in enumerate(widths)]
         if room is not None:
             widths = _fit(widths, room)
         if first:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from click.shell_completion import shell_complete
 
-from uda_assets.basics.errors import UdaError, UsageError
+from uda_assets.basics.errors import UdaError, UsageError, memory_fault
 from uda_assets.basics.visible import visibly
 from uda_assets.cli import options
 from uda_assets.cli.converter import converter
@@ -118,8 +118,8 @@ def explain(error: Exception) -> tuple[str, int] | None:
         return error.format_message() or "see `uda --help`", 2
     if message := disk_fault(error):
         return message, 1
-    if isinstance(error, MemoryError):
-        return "there is not enough memory; see UDA_MEMORY_LIMIT and UDA_THREADS", 1
+    if message := memory_fault(error):
+        return message, 1
     if type(error).__module__.partition(".")[0] in _LIBRARIES:
         # These libraries complain of damaged files. Their names are compared because importing them takes long.
         return str(error).strip().partition("\n")[0], 1

@@ -26,8 +26,16 @@ class ContractError(UdaError):
 
 
 def normalise_platform(spelling: str) -> str:
-    """Return the form in which spellings of a platform are compared: NFKC, trimmed and casefolded."""
-    return unicodedata.normalize("NFKC", spelling).strip().casefold()
+    """Return the form in which spellings of a platform are compared: NFKC, trimmed and casefolded.
+
+    Casefolding can undo NFKC, as with ``ß`` and an accent. So the steps are repeated until they change nothing.
+    Normalising twice is then the same as normalising once, on which stored spellings rely.
+    """
+    while True:
+        normal = unicodedata.normalize("NFKC", spelling).strip().casefold()
+        if normal == spelling:
+            return normal
+        spelling = normal
 
 
 _LONGEST_PLATFORM = 255 - len("platform=")

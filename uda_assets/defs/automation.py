@@ -121,7 +121,8 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
         found = arrivals(settings)
     if not found.pending and not found.unpublished:
         waiting = f"; {len(found.unsettled)} are still changing" if found.unsettled else ""
-        return dg.SkipReason(f"no drops are pending{waiting}")
+        problem = f": {found.problem}" if found.problem else ""
+        return dg.SkipReason(f"no drops are pending{waiting}{problem}")
     if running:
         return dg.SkipReason(f"run {running.run_id} is under way; {_what(found)} can wait for the next one")
     earlier = instance.get_runs(dg.RunsFilter(tags={PENDING_TAG: found.key}), limit=_ATTEMPTS)

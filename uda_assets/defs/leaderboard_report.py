@@ -8,7 +8,7 @@ import polars as pl
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, tags
 from uda_assets.defs.markdown import picture
 from uda_assets.defs.resources import LakeResource
-from uda_assets.report import published_picture, write_report
+from uda_assets.report import build_report, published_picture, write_report
 from uda_assets.report.verify import is_self_contained, shows_leaderboard
 
 _CHECKS = [
@@ -45,7 +45,7 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
     """
     started, settings = time.perf_counter(), lake.settings()
     with lake.writing(settings) as root:
-        path = write_report(root, settings)
+        path = write_report(root, build_report(root, settings))
         findings = {
             "report_shows_leaderboard": shows_leaderboard(path, root.result_csv),
             "report_self_contained": is_self_contained(path),

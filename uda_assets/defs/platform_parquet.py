@@ -21,7 +21,7 @@ from uda_assets.defs.common import (
     tags,
 )
 from uda_assets.defs.markdown import conversions_table, quarantine_table, rejections_table, worst_drops_table
-from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
+from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata, readable_failures
 from uda_assets.lake.integrity import inspect_drops
 from uda_assets.pipeline.checks import (
     drop_volume_usual,
@@ -189,28 +189,30 @@ _BY_MANIFEST = [
 @dg.multi_asset_check(specs=_ON_DISK, name="platform_parquet_on_disk")
 def check_platform_parquet_on_disk(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
     """Check the converted files by their footers and checksums. A file that has not changed is not opened again."""
-    root = lake.open()
-    manifests = root.converted.manifests()
-    files = inspect_drops(root, manifests)
-    yield _result("schema_matches_contract", parquet_schema_matches(files))
-    yield _result("records_accounted", records_accounted(manifests, files))
-    yield _result("files_as_written", files_as_written(files))
+    with readable_failures():
+        root = lake.open()
+        manifests = root.converted.manifests()
+        files = inspect_drops(root, manifests)
+        yield _result("schema_matches_contract", parquet_schema_matches(files))
+        yield _result("records_accounted", records_accounted(manifests, files))
+        yield _result("files_as_written", files_as_written(files))
 
 
 @dg.multi_asset_check(specs=_BY_MANIFEST, name="platform_parquet_by_manifest")
 def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
     """Check the records of all drops by their manifests."""
-    settings, root = lake.settings(), lake.open()
-    platforms, limit = lake.platforms(settings), settings.max_reject_ratio
-    inventory = take_inventory(root, check_files=False)
-    manifests = inventory.manifests
-    # The config of the run may be stricter than the settings of the next one.
-    entries = drop_ledger_as_judged(inventory, rules_of(settings, platforms))
-    rejected = no_rejected_drops(entries)
-    yield _result("no_rejected_drops", rejected)
-    yield _result("reject_ratio_low", reject_ratio_low(manifests, limit), warning=True)
-    yield _result("drop_volume_usual", drop_volume_usual(manifests), warning=True)
-    yield _result("platforms_known", platforms_known(manifests, platforms), warning=True)
+    with readable_failures():
+        settings, root = lake.settings(), lake.open()
+        platforms, limit = lake.platforms(settings), settings.max_reject_ratio
+        inventory = take_inventory(root, check_files=False)
+        manifests = inventory.manifests
+        # The config of the run may be stricter than the settings of the next one.
+        entries = drop_ledger_as_judged(inventory, rules_of(settings, platforms))
+        rejected = no_rejected_drops(entries)
+        yield _result("no_rejected_drops", rejected)
+        yield _result("reject_ratio_low", reject_ratio_low(manifests, limit), warning=True)
+        yield _result("drop_volume_usual", drop_volume_usual(manifests), warning=True)
+        yield _result("platforms_known", platforms_known(manifests, platforms), warning=True)
 
 
 def _result(name: str, finding: Finding, *, warning: bool = False) -> dg.AssetCheckResult:

@@ -65,7 +65,7 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
             "ledger_columns": table_schema(DROPS),
         },
         check_results=[
-            check_result(drops_present(entries), "drops_present", warning=True),
+            check_result(drops_present(entries, inventory.listing.problem), "drops_present", warning=True),
             check_result(readable, "headers_readable", warning=True),
         ],
     )

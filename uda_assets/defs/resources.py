@@ -10,7 +10,7 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
-from uda_assets.basics.errors import MalformedRecord, UdaError
+from uda_assets.basics.errors import MalformedRecord, UdaError, memory_fault
 from uda_assets.basics.settings import EngineName, Settings, load_settings
 from uda_assets.contract.platforms import Platforms, platform_table
 from uda_assets.engines import Account, Engine, open_engine
@@ -78,7 +78,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def scratch(self, lake: Lake, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a database in memory for checks that count again. It spills to the data root."""
-        with lake.scratch() as spill, self.connect(Path(":memory:")) as connection:
+        with readable_failures(), lake.scratch() as spill, self.connect(Path(":memory:")) as connection:
             configure(connection, settings, spill, lake.root)
             yield connection
 
@@ -139,8 +139,8 @@ def readable_failures() -> Iterator[None]:
         if fault := storage_fault(error):
             # The storage may be back when the run is tried again.
             raise dg.Failure(str(fault)) from error
-        if told := disk_fault(error):
-            raise dg.Failure(told) from error
+        if message := disk_fault(error) or memory_fault(error):
+            raise dg.Failure(message) from error
         raise
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from uda_assets.basics.errors import UdaError
 from uda_assets.basics.limits import limit_pools
 from uda_assets.basics.moments import reached
 from uda_assets.basics.settings import Settings
@@ -23,7 +24,7 @@ from uda_assets.lake.memory import memory_of
 from uda_assets.lake.published import Published
 from uda_assets.lake.raw_files import RawFiles
 from uda_assets.lake.state_files import LedgerFile, StateFile
-from uda_assets.storage import Location, in_use, is_in_use, root_of, storage_of
+from uda_assets.storage import Location, can_rename, in_use, is_in_use, root_of, storage_of
 
 _SPILL = "spill-"
 _A_DAY = 86_400
@@ -113,10 +114,12 @@ class Lake(Layout):
             UdaError: Another writer held the lock for ``timeout`` seconds, or the data root cannot be written.
             OtherFormat: Another version of this program wrote some of it.
         """
+        self._require_place()
         self.require_format()
         with self.files.locked(self.internal / "lock", timeout) as guard:
             self.access.guard = guard
             try:
+                self._require_one_file_system()
                 self._require_formats()
                 self.converted.recover()
                 self._remove_old_spills()
@@ -125,6 +128,27 @@ class Lake(Layout):
             finally:
                 self.access.guard = None
                 self.converted.release()
+
+    def _require_place(self) -> None:
+        """Raise an error if the data root is no directory and cannot become one, as with a mistyped path."""
+        if self.files.remote or self.root.is_dir():
+            return
+        if self.root.exists():
+            raise UdaError(f"the data root {self.root} is a file; name a directory by UDA_DATA_ROOT")
+        if not self.root.parent.is_dir():
+            raise UdaError(
+                f"there is no directory {self.root.parent} in which to make the data root {self.root.name!r}; make it, "
+                "or name another data root by UDA_DATA_ROOT"
+            )
+
+    def _require_one_file_system(self) -> None:
+        """Raise an error if a mount keeps conversions from being moved into place, which must be one rename."""
+        for directory in (self.parquets, self.quarantine):
+            if not self.files.remote and directory.is_dir() and not can_rename(self.internal, directory):
+                raise UdaError(
+                    f"{directory} must be on the file system of {self.internal}, because conversions are moved "
+                    "there in one step; mount the data root as a whole"
+                )
 
     def require_format(self) -> None:
         """Raise an error if another version of this program wrote the data root. One small file tells.

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from uda_assets.basics.errors import UdaError
 from uda_assets.lake.names import escaped
 from uda_assets.storage import Location
 
 MANIFEST = "_manifest.json"
 """The name of the manifest of a converted drop, of the sessions, and of what is published."""
+
+
+_MISREAD_BY_DUCKDB = "\\?"
+"""DuckDB takes the first for a separator, and the second for the beginning of options."""
 
 
 class Layout:
@@ -56,7 +61,18 @@ class Layout:
 
 
 def absolute_root(root: Location) -> Location:
-    """Return a data root as an absolute path: DuckDB resolves ``..`` in some paths and not in others."""
+    """Return a data root as an absolute path: DuckDB resolves ``..`` in some paths and not in others.
+
+    Raises:
+        UdaError: DuckDB would look for its files elsewhere.
+    """
     if not isinstance(root, Path):
         return root
-    return root.resolve() if ".." in root.parts else root.absolute()
+    path = root.resolve() if ".." in root.parts else root.absolute()
+    for character in _MISREAD_BY_DUCKDB:
+        if character in str(path):
+            raise UdaError(
+                f"the data root {path} has the character {character} in its path, which DuckDB misreads; "
+                "rename the directory, or name another data root"
+            )
+    return path

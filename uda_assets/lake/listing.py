@@ -44,10 +44,12 @@ class Listing(NamedTuple):
         drops: The signatures of the drops, by name in ascending order.
         inaccessible: Why other files and directories cannot be drops, by printable name: files with unusable names,
             links that lead out of ``datasets/``, and directories that cannot be listed.
+        problem: Why nothing at all can be listed, if that is so.
     """
 
     drops: dict[str, Signature]
     inaccessible: dict[str, Refusal]
+    problem: str = ""
 
 
 def list_drops(files: Storage, datasets: Location, selection: Selection) -> Listing:
@@ -57,7 +59,9 @@ def list_drops(files: Storage, datasets: Location, selection: Selection) -> List
     if selection != EVERYTHING:
         found = ((name, seen) for name, seen in found if _is_selected(name, seen, selection))
     for name, seen in sorted(found, key=lambda item: item[0]):
-        if isinstance(seen, Refusal):
+        if isinstance(seen, Refusal) and not name:
+            listing = listing._replace(problem=f"{datasets}: {seen.advice}, or set UDA_DATA_ROOT")
+        elif isinstance(seen, Refusal):
             listing.inaccessible[printable_name(name)] = seen
         elif fault := name_fault(name, remote=files.remote):
             listing.inaccessible[printable_name(name)] = Refusal("bad_name", fault)

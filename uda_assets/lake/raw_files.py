@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from uda_assets.lake.listing import EVERYTHING, Listing, Selection, list_drops
 from uda_assets.lake.manifests import Version
 from uda_assets.lake.memory import Memory
 from uda_assets.lake.sealed import as_json, read_json
-from uda_assets.storage import Location, Signature
+from uda_assets.storage import FileChanged, Location, Signature, raise_if_exhausted
 
 
 class Contents(NamedTuple):
@@ -35,11 +36,24 @@ class RawFiles:
 
     def listing(self) -> Listing:
         """List what is below ``datasets/`` now. No drop is opened."""
-        return list_drops(self._files, self._layout.datasets, self._selection)
+        listing = list_drops(self._files, self._layout.datasets, self._selection)
+        return listing._replace(problem=listing.problem or self._problem())
 
     def archived(self) -> dict[str, Signature]:
         """Return the signatures of the archived raw files by drop. Each is the latest of its drop."""
         return list_drops(self._files, self._layout.archive, EVERYTHING).drops
+
+    def _problem(self) -> str:
+        """Return why there is no directory of drops, or nothing."""
+        root, datasets = self._layout.root, self._layout.datasets
+        if self._files.remote or datasets.is_dir():
+            return ""
+        for path, what in ((root, "data root"), (datasets, "directory")):
+            if not path.exists():
+                return f"there is no {what} {path}; make it, or set UDA_DATA_ROOT"
+            if not path.is_dir():
+                return f"{path} is a file, not a {what}; set UDA_DATA_ROOT to a directory that holds datasets/"
+        return ""
 
     # -- contents ------------------------------------------------------------------------------------------------
 
@@ -57,6 +71,7 @@ class RawFiles:
             try:
                 return self._version(drop, signature, known.get(drop))
             except OSError as error:
+                raise_if_exhausted(error)
                 return error
 
         for (drop, _), version in self._access.side_by_side(version_or_error, list(drops.items())):
@@ -81,6 +96,7 @@ class RawFiles:
         try:
             return self._version(drop, self._files.signature(self._layout.source(drop)), self._versions.get(drop))
         except OSError as error:
+            raise_if_exhausted(error)
             raise DropBusy(f"drop {drop!r} cannot be read: {error.strerror or error}; deliver it again") from None
 
     def is_still(self, drop: str, version: Version) -> bool:
@@ -126,12 +142,16 @@ class RawFiles:
             if self._files.signature(source) != expected:
                 return False
             self._files.move(source, target)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileChanged):
             return False
         if not self._is_same_after_move(target, expected, content) and not source.exists():
             self._files.move(target, source)
             return False
         return True
+
+    def is_link(self, drop: str) -> bool:
+        """Return whether a raw file is a link to another one."""
+        return not self._files.remote and self._layout.source(drop).is_symlink()
 
     def is_archived(self, drop: str, content: str | None) -> bool:
         """Return whether the archive holds this content of a drop, or any content if None is given."""
@@ -147,16 +167,28 @@ class RawFiles:
         no such drop.
         """
         archived, source = self._layout.archive / drop, self._layout.source(drop)
-        if source.exists() or not self.is_archived(drop, content):
+        if source.exists() or self.obstacle(drop) or not self.is_archived(drop, content):
             return False
         if not self._selection.takes(drop, self._files.signature(archived)):
             return False
         self._files.move(archived, source)
         return True
 
+    def obstacle(self, drop: str) -> str | None:
+        """Return what is in the place of an archived drop below ``datasets/``, or None if it can be restored."""
+        if self._files.remote:
+            return None
+        source = self._layout.source(drop)
+        if os.path.isdir(source.parent):  # noqa: PTH112 - this is asked for every archived drop
+            return f"{source} is a directory" if source.is_dir() else None
+        return next((f"{parent} is a file" for parent in source.parents if parent.is_file()), None)
+
     def _is_same_after_move(self, target: Location, expected: Signature, content: str) -> bool:
         if self._files.remote:
             # A copy has times of its own, and the object may have changed between the look and the move.
             return self._files.hash(target) == content
         found = self._files.signature(target)
-        return (found.size, found.modified, found.identity) == (expected.size, expected.modified, expected.identity)
+        if found.identity != expected.identity:
+            # It was moved by a copy, of which the content decides.
+            return self._files.hash(target) == content
+        return (found.size, found.modified) == (expected.size, expected.modified)

@@ -12,9 +12,11 @@ def archive_sources(lake: Lake, entries: Sequence[DropEntry]) -> list[str]:
     """Move the raw files of committed drops below ``archive/``, and return these drops. A changed file stays."""
     listed, manifests, merged = lake.raw.listing().drops, lake.converted.manifests(), lake.merged.read()
     checksums = lake.raw.contents(listed).checksums
+    # A link is archived before the drop to which it leads, while its content can still be read.
+    links_first = sorted(entries, key=lambda entry: not lake.raw.is_link(entry.drop))
     return [
         entry.drop
-        for entry in entries
+        for entry in links_first
         if entry.status is Status.COMMITTED
         and entry.drop in listed
         and merged is not None

@@ -24,6 +24,7 @@ class Arrivals(NamedTuple):
         key: Identifies this pending set under these rules.
         rules_changed: Whether the rules are not those of the last run.
         unpublished: Whether a run converted drops, or one was forgotten, and nothing was published since.
+        problem: Why no drops can be listed, if that is so.
     """
 
     pending: list[str]
@@ -31,6 +32,7 @@ class Arrivals(NamedTuple):
     key: str
     rules_changed: bool
     unpublished: bool
+    problem: str
 
 
 def arrivals(settings: Settings) -> Arrivals:
@@ -52,7 +54,8 @@ def look_for_arrivals(lake: Lake, rules: Rules, settle_seconds: float) -> Arriva
     pending: dict[str, Signature] = {}
     unsettled = []
     now = time.time()
-    drops = lake.raw.listing().drops
+    listing = lake.raw.listing()
+    drops = listing.drops
     if known and not has_same_rules:
         # A run restores the archived raw files that it has to convert again.
         pending |= {drop: signature for drop, signature in lake.raw.archived().items() if drop not in drops}
@@ -70,6 +73,7 @@ def look_for_arrivals(lake: Lake, rules: Rules, settle_seconds: float) -> Arriva
         list(pending), unsettled, key,
         rules_changed=known is not None and not has_same_rules,
         unpublished=known is not None and not known.published,
+        problem=listing.problem,
     )  # fmt: skip
 
 

@@ -44,8 +44,15 @@ def headers_readable(lake: Lake, drops: list[str], settings: Settings) -> Findin
     return _finding(faults, f"{len(drops)} pending drops have a usable header", f"{len(faults)} drops cannot be read")
 
 
-def drops_present(entries: list[DropEntry]) -> Finding:
-    """Check that there is something to rank."""
+def drops_present(entries: list[DropEntry], problem: str) -> Finding:
+    """Check that there is something to rank, and that drops can be listed.
+
+    Args:
+        entries: The drop ledger.
+        problem: Why no drops can be listed, if that is so.
+    """
+    if problem:
+        return Finding(False, problem)
     count = sum(entry.status is not Status.FORGOTTEN for entry in entries)
     return Finding(count > 0, f"{count} drops" if count else "no drops; put CSV files below the data root's datasets/")
 

@@ -83,7 +83,8 @@ def convert_pending(run: Run, *, settle_seconds: float = 0.0, progress: Progress
     waiting = pending(drop_ledger(inventory, run.rules))
     restored = restore_archived(lake, [drop for drop in waiting if drop not in listed])
     if restored:
-        listed = lake.raw.listing().drops
+        # What arrived meanwhile was not looked at. It must not be noted as examined, and so is left out.
+        listed = listed | {drop: seen for drop, seen in lake.raw.listing().drops.items() if drop in restored}
     ready = [
         drop
         for drop in waiting

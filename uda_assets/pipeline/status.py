@@ -47,6 +47,7 @@ class Inventory(NamedTuple):
         manifests: The committed drops.
         ledger: The rejected and forgotten drops.
         damaged: The first fault of each committed drop whose files are missing or altered, if these were looked at.
+        obstacles: What is in the place of archived drops below ``datasets/``, so that they cannot be restored.
     """
 
     listing: Listing
@@ -55,6 +56,7 @@ class Inventory(NamedTuple):
     manifests: Mapping[str, DropManifest]
     ledger: Ledger
     damaged: Mapping[str, FileFault]
+    obstacles: Mapping[str, str]
 
 
 def take_inventory(lake: Lake, *, check_files: bool) -> Inventory:
@@ -69,7 +71,9 @@ def take_inventory(lake: Lake, *, check_files: bool) -> Inventory:
     contents = lake.raw.contents(listing.drops)
     manifests = lake.converted.manifests()
     damaged = damaged_drops(lake, manifests) if check_files else {}
-    return Inventory(listing, contents, frozenset(lake.raw.archived()), manifests, lake.ledger.load(), damaged)
+    archived = frozenset(lake.raw.archived())
+    obstacles = {drop: found for drop in archived - listing.drops.keys() if (found := lake.raw.obstacle(drop))}
+    return Inventory(listing, contents, archived, manifests, lake.ledger.load(), damaged, obstacles)
 
 
 def drop_ledger(inventory: Inventory, rules: Rules) -> list[DropEntry]:
@@ -118,10 +122,13 @@ def _absent(drop: str, inventory: Inventory, rules: Rules) -> DropEntry:
     """Return how a drop stands that has no raw file below ``datasets/``. It may have one in the archive."""
     manifest, damage = inventory.manifests.get(drop), inventory.damaged.get(drop)
     is_archived = drop in inventory.archived and drop not in inventory.ledger.forgotten
+    if is_archived and (manifest is None or damage or not rules.would_repeat(manifest, manifest.content)):
+        if obstacle := inventory.obstacles.get(drop):
+            advice = f"place_taken: {obstacle} in the place of this archived drop; move it away, then materialize again"
+            return _rejected(drop, advice, manifest)
+        return _committed(manifest, Status.PENDING) if manifest else DropEntry(drop=drop, status=Status.PENDING)
     if manifest is None:
-        return DropEntry(drop=drop, status=Status.PENDING if is_archived else Status.FORGOTTEN)
-    if is_archived and (damage or not rules.would_repeat(manifest, manifest.content)):
-        return _committed(manifest, Status.PENDING)
+        return DropEntry(drop=drop, status=Status.FORGOTTEN)
     if damage:
         reason = f"damaged: {damage}; there is no raw file to convert again, deliver it again or `uda forget` it"
         return _committed(manifest, Status.VANISHED, reason=reason)

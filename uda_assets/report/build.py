@@ -37,14 +37,9 @@ def report_path(lake: Lake) -> Location:
     return lake.results / REPORT_NAME
 
 
-def write_report(lake: Lake, settings: Settings) -> Location:
-    """Build the report and put it among the results; the caller holds the lake's lock.
-
-    Raises:
-        UdaError: Nothing is published, or its files cannot be read.
-
-    """
-    report, path = build_report(lake, settings), report_path(lake)
+def write_report(lake: Lake, report: Report) -> Location:
+    """Put a report among the results. The caller holds the lock of the data root."""
+    path = report_path(lake)
     with lake.published.publishing() as publishing:
         temporary = publishing.replacing(path)
         with naming_file(path):

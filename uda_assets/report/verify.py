@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from html.parser import HTMLParser
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from uda_assets.basics.findings import Finding
+from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.report.content import MOST_PLATFORMS, MOST_USERS
 from uda_assets.report.page import policy_hash
 from uda_assets.report.text import shown
@@ -24,15 +26,12 @@ def shows_leaderboard(report: Path, result: Path) -> Finding:
     """The leaderboards in a report are those of the Result CSV, as far down as a report goes."""
     platforms = json.loads(_Page(report).data)["platforms"]
     found = {platform["name"]: [row[:2] for row in platform["top"]] for platform in platforms if platform["top"]}
-    with result.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        next(rows)
-        listed = {
-            shown(name): [
-                [shown(user), int(count)] for _, (_, user, count) in zip(range(MOST_USERS), group, strict=False)
-            ]
-            for name, group in groupby(rows, key=lambda row: row[0])
-        }
+    # Unlike Python's csv, Polars takes fields of any length.
+    rows = pl.read_csv(result, schema=LEADERBOARD_SCHEMA).iter_rows()
+    listed = {
+        shown(name): [[shown(user), count] for _, user, count in islice(group, MOST_USERS)]
+        for name, group in groupby(rows, key=lambda row: row[0])
+    }
     faults = [f"{name}: the report says otherwise" for name in found if found[name] != listed.get(name)]
     if len(listed) <= MOST_PLATFORMS:
         faults += [f"{name}: it is not in the report" for name in listed.keys() - found.keys()]

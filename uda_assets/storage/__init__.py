@@ -1,9 +1,10 @@
 """Access the files of a data root, which is a directory or a prefix in an S3 bucket, through one interface."""
 
-from uda_assets.storage.base import RACY_NANOSECONDS, Guard, Location, Refusal, Signature, Storage
+from uda_assets.storage.base import RACY_NANOSECONDS, FileChanged, Guard, Location, Refusal, Signature, Storage
 from uda_assets.storage.choice import filesystem_of, is_remote, root_of, storage_fault, storage_of
 from uda_assets.storage.directory import (
     Directory,
+    can_rename,
     hash_file,
     in_use,
     is_in_use,
@@ -12,16 +13,18 @@ from uda_assets.storage.directory import (
     replacing,
     signature_of,
 )
-from uda_assets.storage.disk import disk_fault, naming_file
+from uda_assets.storage.disk import disk_fault, naming_file, raise_if_exhausted
 
 __all__ = [
     "RACY_NANOSECONDS",
     "Directory",
+    "FileChanged",
     "Guard",
     "Location",
     "Refusal",
     "Signature",
     "Storage",
+    "can_rename",
     "disk_fault",
     "filesystem_of",
     "hash_file",
@@ -31,6 +34,7 @@ __all__ = [
     "make_dir",
     "make_dir_alone",
     "naming_file",
+    "raise_if_exhausted",
     "replacing",
     "root_of",
     "signature_of",

@@ -37,6 +37,10 @@ class Signature(NamedTuple):
     identity: int
 
 
+class FileChanged(OSError):
+    """A file was changed while it was being moved; it was not moved."""
+
+
 class Guard(Protocol):
     """The lock of a data root, as its holder sees it."""
 

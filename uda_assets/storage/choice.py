@@ -24,7 +24,7 @@ def root_of(settings: Settings) -> Location:
     text = settings.data_root
     protocol, is_url, rest = text.partition("://")
     if not is_url:
-        return Path(text)
+        return Path(text).expanduser()
     if protocol == "file":
         return Path(rest)
     if protocol != "s3" or not rest.strip("/"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,7 +10,7 @@ import stat as modes
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from uda_assets.basics.moments import Killed, reached
 from uda_assets.storage.base import (
     RACY_NANOSECONDS,
     DropCandidate,
+    FileChanged,
     Guard,
     Location,
     Refusal,
@@ -100,9 +102,17 @@ class Directory:
             temporary.write_bytes(content)
 
     def move(self, source: Location, target: Location) -> None:
-        """Move a file by renaming it."""
+        """Move a file by renaming it, or by a verified copy if it is a link or the target is on another file system."""
         make_dir(target.parent)
-        source.replace(target)
+        if not source.is_symlink():
+            try:
+                source.replace(target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+            else:
+                return
+        _move_by_copy(source, target)
 
     def remove(self, paths: Iterable[Location]) -> None:
         """Remove those of the files that exist."""
@@ -187,6 +197,36 @@ def hash_stream(file: BinaryIO) -> str:
     while chunk := file.read(_HASH_CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def _move_by_copy(source: Path, target: Path) -> None:
+    """Copy a file with its times, verify the copy, then remove the file.
+
+    Raises:
+        FileChanged: The file was changed meanwhile. Nothing was moved.
+    """
+    before = signature_of(source.stat())
+    with replacing(target) as copy, naming_file(target):
+        shutil.copy2(source, copy)
+        if hash_file(copy) != hash_file(source) or signature_of(source.stat()) != before:
+            raise FileChanged(f"{source} was changed while it was moved")
+    source.unlink()
+
+
+def can_rename(source: Path, target: Path) -> bool:
+    """Return whether files can be renamed from one directory to another, which a mount between them prevents."""
+    probe = source / f".{uuid.uuid4().hex}.tmp"
+    moved = target / probe.name
+    try:
+        probe.touch()
+        probe.rename(moved)
+    except OSError as error:
+        return error.errno != errno.EXDEV
+    finally:
+        for path in (probe, moved):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    return True
 
 
 def make_dir_alone(path: Location) -> None:

@@ -15,6 +15,8 @@ _ADVICE = {
     errno.EDQUOT: "make room and run again",
     errno.EFBIG: "the file system does not allow larger files",
     errno.EROFS: "mount the file system for writing",
+    errno.EMFILE: "raise the limit (ulimit -n), or lower UDA_THREADS",
+    errno.ENFILE: "the system has no more; raise fs.file-max",
     errno.EIO: "the disk may be failing; check the system's log, run again, then run `uda verify`",
 }
 _ERROR_NUMBERS = {os.strerror(number): number for number in _ADVICE}
@@ -52,6 +54,12 @@ def disk_fault(error: BaseException) -> str | None:
     # A user knows the file, not the temporary one from which it is made.
     path = _TEMPORARY.sub(r"/\1", path)
     return f"{path}: {os.strerror(number)}" + (f"; {_ADVICE[number]}" if number in _ADVICE else "")
+
+
+def raise_if_exhausted(error: OSError) -> None:
+    """Raise an error that says nothing about the file: the process or the system can open no more files."""
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        raise error
 
 
 def _error_number(error: BaseException) -> int | None:

@@ -6,6 +6,7 @@ import pytest
 
 from uda_assets.basics.errors import UsageError
 from uda_assets.basics.settings import load_settings
+from uda_assets.storage import root_of
 
 
 @pytest.mark.parametrize("value", ["20260101", "2026-W01-1", "2026-1-1", "tomorrow"])
@@ -50,3 +51,26 @@ def test_a_schedule_is_a_cron_expression(value: str) -> None:
     with pytest.raises(UsageError, match="UDA_SCHEDULE must be a cron expression"):
         load_settings({"UDA_SCHEDULE": value})
     assert load_settings({"UDA_SCHEDULE": "@daily"}).schedule == "@daily"
+
+
+@pytest.mark.parametrize("endpoint", ["garbage", "localhost:9000", "http://", "ftp://host", "http://host:port"])
+def test_an_endpoint_that_is_no_address_is_named(endpoint: str) -> None:
+    with pytest.raises(UsageError, match="UDA_S3_ENDPOINT must be an address such as"):
+        load_settings({"UDA_S3_ENDPOINT": endpoint})
+
+
+@pytest.mark.parametrize("schedule", ["99 * * * *", "* * *", "@sometimes", "a b c d e", "0 0 31 2 *x", "*/0 * * * *"])
+def test_a_schedule_that_is_none_is_named(schedule: str) -> None:
+    with pytest.raises(UsageError, match="UDA_SCHEDULE must be a cron expression"):
+        load_settings({"UDA_SCHEDULE": schedule})
+
+
+@pytest.mark.parametrize("schedule", ["0 * * * *", "*/5 8-18 * * mon-fri", "@daily", "0 0 1,15 * *"])
+def test_a_schedule_is_taken(schedule: str) -> None:
+    assert load_settings({"UDA_SCHEDULE": schedule}).schedule == schedule
+
+
+def test_a_data_root_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(root_of(load_settings({"UDA_DATA_ROOT": "~/x"}))) == "/home/somebody/x"
+    assert str(root_of(load_settings({}, data_root="~/x"))) == "/home/somebody/x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -262,3 +263,23 @@ def test_the_fingerprint_follows_the_meaning() -> None:
     assert table.fingerprint == same.fingerprint
     others = [platforms_from({"TV": ["telly"]}), platforms_from({}), platforms_from({}, keep_unknown=True)]
     assert len({table.fingerprint, *(platforms.fingerprint for platforms in others)}) == 4
+
+
+def test_normalising_a_platform_again_changes_nothing() -> None:
+    """Manifests store normalised spellings, and people copy these into platforms.toml."""
+    everything = [
+        chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) not in {"Cs", "Cc"}
+    ]
+    marks = {unicodedata.combining(one): one for one in everything if unicodedata.combining(one)}
+    changing = [one for one in everything if normalise_platform(one) != one]
+    for spelling in [*everything, *(base + mark for base in changing for mark in marks.values())]:
+        normal = normalise_platform(spelling)
+        assert normalise_platform(normal) == normal, ascii(spelling)
+        assert reference.normalise(spelling) == normal, ascii(spelling)
+
+
+def test_an_alias_for_a_stored_spelling_means_the_platform() -> None:
+    spelling = "tv ß\u0301"
+    stored = normalise_platform(spelling)
+    assert Platforms().extended({"TV": [stored]}).resolve(spelling) == "TV"
+    assert Platforms().extended({"TV": [spelling]}).resolve(stored) == "TV"

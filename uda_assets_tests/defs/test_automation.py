@@ -20,9 +20,11 @@ import pytest
 from uda_assets.basics.settings import load_settings
 from uda_assets.defs import automation
 from uda_assets.defs.automation import PENDING_TAG, drop_sensor, leaderboard_schedule
+from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import LakeResource
 from uda_assets.lake import open_lake
 from uda_assets.pipeline import arrivals, publishing
+from uda_assets_tests.cli.test_cli import uda
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import forget
 from uda_assets_tests.support.definitions import defs
@@ -200,8 +202,8 @@ def test_names_that_are_no_drops_are_not_asked_for(root: Path, instance: dg.Dags
     assert request(root, instance).tags["uda/drop_names"] == "a.CSV"
 
 
-def test_without_a_data_root_nothing_is_pending(root: Path, instance: dg.DagsterInstance) -> None:
-    assert skipped(root / "not there", instance) == "no drops are pending"
+def test_without_a_data_root_nothing_is_pending_and_that_is_said(root: Path, instance: dg.DagsterInstance) -> None:
+    assert skipped(root / "not there", instance).startswith("no drops are pending: there is no data root")
 
 
 def test_a_drop_is_left_alone_until_it_has_settled(
@@ -609,3 +611,40 @@ def test_the_daily_schedule_asks_for_yesterday() -> None:
         (asked,) = schedule.evaluate_tick(context).run_requests or []
     assert schedule.job_name == "daily_leaderboard_job"
     assert asked.partition_key == "2026-02-28"
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "no datasets", "datasets is a file"])
+def test_a_data_root_that_cannot_be_read_is_named_in_the_tick(
+    tmp_path: Path, kind: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    if kind == "file":
+        root.write_text("")
+    elif kind != "missing":
+        root.mkdir()
+    if kind == "datasets is a file":
+        (root / "datasets").write_text("")
+    monkeypatch.setenv("UDA_DATA_ROOT", str(root))
+    message = skipped(root, instance)
+    where = root if kind in {"missing", "file"} else root / "datasets"
+    assert str(where) in message
+    assert "UDA_DATA_ROOT" in message
+    done = uda("drops", root=root)
+    assert str(where) in done.stderr
+
+
+def test_a_run_on_a_mistyped_root_makes_no_directory(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    resources = {"lake": LakeResource(data_root=str(tmp_path / "mistyped/data"))}
+    done = dg.materialize([raw_csv], resources=resources, instance=instance, raise_on_error=False)
+    assert not done.success
+    (failure,) = [event for event in done.all_events if event.is_step_failure]
+    assert "there is no directory" in str(failure.step_failure_data.user_failure_data)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_root_without_drops_fails_the_check_with_the_reason(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    resources = {"lake": LakeResource(data_root=str(tmp_path / "new"))}
+    done = dg.materialize([raw_csv], resources=resources, instance=instance)
+    (check,) = [one for one in done.get_asset_check_evaluations() if one.check_name == "drops_present"]
+    assert not check.passed
+    assert str(tmp_path / "new/datasets") in (check.description or "")

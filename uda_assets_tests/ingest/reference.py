@@ -165,7 +165,9 @@ def scan_record(text: str, start: int) -> Record:
 
 
 def normalise(platform: str) -> str:
-    return trim(unicodedata.normalize("NFKC", platform)).casefold()
+    """NFKC, trimmed and casefolded, again and again until nothing changes any more."""
+    once = trim(unicodedata.normalize("NFKC", platform)).casefold()
+    return once if once == platform else normalise(once)
 
 
 def fits(platform: str) -> bool:

@@ -75,7 +75,7 @@ def test_lineage_of_the_chain_and_its_checks(built: tuple[Console, Path]) -> Non
             line = page.locator("[class*=VirtualizedTable_row]").filter(has_text=name)
             line.get_by_text(outcome).wait_for()
     page.get_by_text("no_rejected_drops").first.click()
-    page.get_by_text("If one was, the others went on").wait_for()
+    page.get_by_text("If one was, the other drops went on").wait_for()
     page.get_by_text("[Show Markdown]").click()
     page.get_by_role("dialog").get_by_text("broken.csv: missing_column").wait_for()
     console.close_dialog()

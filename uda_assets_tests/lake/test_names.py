@@ -105,3 +105,22 @@ def test_a_drop_has_one_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(UdaError, match="there is no drop"):
         forget(open_lake(settings_of(tmp_path)), settings_of(tmp_path), name)
     assert ledger(tmp_path)["a.csv"].status == "committed"
+
+
+@pytest.mark.parametrize("character", ["\\", "?"])
+def test_a_data_root_that_duckdb_cannot_address_is_refused(tmp_path: Path, character: str) -> None:
+    root = tmp_path / f"back{character}slash"
+    (tmp_path / "back").mkdir()
+    deliver(root, "a.csv", HEADER + record("s"))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UdaError, match=r"the data root .*DuckDB.*rename the directory, or name another data root"):
+        run(root)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("character", [*"#%;:\"~$&!@=+,'[]*<>|{}() \t\n", "é", "%2F", "platform=x/"])
+def test_a_data_root_may_have_any_other_character(tmp_path: Path, character: str) -> None:
+    root = tmp_path / f"a{character}b"
+    deliver(root, "a.csv", HEADER + record("s") + "short\n")
+    run(root)
+    assert published(root, "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM quarantine)") == [(1, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.lake import open_lake
+from uda_assets.lake.raw_files import RawFiles
+from uda_assets.pipeline import conversion
 from uda_assets.pipeline.arrivals import Arrivals, arrivals
 from uda_assets.pipeline.verification import verify
 from uda_assets_tests.support import chain
@@ -101,3 +104,87 @@ def test_a_rejected_correction_in_its_place_is_to_be_mended_first(root: Path) ->
     (root / "datasets/a.csv").unlink()
     assert run(root) == ["a.csv"]
     assert (root / RESULT).read_bytes() == before
+
+
+ALIAS = '[platforms]\n"Smart TV" = ["smarttv"]\n'
+
+
+@pytest.mark.parametrize("arriving", ["new.csv", "sub/c.csv"])
+def test_a_drop_that_arrives_while_archived_ones_are_restored_is_pending(
+    root: Path, arriving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(root, "sub/c.csv", HEADER + record("old", user="u3"))
+    chain.run(root)
+    (root / "platforms.toml").write_text(ALIAS)
+    restore = RawFiles.restore
+
+    def deliver_meanwhile(self: RawFiles, drop: str, content: str | None) -> bool:
+        deliver(root, arriving, HEADER + record("new", user="u9"))
+        return restore(self, drop, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RawFiles, "restore", deliver_meanwhile)
+        settings = settings_of(root)
+        lake = open_lake(settings)
+        with chain.running(lake, settings) as opened:
+            conversion.convert_pending(opened)
+    assert arriving in looked(root).pending
+    assert arriving in run(root)
+    assert ("u9",) in published(root, "SELECT user_id FROM top_n_by_platform")
+
+
+@pytest.mark.parametrize("mounted", ["datasets", "archive"])
+def test_raw_files_are_archived_across_file_systems(tmp_path: Path, other_file_system: Path, mounted: str) -> None:
+    (other_file_system / mounted).mkdir()
+    (tmp_path / mounted).symlink_to(other_file_system / mounted)
+    deliver(tmp_path, "a.csv", HEADER + record("s1"))
+    deliver(tmp_path, "sub/b.csv", HEADER + record("s2"))
+    assert run(tmp_path) == ["a.csv", "sub/b.csv"]
+    assert not [path for path in (tmp_path / "datasets").rglob("*") if path.is_file()]
+    assert (tmp_path / "archive/a.csv").read_text() == HEADER + record("s1")
+    assert not [*other_file_system.rglob("*.tmp")]
+    (tmp_path / DIRECTORY / "_manifest.json").unlink()
+    assert run(tmp_path) == ["a.csv"], "it is restored across file systems, too"
+    assert run(tmp_path) == []
+
+
+@pytest.mark.parametrize("mounted", ["dataset_parquets", "quarantine"])
+def test_directories_that_must_share_a_file_system_are_named_before_anything_is_done(
+    tmp_path: Path, other_file_system: Path, mounted: str
+) -> None:
+    (other_file_system / mounted).mkdir()
+    (tmp_path / mounted).symlink_to(other_file_system / mounted)
+    deliver(tmp_path, "a.csv", HEADER + record("s1"))
+    with pytest.raises(UdaError, match=rf"^{re.escape(str(tmp_path / mounted))} must be on the file system of .*\.uda"):
+        run(tmp_path)
+    assert (tmp_path / "datasets/a.csv").exists()
+    assert not [*(tmp_path / mounted).iterdir()]
+
+
+@pytest.mark.parametrize(("link", "target"), [("a.csv", "b.csv"), ("b.csv", "a.csv")])
+def test_a_link_to_a_drop_is_archived_with_its_content(tmp_path: Path, link: str, target: str) -> None:
+    deliver(tmp_path, target, HEADER + record("s1") + record("s2") + record("s3", "smarttv"))
+    (tmp_path / "datasets" / link).symlink_to(target)
+    assert run(tmp_path) == ["a.csv", "b.csv"]
+    assert not [*(tmp_path / "datasets").iterdir()]
+    assert [(tmp_path / "archive" / name).is_symlink() for name in ("a.csv", "b.csv")] == [False, False]
+    (tmp_path / "platforms.toml").write_text(ALIAS)
+    assert run(tmp_path) == ["a.csv", "b.csv"]
+    assert published(tmp_path, "SELECT events FROM sessions WHERE platform = 'Smart TV'") == [(2,)]
+    assert {entry.status for entry in ledger(tmp_path).values()} == {"committed"}
+
+
+@pytest.mark.parametrize("place", ["a.csv", "sub"])
+def test_an_archived_drop_whose_place_is_taken_says_so(root: Path, place: str) -> None:
+    if place == "sub":
+        (root / "datasets/sub").rmdir()
+        (root / "datasets/sub").write_text("no directory")
+        (root / "dataset_parquets/sub/b.csv.parquet/_manifest.json").unlink()
+    else:
+        (root / "datasets/a.csv").mkdir()
+        (root / "platforms.toml").write_text(ALIAS)
+    drop = "a.csv" if place == "a.csv" else "sub/b.csv"
+    assert run(root) == []
+    entry = ledger(root)[drop]
+    assert entry.status == "rejected"
+    assert re.fullmatch(rf"place_taken: .*datasets/{place} .*; move it away.*", entry.reason or "")

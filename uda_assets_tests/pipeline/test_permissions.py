@@ -58,3 +58,26 @@ def test_the_umask_decides(mask: int, tmp_path: Path) -> None:
         if mode != (0o777 if (tmp_path / name).is_dir() else 0o666) & ~mask
     }
     assert not wrong
+
+
+def test_a_report_needs_no_write_access(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(tmp_path, "a.csv", HEADER + record("s1"))
+    run(tmp_path)
+    # Nobody can take the lock here, as on a data root of somebody else's.
+    (tmp_path / ".uda/lock").unlink()
+    (tmp_path / ".uda/lock").mkdir()
+    before = visible(tmp_path)
+    assert program(["report", "--data-root", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    path = Path(printed.out.strip())
+    assert "Sessions" in path.read_text()
+    assert tmp_path not in path.parents
+    assert "cannot be written" in printed.err
+    assert visible(tmp_path) == before
+
+
+def visible(root: Path) -> list[Path]:
+    """All files but those below .uda, where notes may be kept if that is possible."""
+    return sorted(path for path in root.rglob("*") if ".uda" not in path.parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uda_assets.lake import open_lake
-from uda_assets.report import write_report
+from uda_assets.report import build_report, write_report
 from uda_assets_tests.support.chain import settings_of
 
 
@@ -16,7 +16,7 @@ def report_of(root: Path, **overrides: Any) -> Path:
     settings = settings_of(root, **overrides)
     lake = open_lake(settings)
     with lake.writing(0):
-        return write_report(lake, settings)
+        return write_report(lake, build_report(lake, settings))
 
 
 class Parsed(HTMLParser):

@@ -1,0 +1,58 @@
+"""Failures of the machine end a run with one line that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from uda_assets.defs.resources import readable_failures
+from uda_assets_tests.support.chain import HEADER, deliver, record
+from uda_assets_tests.support.definitions import defs
+from uda_assets_tests.support.places import PROJECT
+
+
+def failure_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("UDA_DATA_ROOT", str(root))
+    done = defs.resolve_job_def("leaderboard_job").execute_in_process(raise_on_error=False)
+    failure = next(event for event in done.all_events if event.is_step_failure)
+    return str(failure.step_failure_data.user_failure_data)
+
+
+def test_too_little_memory_names_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(tmp_path, "a.csv", HEADER + "".join(record(f"s{number}") for number in range(1000)))
+    monkeypatch.setenv("UDA_MEMORY_LIMIT", "1KB")
+    assert "UDA_MEMORY_LIMIT" in failure_of(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), duckdb.OutOfMemoryException("could not allocate")])
+def test_every_want_of_memory_is_one_line(error: Exception) -> None:
+    with pytest.raises(dg.Failure, match=r"not enough memory; .*UDA_MEMORY_LIMIT"), readable_failures():
+        raise error
+
+
+def test_too_many_open_files_names_the_limit(tmp_path: Path) -> None:
+    for number in range(40):
+        deliver(tmp_path, f"{number}.csv", HEADER + record(f"s{number}"))
+    materialize = "-m dagster asset materialize -m uda_assets.definitions --select '+top_n_by_platform'"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -n 64; exec '{sys.executable}' {materialize}"],
+        env=os.environ | {"UDA_DATA_ROOT": str(tmp_path), "UDA_THREADS": "16"},
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.search(
+        r"Failure: /.*: Too many open files; raise the limit \(ulimit -n\), or lower UDA_THREADS\n", done.stderr
+    )
+
+
+def test_a_run_without_a_free_file_is_one_line() -> None:
+    with pytest.raises(dg.Failure, match=r"Too many open files; raise the limit \(ulimit -n\)"), readable_failures():
+        raise OSError(errno.EMFILE, "Too many open files", "/data/x")
