@@ -1,4 +1,4 @@
-"""Building the report, and putting it in its place in one step."""
+"""Builds the report and writes it atomically."""
 
 from __future__ import annotations
 
@@ -15,34 +15,32 @@ REPORT_NAME = "report.html"
 
 
 class Report(NamedTuple):
-    """A report: the page, and what its script works on."""
+    """A report: the HTML page, and the data that its script draws."""
 
     html: str
     charted: Charted
 
 
 def build_report(lake: Lake, settings: Settings) -> Report:
-    """The report of what is published.
+    """Return the report on what is published.
 
     Raises:
-        UdaError: Nothing is published, or its files cannot be read.
-
+        UdaError: Nothing is published, or the published files cannot be read.
     """
     content = read_content(lake, settings)
     return Report(render(content, charting_script(lake)), content.charted)
 
 
 def report_path(lake: Lake) -> Location:
-    """Where the report of a data root is."""
+    """Return the location of a data root's report."""
     return lake.results / REPORT_NAME
 
 
 def write_report(lake: Lake, settings: Settings) -> Location:
-    """Build the report and put it among the results; the caller holds the lake's lock.
+    """Build the report, write it to the results and return its location; the caller must hold the lake's lock.
 
     Raises:
-        UdaError: Nothing is published, or its files cannot be read.
-
+        UdaError: Nothing is published, or the published files cannot be read.
     """
     report, path = build_report(lake, settings), report_path(lake)
     with lake.published.publishing() as publishing:
