@@ -1,4 +1,4 @@
-"""Building the report, and putting it in its place in one step."""
+"""Builds the report and writes it atomically."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ REPORT_NAME = "report.html"
 
 
 class Report(NamedTuple):
-    """A report: the page, and what its script works on."""
+    """A report: the HTML page, and the data that its script draws."""
 
     html: str
     charted: Charted
 
 
 def build_report(lake: Lake, settings: Settings) -> Report:
-    """The report of what is published.
+    """Return the report on what is published.
 
     Raises:
-        UdaError: Nothing is published, or its files cannot be read.
-
+        UdaError: Nothing is published, or the published files cannot be read.
     """
     content = read_content(lake, settings)
     return Report(render(content, charting_script(lake)), content.charted)
 
 
 def report_path(lake: Lake) -> Location:
-    """Where the report of a data root is."""
+    """Return the location of a data root's report."""
     return lake.results / REPORT_NAME
 
 

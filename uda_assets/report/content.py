@@ -1,7 +1,7 @@
-"""What a report says, read from the published warehouse alone; bounded in size, whatever the data.
+"""The content of a report, read from the published warehouse only, and limited in size whatever the data.
 
-All text that comes from data leaves this module shortened and made visible by :mod:`uda_assets.report.text`. What is
-left out is counted, so that the report can say so.
+This module passes all text from data through :mod:`uda_assets.report.text`, which shortens it and escapes invisible
+characters. What is left out is counted, so that the report can say how much it leaves out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from uda_assets.contract.platforms import Platforms, platform_table
 from uda_assets.contract.reasons import Reason
 from uda_assets.ingest.convert import CONVERTER_VERSION
 from uda_assets.lake import Lake
-from uda_assets.report.text import Cut, cut_sql, shown
+from uda_assets.report.text import Shortened, shortened_sql, shown
 from uda_assets.storage import root_of
 from uda_assets.warehouse.lookup import published_warehouse
 from uda_assets.warehouse.movement import Against, period_before
@@ -34,37 +34,37 @@ MOST_BUCKETS = 400
 MOST_DROPS = 1000
 MOST_FAULTY_DROPS = 50
 MOST_SAMPLES = 50
-_SAMPLES_A_REASON = 5
+_SAMPLES_PER_REASON = 5
 _LONGEST_RAW = 240
 _LONGEST_ADVICE = 400
 _MOST_SPELLINGS = 20
-_ONE_BY_ONE = 24
-"""Up to so many sessions a user, the distribution has a bar for each number; beyond, bars double in width."""
+_MOST_NARROW_BARS = 24
+"""If no user has more sessions than this, the distribution has a bar for each number; else the bars double in width."""
 
 _UNITS = {"day": 1, "week": 7, "month": 28, "year": 365, "decade": 3652, "century": 36524}
-"""Widths of a time chart's buckets, with about the days of each."""
+"""Units of a time chart's buckets, with the approximate number of days in each."""
 
 _STRAY_SHARE = 2000
-"""Where a chart by day has no room for all of time, one session in so many is left out at each end."""
+"""If a chart by day cannot show the whole time, one in this many sessions may be left out at each end."""
 
 
 class Move(msgspec.Struct, frozen=True, array_like=True):
-    """How a listed user moved; ``previous`` is the rank before, if there was one."""
+    """How a listed user moved; ``previous`` is the earlier rank, if there was one."""
 
-    how: str
+    movement: str
     previous: int | None
 
 
-class Listed(msgspec.Struct, frozen=True, array_like=True):
-    """A user on a leaderboard, with how he moved against what the report compares with, in that order."""
+class ListedUser(msgspec.Struct, frozen=True, array_like=True):
+    """A user on a leaderboard, with the movement against each comparison of the report."""
 
     user: str
     sessions: int
     moves: list[Move | None]
 
 
-class Gone(msgspec.Struct, frozen=True, array_like=True):
-    """A user who left a leaderboard: his rank before, and his sessions now."""
+class DepartedUser(msgspec.Struct, frozen=True, array_like=True):
+    """A user who left a leaderboard, with the earlier rank and the current number of sessions."""
 
     user: str
     previous: int
@@ -72,7 +72,7 @@ class Gone(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Bar(msgspec.Struct, frozen=True, array_like=True):
-    """The users who have from ``low`` to ``high`` sessions, and their sessions together."""
+    """The number of users who have from ``low`` to ``high`` sessions, and the total of their sessions."""
 
     low: int
     high: int
@@ -81,14 +81,13 @@ class Bar(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PlatformContent(msgspec.Struct, kw_only=True):
-    """A platform: its leaderboard down to ``MOST_USERS``, its totals, and who left.
+    """A platform: its leaderboard down to rank ``MOST_USERS``, its totals, and the users who left.
 
     Attributes:
-        listed: Users on the published leaderboard; ``top`` may hold fewer.
-        listed_sessions: Their sessions together.
-        moved: For each comparison, users by movement.
-        gone: For each comparison, the first who left.
-
+        listed: Number of users on the published leaderboard; ``top`` may contain fewer.
+        listed_sessions: Total of their sessions.
+        moved: For each comparison, the number of users by movement.
+        gone: For each comparison, the users who left, in the order of their earlier ranks, up to ``MOST_GONE``.
     """
 
     name: str
@@ -96,21 +95,20 @@ class PlatformContent(msgspec.Struct, kw_only=True):
     sessions: int
     listed: int = 0
     listed_sessions: int = 0
-    top: list[Listed] = []
+    top: list[ListedUser] = []
     bars: list[Bar] = []
     moved: list[dict[str, int]] = []
-    gone: list[list[Gone]] = []
+    gone: list[list[DepartedUser]] = []
 
 
 class Timeline(msgspec.Struct, kw_only=True):
-    """Sessions by the time they started.
+    """Sessions by the time at which they started.
 
     Attributes:
-        unit: What a bucket is: ``day``, ``week`` …
+        unit: The width of a bucket, one of ``_UNITS``: ``day``, ``week`` …
         starts: First day of each bucket.
-        sessions: For each platform of the report, sessions by bucket; then those of all further platforms together.
-        outside: Sessions too far from the others to be shown.
-
+        sessions: Sessions by bucket, for each platform of the report and then for all other platforms together.
+        outside: Number of sessions that are too far from the others to be shown.
     """
 
     unit: str = "day"
@@ -120,14 +118,14 @@ class Timeline(msgspec.Struct, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What ranks are compared with."""
+    """An earlier leaderboard with which ranks are compared."""
 
     name: str
     detail: str
 
 
 class Charted(msgspec.Struct, kw_only=True):
-    """What the page's script works on; it is embedded as JSON."""
+    """The data that the page's script draws; it is embedded as JSON."""
 
     n: int
     platforms: list[PlatformContent]
@@ -136,7 +134,7 @@ class Charted(msgspec.Struct, kw_only=True):
 
 
 class ReasonRow(msgspec.Struct, frozen=True):
-    """Malformed records of one reason, and what to do about it."""
+    """The malformed records of one reason, and what to do about them."""
 
     reason: str
     records: int
@@ -145,7 +143,7 @@ class ReasonRow(msgspec.Struct, frozen=True):
 
 
 class FaultyDrop(msgspec.Struct, frozen=True):
-    """A drop with malformed records, and which reason most of them have."""
+    """A drop with malformed records, and their most frequent reason."""
 
     drop: str
     quarantined: int
@@ -153,7 +151,7 @@ class FaultyDrop(msgspec.Struct, frozen=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A malformed record."""
+    """A malformed record, as it was delivered."""
 
     reason: str
     drop: str
@@ -162,7 +160,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class DropRow(msgspec.Struct, frozen=True):
-    """A line of the drop ledger."""
+    """A row of the drop ledger."""
 
     drop: str
     status: str
@@ -175,15 +173,17 @@ class DropRow(msgspec.Struct, frozen=True):
 
 
 class Quality(msgspec.Struct, kw_only=True):
-    """What became of the records of all drops that count.
+    """The data quality of all drops that count.
 
     Attributes:
-        kept, quarantined: Records, which were read once each.
-        sessions: Sessions they make, all time.
-        shared: Sessions that several drops tell of, where that is known.
-        reasons, faulty, samples: Of the malformed records.
-        faulty_drops: How many drops have malformed records.
-
+        kept: Number of records that were kept.
+        quarantined: Number of malformed records.
+        sessions: Number of unique sessions of the kept records, over all time.
+        shared: Number of sessions that occur in several drops, or None if it is not known.
+        reasons: The malformed records by reason.
+        faulty: The drops with the most malformed records, up to ``MOST_FAULTY_DROPS``.
+        faulty_drops: Number of all drops that have malformed records.
+        samples: Samples of the malformed records.
     """
 
     kept: int
@@ -197,17 +197,17 @@ class Quality(msgspec.Struct, kw_only=True):
 
     @property
     def records(self) -> int:
-        """Records that were read."""
+        """The number of records that were read."""
         return self.kept + self.quarantined
 
     @property
     def repeated(self) -> int:
-        """Records beyond the first of their session."""
+        """The number of kept records that are not the first of their session."""
         return self.kept - self.sessions
 
 
 class Provenance(msgspec.Struct, kw_only=True):
-    """Where the numbers come from."""
+    """The publication, software, rules and drops from which the numbers come."""
 
     published_at: datetime | None
     generation: int | None
@@ -223,11 +223,17 @@ class Provenance(msgspec.Struct, kw_only=True):
 
 
 class Content(msgspec.Struct, kw_only=True):
-    """All that a report says.
+    """The content of a report.
+
+    The totals are over all platforms, including those that the report leaves out.
 
     Attributes:
-        platforms, users, sessions: Totals over all platforms, in the report or not; a user of two counts twice.
-
+        charted: The data that the page's script draws.
+        platforms: Number of platforms.
+        users: Number of users; a user of two platforms counts twice.
+        sessions: Number of sessions in the window.
+        quality: The data quality.
+        provenance: The provenance of the numbers.
     """
 
     charted: Charted
@@ -239,23 +245,23 @@ class Content(msgspec.Struct, kw_only=True):
 
 
 def read_content(lake: Lake, settings: Settings) -> Content:
-    """What is published, as a report says it.
+    """Return the content of a report on what is published.
 
     Raises:
-        UdaError: Nothing is published, or its files cannot be read.
-
+        UdaError: Nothing is published, or the published files cannot be read.
     """
     with published_warehouse(lake, settings) as connection:
         try:
             return _Reader(connection, lake, platform_table(root_of(settings), settings)).content()
         except duckdb.IOException as error:
+            fault = str(error).splitlines()[0]
             raise UdaError(
-                f"what is published cannot be read ({str(error).splitlines()[0]}); materialize top_n_by_platform again"
+                f"the published files cannot be read ({fault}); materialize top_n_by_platform again"
             ) from None
 
 
 class _Published(NamedTuple):
-    """Parameters of a published leaderboard."""
+    """The parameters of a published leaderboard."""
 
     generation: int | None
     n: int
@@ -265,7 +271,7 @@ class _Published(NamedTuple):
 
 
 class _Reader:
-    """Asks one open warehouse."""
+    """Reads the content of a report from an open warehouse."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Lake, rules: Platforms) -> None:
         self._connection, self._lake, self._rules = connection, lake, rules
@@ -310,7 +316,7 @@ class _Reader:
         return self._connection.execute(query).fetchall()
 
     def _published_boards(self) -> dict[str, _Published]:
-        # Moments as whole numbers: the database's own need a library of time zones.
+        # Moments are read as numbers, because reading the database's own type needs a library of time zones.
         rows = self._rows("""
             SELECT leaderboard, generation, n, epoch_us(since), epoch_us(until), epoch_us(published_at)
             FROM publication""")
@@ -321,13 +327,13 @@ class _Reader:
     def _read_boards(self, platforms: list[PlatformContent]) -> None:
         moves = self._moves()
         rows = self._rows(f"""
-            SELECT place, rank, {cut_sql("user_id")}, session_count FROM (
+            SELECT place, rank, {shortened_sql("user_id")}, session_count FROM (
                 SELECT *, row_number() OVER (PARTITION BY platform ORDER BY session_count DESC, user_id) AS rank
                 FROM top_n_by_platform) JOIN charted USING (platform)
             WHERE rank <= {MOST_USERS} ORDER BY place, rank""")
-        for place, rank, head, length, mark, sessions in rows:
-            moved = [moves.get((comparison.name, place, rank)) for comparison in self._comparisons]
-            platforms[place].top.append(Listed(Cut(head, length, mark).shown(), sessions, moved))
+        for place, rank, head, length, digest, sessions in rows:
+            user_moves = [moves.get((comparison.name, place, rank)) for comparison in self._comparisons]
+            platforms[place].top.append(ListedUser(Shortened(head, length, digest).shown(), sessions, user_moves))
         for place, listed, sessions in self._rows("""
             SELECT place, count(*), sum(session_count)::BIGINT
             FROM top_n_by_platform JOIN charted USING (platform) GROUP BY place"""):
@@ -337,34 +343,34 @@ class _Reader:
         rows = self._rows(f"""
             SELECT against, place, rank, movement, previous_rank FROM rank_movement JOIN charted USING (platform)
             WHERE rank <= {MOST_USERS}""")
-        return {(against, place, rank): Move(how, previous) for against, place, rank, how, previous in rows}
+        return {(against, place, rank): Move(movement, previous) for against, place, rank, movement, previous in rows}
 
     def _read_departures(self, platforms: list[PlatformContent]) -> None:
-        """Who left, and how many moved in which way."""
-        number = {comparison.name: position for position, comparison in enumerate(self._comparisons)}
+        """Set for each platform the users who left, and the number of users by movement."""
+        positions = {comparison.name: position for position, comparison in enumerate(self._comparisons)}
         for platform in platforms:
-            platform.moved, platform.gone = [{} for _ in number], [[] for _ in number]
+            platform.moved, platform.gone = [{} for _ in positions], [[] for _ in positions]
         counts = self._rows("""
             SELECT against, place, movement, count(*) FROM rank_movement JOIN charted USING (platform) GROUP BY ALL
             ORDER BY ALL""")
-        for against, place, how, users in counts:
-            if against in number:
-                platforms[place].moved[number[against]][how] = users
+        for against, place, movement, users in counts:
+            if against in positions:
+                platforms[place].moved[positions[against]][movement] = users
         gone = self._rows(f"""
-            SELECT against, place, previous_rank, {cut_sql("user_id")}, session_count
+            SELECT against, place, previous_rank, {shortened_sql("user_id")}, session_count
             FROM rank_movement JOIN charted USING (platform) WHERE rank IS NULL
             QUALIFY row_number() OVER (PARTITION BY against, place ORDER BY previous_rank) <= {MOST_GONE}
             ORDER BY against, place, previous_rank""")
-        for against, place, previous, head, length, mark, sessions in gone:
-            if against in number:
-                user = Cut(head, length, mark).shown()
-                platforms[place].gone[number[against]].append(Gone(user, previous, sessions))
+        for against, place, previous, head, length, digest, sessions in gone:
+            if against in positions:
+                user = Shortened(head, length, digest).shown()
+                platforms[place].gone[positions[against]].append(DepartedUser(user, previous, sessions))
 
     # -- charts ----------------------------------------------------------------------------------------------------
 
     def _read_bars(self, platforms: list[PlatformContent]) -> None:
         (most,) = self._rows("SELECT coalesce(max(session_count), 0) FROM session_counts")[0]
-        narrow = most <= _ONE_BY_ONE
+        narrow = most <= _MOST_NARROW_BARS
         bucket = "session_count" if narrow else "floor(log2(session_count))::INTEGER"
         rows = self._rows(f"""
             SELECT place, {bucket} AS bucket, count(*), sum(session_count)::BIGINT
@@ -395,19 +401,18 @@ class _Reader:
         ]
         position = {start: number for number, start in enumerate(starts)}
         sessions = [[0] * len(starts) for _ in range(platforms + 1)]
-        for start_of, place, count in rows:
-            sessions[place][position[start_of]] = count
-        shown_here = sum(row[2] for row in rows)
-        return Timeline(unit=unit, starts=starts, sessions=sessions, outside=total - shown_here)
+        for bucket, place, count in rows:
+            sessions[place][position[bucket]] = count
+        return Timeline(unit=unit, starts=starts, sessions=sessions, outside=total - sum(row[2] for row in rows))
 
     def _without_strays(self, total: int) -> tuple[int, int]:
-        """First and last day without the few sessions at either end, which may be centuries away."""
-        stray = total // _STRAY_SHARE
+        """Return the first and last day, without the few sessions at either end, which may be centuries away."""
+        strays = total // _STRAY_SHARE
         row = self._rows(f"""
             SELECT min(day), max(day) FROM (
                 SELECT day, sum(count) OVER (ORDER BY day) AS so_far, count
                 FROM (SELECT day, sum(sessions) AS count FROM days WHERE sessions > 0 GROUP BY day))
-            WHERE so_far > {stray} AND so_far - count < {total - stray}""")[0]
+            WHERE so_far > {strays} AND so_far - count < {total - strays}""")[0]
         return row[0], row[1]
 
     # -- quality ---------------------------------------------------------------------------------------------------
@@ -422,7 +427,7 @@ class _Reader:
         reasons = self._rows("SELECT reason, sum(records)::BIGINT, count(*) FROM faults GROUP BY reason "
                              "ORDER BY 2 DESC, reason")  # fmt: skip
         faulty = self._rows(f"""
-            SELECT {cut_sql("drop")}, sum(records)::BIGINT AS quarantined, arg_max(reason, (records, reason))
+            SELECT {shortened_sql("drop")}, sum(records)::BIGINT AS quarantined, arg_max(reason, (records, reason))
             FROM faults GROUP BY drop ORDER BY quarantined DESC, drop LIMIT {MOST_FAULTY_DROPS}""")
         (faulty_drops,) = self._rows("SELECT count(DISTINCT drop) FROM faults")[0]
         return Quality(
@@ -430,8 +435,10 @@ class _Reader:
             quarantined=sum(row[1] for row in reasons),
             sessions=sessions,
             shared=self._shared(),
-            reasons=[ReasonRow(shown(reason), records, drops, _advice(reason)) for reason, records, drops in reasons],
-            faulty=[FaultyDrop(Cut(*row[:3]).shown(), row[3], shown(row[4])) for row in faulty],
+            reasons=[
+                ReasonRow(shown(reason), records, drops, _ADVICE.get(reason, "")) for reason, records, drops in reasons
+            ],
+            faulty=[FaultyDrop(Shortened(*row[:3]).shown(), row[3], shown(row[4])) for row in faulty],
             faulty_drops=faulty_drops,
             samples=list(self._samples()),
         )
@@ -443,25 +450,25 @@ class _Reader:
         return sum(file.rows for file in merged.shared)
 
     def _samples(self) -> Iterator[Sample]:
-        # Places first: the raw text of millions of records is not to be sorted.
+        # Lines are selected before the raw texts are read, so that the texts of millions of records are not sorted.
         self._connection.execute(f"""
             CREATE TEMP TABLE picked AS
             SELECT reason, drop, line FROM quarantine
-            QUALIFY row_number() OVER (PARTITION BY reason ORDER BY drop, line) <= {_SAMPLES_A_REASON}
+            QUALIFY row_number() OVER (PARTITION BY reason ORDER BY drop, line) <= {_SAMPLES_PER_REASON}
             ORDER BY reason, drop, line LIMIT {MOST_SAMPLES}""")
         rows = self._rows(f"""
-            SELECT reason, line, {cut_sql("drop")}, {cut_sql("raw", _LONGEST_RAW)}
+            SELECT reason, line, {shortened_sql("drop")}, {shortened_sql("raw", _LONGEST_RAW)}
             FROM quarantine SEMI JOIN picked USING (reason, drop, line) ORDER BY reason, drop, line""")
         for reason, line, *texts in rows:
-            yield Sample(shown(reason), Cut(*texts[:3]).shown(), line, Cut(*texts[3:]).shown())
+            yield Sample(shown(reason), Shortened(*texts[:3]).shown(), line, Shortened(*texts[3:]).shown())
 
     # -- provenance ------------------------------------------------------------------------------------------------
 
     def _provenance(self) -> Provenance:
         published = self._published
         rows = self._rows(f"""
-            SELECT {cut_sql("drop")}, status, records, kept, quarantined, {cut_sql("reason", _LONGEST_ADVICE)},
-                   fingerprint, epoch_us(converted_at) FROM drops
+            SELECT {shortened_sql("drop")}, status, records, kept, quarantined,
+                   {shortened_sql("reason", _LONGEST_ADVICE)}, fingerprint, epoch_us(converted_at) FROM drops
             ORDER BY CASE status WHEN 'rejected' THEN 0 WHEN 'pending' THEN 1 WHEN 'committed' THEN 2 ELSE 3 END,
                      converted_at DESC, drop LIMIT {MOST_DROPS}""")
         return Provenance(
@@ -481,25 +488,27 @@ class _Reader:
 
 
 def _comparisons(published: _Published, previous: _Published | None) -> list[Comparison]:
-    found = []
+    comparisons = []
     if previous:
-        told = f"published {moment_text(previous.published_at)}, {window_text(previous.since, previous.until)}, top "
-        found.append(Comparison(Against.PUBLICATION.value, f"{told}{previous.n:,}"))
+        moment, window = moment_text(previous.published_at), window_text(previous.since, previous.until)
+        comparisons.append(Comparison(Against.PUBLICATION.value, f"published {moment}, {window}, top {previous.n:,}"))
     if earlier := period_before(Window(published.since, published.until)):
-        found.append(Comparison(Against.PERIOD.value, window_text(*earlier)))
-    return found
+        comparisons.append(Comparison(Against.PERIOD.value, window_text(*earlier)))
+    return comparisons
 
 
 def window_text(since: datetime | None, until: datetime | None) -> str:
-    """A window for people."""
+    """Return a window in words."""
     if since is None and until is None:
         return "all time"
-    start, end = (f" {word} {moment_text(one)}" if one else "" for word, one in (("from", since), ("before", until)))
+    start, end = (
+        f" {word} {moment_text(moment)}" if moment else "" for word, moment in (("from", since), ("before", until))
+    )
     return f"sessions{start}{end}"
 
 
 def moment_text(moment: datetime | None) -> str:
-    """A moment for people, in UTC; midnight is a date alone."""
+    """Return a moment in UTC as people write it; midnight is written as a date only."""
     if moment is None:
         return ""
     text = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
@@ -510,27 +519,23 @@ def _moment_of(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
-def _advice(reason: str) -> str:
-    return _ADVICE.get(reason, "")
-
-
 _ADVICE = {reason.value: reason.explanation for reason in Reason}
 
 
 def _drop_row(row: tuple[Any, ...]) -> DropRow:
-    reason = Cut(*row[7:10]).shown() if row[7] is not None else ""
+    reason = Shortened(*row[7:10]).shown() if row[7] is not None else ""
     status, records, kept, quarantined = row[3:7]
     return DropRow(
-        Cut(*row[:3]).shown(), status, records, kept, quarantined, reason, row[10] or "", _moment_of(row[11])
+        Shortened(*row[:3]).shown(), status, records, kept, quarantined, reason, row[10] or "", _moment_of(row[11])
     )
 
 
 def _spellings(rules: Platforms) -> Iterator[tuple[str, str]]:
-    """Each platform with the spellings that mean it."""
-    known: dict[str, list[str]] = defaultdict(list)
+    """Yield each platform with its spellings."""
+    spellings: dict[str, list[str]] = defaultdict(list)
     for spelling, name in rules.spellings.items():
-        known[name].append(spelling)
-    for name in sorted(known)[:MOST_PLATFORMS]:
-        listed = sorted(known[name])
+        spellings[name].append(spelling)
+    for name in sorted(spellings)[:MOST_PLATFORMS]:
+        listed = sorted(spellings[name])
         further = f" and {len(listed) - _MOST_SPELLINGS:,} more" if len(listed) > _MOST_SPELLINGS else ""
-        yield shown(name), ", ".join(shown(one) for one in listed[:_MOST_SPELLINGS]) + further
+        yield shown(name), ", ".join(shown(spelling) for spelling in listed[:_MOST_SPELLINGS]) + further

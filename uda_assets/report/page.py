@@ -1,8 +1,8 @@
-"""The page: a template, one style sheet and one script, and Vega-Lite, all in one file that asks for nothing else.
+"""The page: a template, a style sheet, a script and Vega-Lite in one file, which needs no other file.
 
-The Content-Security-Policy names the scripts and the style sheet by their hashes and forbids everything else: no
-request leaves the page, and no text from data can ever be run. Vega would compile its expressions by ``eval``; it is
-told to interpret them instead.
+The Content-Security-Policy allows the scripts and the style sheet by their hashes and forbids everything else: the page
+can make no request, and no text from data can be run. By default, Vega compiles its expressions with ``eval``; the page
+makes it interpret them instead.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028",
 
 
 def render(content: Content, charting: str) -> str:
-    """The report as HTML.
+    """Return the report as HTML.
 
     Args:
-        content: What it says.
-        charting: The script that draws charts, as :func:`uda_assets.report.vega.charting_script` gives it.
-
+        content: The content of the report.
+        charting: The script that draws charts, from :func:`uda_assets.report.vega.charting_script`.
     """
     style = _file("report.css")
-    scripts = [_unbroken(_WRAPPED.format(script=charting)), _unbroken(_file("report.js"))]
+    scripts = [_embeddable(_WRAPPED.format(script=charting)), _embeddable(_file("report.js"))]
     return _template().render(
         content=content,
         data=Markup(embedded_json(content.charted)),  # noqa: S704 - escaped by the function
@@ -44,15 +43,16 @@ def render(content: Content, charting: str) -> str:
 
 
 def embedded_json(value: object) -> str:
-    """JSON that stands in an element of an HTML page as it is: nothing in it can end the element."""
+    """Return JSON that is safe inside an HTML element: nothing in it can end the element."""
     text = msgspec.json.encode(value).decode()
     return re.sub("[<>&\u2028\u2029]", lambda match: _ESCAPES[match.group()], text)
 
 
-def _unbroken(script: str) -> str:
-    """A script without what would end its element, or what a browser reads otherwise than it was hashed."""
+def _embeddable(script: str) -> str:
+    """Return the script without character sequences that would end its element or change its hash in a browser."""
+    # A browser normalizes line ends before it hashes the script.
     script = script.replace("\r\n", "\n").replace("\r", "\n")
-    # In JavaScript, both can only be in texts and patterns.
+    # In JavaScript, these sequences only occur in strings and regular expressions.
     return re.sub(r"<(?=/script|!--)", r"\\x3C", script, flags=re.IGNORECASE)
 
 
@@ -65,7 +65,7 @@ def _policy(style: str, scripts: list[str]) -> str:
 
 
 def policy_hash(text: str) -> str:
-    """By which a Content-Security-Policy allows a script or a style sheet."""
+    """Return the hash with which a Content-Security-Policy allows a script or a style sheet."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -75,7 +75,7 @@ def _file(name: str) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    # Everything is escaped that is not marked as safe above.
+    # Everything is escaped, except what `render` marks as safe.
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -83,14 +83,14 @@ def _template() -> jinja2.Template:
         "number": lambda value: "–" if value is None else f"{value:,}",
         "share": _share,
         "moment": moment_text,
-        "window": lambda one: window_text(one.since, one.until),
+        "window": lambda window: window_text(window.since, window.until),
         "iso": _iso,
     }
     return environment.from_string(_file("report.html.j2"))
 
 
 def _share(part: int, whole: int) -> str:
-    """A share in percent; what is not all or nothing does not look so."""
+    """Return a share in percent; it is only rounded to 0 % or 100 % if it is exactly that."""
     if not whole:
         return "–"
     percent = 100 * part / whole

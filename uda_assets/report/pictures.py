@@ -1,9 +1,9 @@
-"""The leaderboard as a picture, for places that show images: bars of the first users of each platform."""
+"""The leaderboard as a picture, for places that show images: a bar for each of the top users of each platform."""
 
 from __future__ import annotations
 
 import io
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import vl_convert
@@ -22,18 +22,19 @@ _INK, _FAINT = "#1f2430", "#666c7a"
 
 
 def published_picture(lake: Lake, board: pl.DataFrame) -> bytes:
-    """The picture of what is published; it is noted, since a publication often changes nothing.
+    """Return the PNG picture of the published leaderboard.
+
+    The picture is cached in the lake's notes, because a publication often does not change the leaderboard.
 
     Args:
         lake: The data root.
         board: The published leaderboard.
-
     """
     publication = lake.published.read()
     name = publication.board.name if publication and publication.board else None
-    noted = lake.notes.read("chart", tuple[str, bytes])
-    if noted and noted[0] == name:
-        return noted[1]
+    cached = lake.notes.read("chart", tuple[str, bytes])
+    if cached and cached[0] == name:
+        return cached[1]
     png = leaderboard_chart_png(board)
     if name:
         lake.notes.write("chart", (name, png))
@@ -41,33 +42,32 @@ def published_picture(lake: Lake, board: pl.DataFrame) -> bytes:
 
 
 def leaderboard_chart_svg(board: pl.DataFrame, users: int = 10) -> str:
-    """Bars of the first users of each platform, as SVG on white.
+    """Return the bars of the top users of each platform, as SVG on a white background.
 
     Args:
-        board: A leaderboard, in its order.
-        users: Bars a platform.
-
+        board: A leaderboard, in its order: ``platform, user_id, session_count``.
+        users: The most users to show for each platform.
     """
     svg: str = vl_convert.vegalite_to_svg(_spec(board, users))
     return svg
 
 
 def leaderboard_chart_png(board: pl.DataFrame, users: int = 10) -> bytes:
-    """The same picture as PNG, in the size in which Dagster's UI has room for it."""
-    from PIL import Image  # noqa: PLC0415 - takes a while, and is seldom needed
+    """Return the same picture as PNG, in a size that fits into Dagster's UI."""
+    from PIL import Image  # noqa: PLC0415 - slow to import, and seldom needed
 
     png = vl_convert.svg_to_png(leaderboard_chart_svg(board, users))
-    small = io.BytesIO()
-    # A few flat colours: with a palette it is a seventh, small enough to be part of an event.
+    compact = io.BytesIO()
+    # With a palette for its few flat colours, the file has a seventh of the size: small enough to be part of an event.
     flat = Image.open(io.BytesIO(png)).convert("RGB")
-    flat.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(small, "PNG")
-    return small.getvalue()
+    flat.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(compact, "PNG")
+    return compact.getvalue()
 
 
 def _spec(board: pl.DataFrame, users: int) -> dict[str, Any]:
     platforms = [
-        (name, [(_short(user), count) for _, user, count in rows][:users])
-        for name, rows in ((key, list(group)) for key, group in groupby(board.iter_rows(), key=lambda row: row[0]))
+        (name, [(_short(user), count) for _, user, count in islice(rows, users)])
+        for name, rows in groupby(board.iter_rows(), key=lambda row: row[0])
     ]
     charts = [
         _bars(_short(name), rows, hue) for (name, rows), hue in zip(platforms[:_MOST_PLATFORMS], _HUES, strict=False)
@@ -95,8 +95,8 @@ def _short(text: str) -> str:
 
 
 def _bars(platform: str, rows: list[tuple[str, int]], hue: str) -> dict[str, Any]:
-    # With the place in front, two names that are cut alike stay apart.
-    values = [{"user": f"{place}  {user}", "sessions": count} for place, (user, count) in enumerate(rows, 1)]
+    # The rank in front keeps apart two names that are shortened to the same text.
+    values = [{"user": f"{rank}  {user}", "sessions": count} for rank, (user, count) in enumerate(rows, 1)]
     y = {
         "field": "user", "type": "nominal", "sort": None, "title": None,
         "axis": {"labelLimit": 190, "ticks": False, "domain": False, "labelPadding": 8, "labelColor": _INK,

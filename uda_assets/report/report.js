@@ -1,4 +1,4 @@
-// Draws what the element #data holds. Text from data only ever becomes text nodes and attributes.
+// Draws the data in the element #data. Text from data only ever becomes text nodes and attributes.
 (() => {
   "use strict";
 
@@ -14,7 +14,7 @@
   const hue = (position) => `var(--hue-${Math.min(position, HUES) + 1})`;
   const selected = () => (shown.platform < 0 ? platforms : [platforms[shown.platform]]);
 
-  /** An element; children that are not nodes become text. */
+  /** Creates an element; children that are not nodes become text. */
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
@@ -28,7 +28,7 @@
     return element;
   }
 
-  /** Text from data: kept apart from the direction of the text around it. */
+  /** Creates an element for text from data, whose direction does not affect the text around it. */
   const text = (value) => make("bdi", {}, value);
 
   function percent(part, whole) {
@@ -89,19 +89,19 @@
 
   function rest(platform, rows) {
     const beyond = platform.listed - platform.top.length;
-    return `${number(rows)} of ${number(platform.listed)} listed, ${number(platform.users)} users in all` +
+    return `${number(rows)} of ${number(platform.listed)} listed users, ${number(platform.users)} users in total` +
       (beyond > 0 && rows === platform.top.length ? "; the others are in the result files" : "");
   }
 
   function drawBoards() {
     by("boards").replaceChildren(...selected().map(board));
     by("boards").classList.toggle("one", shown.platform >= 0);
-    if (!platforms.length) by("boards").replaceChildren(make("p", { class: "empty" }, "No session is in this window yet."));
+    if (!platforms.length) by("boards").replaceChildren(make("p", { class: "empty" }, "There are no sessions in this window yet."));
   }
 
   // -- sessions over time -------------------------------------------------------------------------------------------
 
-  /** Series to draw: those of the selection, at most HUES of them and the others together. */
+  /** Returns the series to draw: those of the selected platforms, up to HUES of them, and one for all others together. */
   function series() {
     const { sessions } = data.timeline;
     if (!sessions.length) return [];
@@ -109,10 +109,10 @@
       const platform = platforms[shown.platform];
       return [{ name: platform.name, hue: platform.position, values: sessions[platform.position] }];
     }
-    const found = platforms.slice(0, HUES).map((platform) => ({ name: platform.name, hue: platform.position, values: sessions[platform.position] }));
+    const drawn = platforms.slice(0, HUES).map((platform) => ({ name: platform.name, hue: platform.position, values: sessions[platform.position] }));
     const others = sessions.slice(Math.min(platforms.length, HUES)).reduce((sum, values) => sum.map((value, place) => value + values[place]));
-    if (others.some(Boolean)) found.push({ name: "all others", hue: HUES, values: others });
-    return found;
+    if (others.some(Boolean)) drawn.push({ name: "all others", hue: HUES, values: others });
+    return drawn;
   }
 
   function drawTime() {
@@ -124,7 +124,7 @@
       mark: starts.length > 1 ? { type: "line", strokeWidth: 2, point: starts.length < 40 ? { size: 30 } : false } : { type: "point", filled: true, size: 60 },
       encoding: {
         x: { field: "start", type: "temporal", scale: { type: "utc" }, title: null, axis: { grid: false, labelOverlap: true, tickCount: 8 } },
-        y: { field: "sessions", type: "quantitative", title: `sessions a ${unit}`, axis: { tickCount: 5, format: "~s" }, scale: { domainMin: 0 } },
+        y: { field: "sessions", type: "quantitative", title: `sessions per ${unit}`, axis: { tickCount: 5, format: "~s" }, scale: { domainMin: 0 } },
         color: colours(lines),
         tooltip: [
           { field: "platform", title: "platform" },
@@ -135,12 +135,12 @@
       height: 260,
     }, rows.length > 0);
     by("time-legend").replaceChildren(...(lines.length > 1 ? legend(lines) : []));
-    by("time-chart").setAttribute("aria-label", `Line chart of sessions by ${unit}, of ${shown.platform < 0 ? "all platforms" : platforms[shown.platform].name}; the table below has the numbers`);
+    by("time-chart").setAttribute("aria-label", `Line chart of sessions by ${unit} for ${shown.platform < 0 ? "all platforms" : platforms[shown.platform].name}; the table below has the numbers`);
     const totals = starts.map((start, at) => [start, ...lines.map((line) => number(line.values[at]))]);
     by("time-table").replaceChildren(table("Sessions over time", [[unit, "when"], ...lines.map((line) => [line.name, "num"])], totals));
   }
 
-  /** Lines are told apart by place, so that two names that look alike stay apart; the legend is ours, and plain text. */
+  /** Colours lines by position, so that two names that look alike stay apart. The page draws its own legend, as plain text. */
   function colours(lines) {
     const places = lines.map((_, place) => place);
     return { field: "place", type: "nominal", sort: null, scale: { domain: places, range: lines.map((line) => hue(line.hue)) }, legend: null };
@@ -170,15 +170,15 @@
         x: { field: "label", type: "nominal", sort: null, title: "sessions", axis: { labelAngle: bars.length > 8 ? -40 : 0, labelOverlap: true, ticks: false } },
         y: { field: "users", type: "quantitative", title: "users", axis: { tickCount: 5, format: "~s" } },
         tooltip: [
-          { field: "label", title: "sessions each" },
+          { field: "label", title: "sessions per user" },
           { field: "users", type: "quantitative", format: ",", title: "users" },
-          { field: "sessions", type: "quantitative", format: ",", title: "sessions together" },
+          { field: "sessions", type: "quantitative", format: ",", title: "total sessions" },
         ],
       },
       height: 240,
     }, bars.length > 0);
-    by("bars-chart").setAttribute("aria-label", `Bar chart of users by number of sessions, of ${name}; the table below has the numbers`);
-    by("bars-table").replaceChildren(table("Users by number of sessions", [["Sessions each", ""], ["Users", "num"], ["Sessions together", "num"]],
+    by("bars-chart").setAttribute("aria-label", `Bar chart of users by number of sessions for ${name}; the table below has the numbers`);
+    by("bars-table").replaceChildren(table("Users by number of sessions", [["Sessions per user", ""], ["Users", "num"], ["Total sessions", "num"]],
       bars.map((bar) => [bar.label, number(bar.users), number(bar.sessions)])));
     drawShares();
   }
@@ -202,7 +202,7 @@
   function drawMoves() {
     const comparison = data.comparisons[shown.against];
     if (!comparison) return;
-    by("movement-note").textContent = `Against the ${comparison.name} (${comparison.detail}). Users whose rank was not told by it are not compared.`;
+    by("movement-note").textContent = `Compared with the ${comparison.name} (${comparison.detail}). Users whose rank is not known there are not compared.`;
     const counts = selected().map((platform) => [
       text(platform.name), ...MOVES.map((how) => number(platform.moved[shown.against][how] ?? 0)),
     ]);
@@ -214,7 +214,7 @@
       const left = selected().reduce((sum, platform) => sum + (platform.moved[shown.against].out ?? 0), 0);
       parts.push(make("div", { class: "scroll card tall", tabindex: "0", role: "region", "aria-label": "Users who left" },
         table("Left the leaderboard", [["User", "id"], ["Platform", "id"], ["Rank before", "num"], ["Sessions now", "num"]], gone, false)));
-      if (left > gone.length) parts.push(make("p", { class: "note" }, `${number(left - gone.length)} more left; uda leaderboard --movement lists all.`));
+      if (left > gone.length) parts.push(make("p", { class: "note" }, `${number(left - gone.length)} more left; uda leaderboard --movement lists all of them.`));
     } else {
       parts.push(make("p", { class: "note" }, "Nobody left the leaderboard."));
     }
@@ -238,7 +238,7 @@
     const options = { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" } };
     vegaEmbed(place, { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" }, config }, options)
       .then(() => {
-        // The place itself is the image; marks within have no names of their own.
+        // The container is the image; the marks within it have no accessible names.
         place.querySelector("svg").setAttribute("aria-hidden", "true");
         place.dataset.drawn = String(Number(place.dataset.drawn ?? 0) + 1);
       })
@@ -274,7 +274,7 @@
   function setTheme(theme) {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
-    try { localStorage.setItem("uda-report-theme", theme); } catch { /* not where storage is off */ }
+    try { localStorage.setItem("uda-report-theme", theme); } catch { /* storage is turned off */ }
   }
 
   function start() {

@@ -1,4 +1,4 @@
-"""Text from data as a report shows it: short, and without characters that cannot be seen."""
+"""Text from data as a report shows it: shortened, with invisible characters escaped."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ from typing import NamedTuple
 from uda_assets.basics.visible import visibly
 
 LONGEST_TEXT = 160
-"""Characters of a name or id that are shown; of longer ones the rest is told by length and hash."""
+"""The most characters of a name or id that are shown; a longer one is shortened, and shown with its length and hash."""
 
 
-class Cut(NamedTuple):
-    """A text as it came from a query: its beginning, its length, and its hash where it is longer than that."""
+class Shortened(NamedTuple):
+    """A text that a query may have shortened.
+
+    Attributes:
+        head: The beginning of the text.
+        length: Length in characters of the whole text.
+        digest: The beginning of the whole text's SHA-256, if the text was shortened.
+    """
 
     head: str
     length: int
-    mark: str | None
+    digest: str | None
 
     def shown(self) -> str:
-        """As a report shows it."""
+        """Return the text as a report shows it."""
         visible = visibly(self.head)
-        return visible if self.mark is None else f"{visible}… ({self.length:,} characters, SHA-256 {self.mark}…)"
+        return visible if self.digest is None else f"{visible}… ({self.length:,} characters, SHA-256 {self.digest}…)"
 
 
-def cut_sql(column: str, longest: int = LONGEST_TEXT) -> str:
-    """SQL for the three columns of a :class:`Cut`; no more than that leaves the database, however long the text is."""
+def shortened_sql(column: str, longest: int = LONGEST_TEXT) -> str:
+    """Return SQL for the three columns of a :class:`Shortened` text, so that no long text leaves the database."""
     return (
         f"left({column}, {longest}), length({column}), "
         f"CASE WHEN length({column}) > {longest} THEN left(sha256({column}), 8) END"
@@ -33,6 +39,6 @@ def cut_sql(column: str, longest: int = LONGEST_TEXT) -> str:
 
 
 def shown(text: str, longest: int = LONGEST_TEXT) -> str:
-    """A text as a report shows it."""
-    mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8] if len(text) > longest else None
-    return Cut(text[:longest], len(text), mark).shown()
+    """Return the text as a report shows it, with at most ``longest`` of its characters."""
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8] if len(text) > longest else None
+    return Shortened(text[:longest], len(text), digest).shown()

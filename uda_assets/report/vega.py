@@ -1,4 +1,4 @@
-"""The script that draws charts: Vega-Lite with all it needs, as the package vl-convert carries it."""
+"""The script that draws charts: Vega-Lite and its dependencies, from the package vl-convert."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from uda_assets.lake import Lake
 
 
 def charting_script(lake: Lake) -> str:
-    """The script, which sets ``vegaEmbed``; bundling takes seconds, so that it is noted below the data root."""
+    """Return the script, which defines ``vegaEmbed``.
+
+    Bundling takes seconds, so the script is cached in the lake's notes.
+    """
     version = importlib.metadata.version("vl-convert-python")
-    noted = lake.notes.read("charting", tuple[str, str])
-    if noted and noted[0] == version:
-        return noted[1]
+    cached = lake.notes.read("charting", tuple[str, str])
+    if cached and cached[0] == version:
+        return cached[1]
     script = _bundled()
     lake.notes.write("charting", (version, script))
     return script

@@ -1,6 +1,7 @@
-"""Synthetic data: a generator with a known right answer, and a simulated supplier."""
+"""Synthetic data: a generator whose correct answer is known, and a simulated supplier."""
 
-from uda_assets.synthetic.generator import GeneratedTruth, GeneratorConfig, generate
+from uda_assets.synthetic.config import GeneratorConfig
+from uda_assets.synthetic.generator import GeneratedTruth, generate
 from uda_assets.synthetic.supplier import SupplierConfig, supply
 
 __all__ = ["GeneratedTruth", "GeneratorConfig", "SupplierConfig", "generate", "supply"]

@@ -1,4 +1,4 @@
-"""Files that appear under their name when they are complete, compressed as the name asks."""
+"""Output files: compressed according to their names, and never visible before they are complete."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ import zstandard
 from uda_assets.basics.errors import UsageError
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
-"""File names that can be generated; the end of the name chooses the compression."""
+"""Suffixes of files that can be generated; the suffix determines the compression."""
 
 
 class Sink(Protocol):
-    """What a file's content is written to."""
+    """Accepts a file's content piece by piece."""
 
     def write(self, data: bytes | memoryview, /) -> int:
-        """Take all of ``data``."""
+        """Write all of ``data``."""
 
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; it takes the place of ``path`` unless an error occurs."""
-    part = path.with_name(f".{path.name}.part")
+    """Yield a temporary file name beside ``path``, and rename that file to ``path`` unless an error occurs."""
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        yield part
-        part.replace(path)
+        yield temporary
+        temporary.replace(path)
     except OSError as error:
-        # A full disk, unlike a missing directory, does not say where it happened.
+        # When the disk is full, the error does not name the file.
         error.filename = error.filename or str(path)
         raise
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def check_target(path: Path) -> str:
-    """The suffix of a file that can be generated.
+    """Return the suffix of ``path``, after checking that such a file can be generated.
 
     Raises:
-        UsageError: The name has none of ``SUFFIXES``.
-        IsADirectoryError: There is a directory of this name.
+        UsageError: The name ends in none of ``SUFFIXES``.
+        IsADirectoryError: ``path`` is a directory.
     """
     suffix = next((suffix for suffix in reversed(SUFFIXES) if path.name.endswith(suffix)), None)
     if suffix is None:
@@ -56,12 +56,13 @@ def check_target(path: Path) -> str:
 
 
 @contextmanager
-def opened(part: Path, suffix: str) -> Iterator[Sink]:
-    """The file to write, compressed as its suffix asks."""
-    # An unbuffered file may take only a part of what it is given and say so by a number that the compressors ignore.
-    with part.open("wb") as file:
+def opened(path: Path, suffix: str) -> Iterator[Sink]:
+    """Open a file for writing, with the compression that ``suffix`` stands for."""
+    # The file is buffered: an unbuffered one may write only part of the data, which the compressors would not notice.
+    with path.open("wb") as file:
         if suffix.endswith(".gz"):
-            # No name and no time in the file, so that equal content is equal bytes. The fastest level: it is test data.
+            # Without a name and a time in the file, equal content gives equal bytes. The fastest level will do for test
+            # data.
             with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as compressed:
                 yield compressed
         elif suffix.endswith(".zst"):

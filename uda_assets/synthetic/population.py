@@ -1,4 +1,4 @@
-"""Who and where: the users, and which session is whose, on which platform."""
+"""The users, and the user and platform of each session."""
 
 from __future__ import annotations
 
@@ -12,19 +12,15 @@ import polars as pl
 from faker import Faker
 
 from uda_assets.synthetic.config import GeneratorConfig
-from uda_assets.synthetic.draws import I64, U64, bits, key, mix
-from uda_assets.synthetic.words import Rows
+from uda_assets.synthetic.draws import I64, U64, bits, make_key, mix
 
 PLATFORMS = ("Android", "Web", "iOS")
-"""Canonical names of the platforms that occur, in ascending order."""
+"""Canonical names of the platforms in generated files, in ascending order."""
 
-# Of 16 users, how many prefer which platform.
+# The preferred platform of 16 users, as an index into PLATFORMS.
 _PREFERENCE: I64 = np.repeat(np.arange(3), (7, 3, 6))
 _NEXT_PLATFORM: I64 = np.array([1, 2, 0])
 _NAMES = 256
-ID_LENGTH = 16
-# Two digits for each byte.
-_HEX = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype=np.uint16)
 
 
 class _Identity(NamedTuple):
@@ -34,41 +30,41 @@ class _Identity(NamedTuple):
 
 
 class Population:
-    """The users, and which session belongs to which of them, on which platform, by the session's number."""
+    """The users; computes the user, platform and id of a session from the session's number."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         self.users = config.population
         self.names = _user_names(config.seed, self.users)
-        self._keys = [key(config.seed, 1, purpose) for purpose in range(3)]
-        # Which user is the busiest, the next and so on. The factor spreads the busy ones over the numbers; as it shares
-        # no divisor with their number, everybody has a turn.
+        self._keys = [make_key(config.seed, 1, purpose) for purpose in range(3)]
+        # The users from the busiest to the least busy. The factor spreads the busy users over all numbers; because it
+        # has no divisor in common with the number of users, every user has a rank.
         factor = next(n for n in range(round(self.users * 0.618) | 1, 2**32) if math.gcd(n, self.users) == 1)
         self._by_rank: I64 = (np.arange(1, self.users + 1) * factor) % self.users
         self._preference = _PREFERENCE[bits(mix(np.arange(self.users), self._keys[2]), 0, 4)].astype(np.int8)
 
     def identify(self, sessions: I64) -> _Identity:
-        """Whose the sessions are. Different numbers are different as (platform, user, session id)."""
-        # Now and then the next session's user and id show up on another platform: the same id, but another session.
+        """Return the user, platform and session id of each session; no two session numbers share all three."""
+        # One session in 64 has the user and id of the next session, but another platform, so it is a different session.
         shared = sessions & 63 == 0
-        owners = sessions + shared
-        draws = mix(owners, self._keys[0])
-        # The cube of an even draw makes the nth user about n ** -2/3 as busy as the first. Multiplication alone, unlike
-        # powers and logarithms, gives the same bits on every machine.
-        even = (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        user = self._by_rank[(even * even * even * self.users).astype(np.int64)]
-        # The lowest bits are not part of the even draw: one session in eight is not on the user's usual platform.
+        sources = sessions + shared
+        draws = mix(sources, self._keys[0])
+        # Cubing a uniform draw makes the nth user about n ** -2/3 as busy as the first. Unlike powers and logarithms,
+        # multiplication gives the same bits on every machine.
+        uniform = (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        user = self._by_rank[(uniform * uniform * uniform * self.users).astype(np.int64)]
+        # The lowest bits are not part of the uniform draw. One session in eight ignores the user's preferred platform.
         platform = np.where(bits(draws, 0, 3), self._preference[user], _PREFERENCE[bits(draws, 3, 4)])
         platform = np.where(shared, _NEXT_PLATFORM[platform], platform)
-        return _Identity(user, platform, mix(owners, self._keys[1]))
+        return _Identity(user, platform, mix(sources, self._keys[1]))
 
     def owners(self, sessions: I64) -> I64:
-        """Whose the sessions are, as one number for platform and user."""
-        who = self.identify(sessions)
-        return who.platform * self.users + who.user
+        """Return the platform and user of each session as one number: ``platform * users + user``."""
+        identity = self.identify(sessions)
+        return identity.platform * self.users + identity.user
 
 
 def _user_names(seed: int, users: int) -> pl.Series:
-    """Unique names for any number of users, from a small pool: Faker is far too slow to make each of millions."""
+    """Return unique names, made of a small pool and a number: Faker is far too slow to make millions of names."""
     numbers = np.arange(users)
     pool = pl.Series(_name_pool(seed, min(users, _NAMES))).gather(numbers % _NAMES)
     return pl.select(pl.concat_str([pool, pl.Series(numbers)], separator="_")).to_series()
@@ -76,30 +72,19 @@ def _user_names(seed: int, users: int) -> pl.Series:
 
 @lru_cache(maxsize=4)
 def _name_pool(seed: int, size: int) -> tuple[str, ...]:
-    """User names, one of 16 less harmless than a program may hope: with commas, quotes, another script.
+    """Return user names, of which one in 16 is difficult: with commas, with quotes, or in another script.
 
-    Kept, because a supplier draws every drop from the same population, and making them takes longer than a small drop.
+    The pool is cached, because a supplier draws all drops from the same population, and making the names takes longer
+    than writing a small drop.
     """
-    # All that Faker can make takes long to load; no more is loaded than what makes names.
+    # Loading all of Faker's providers takes long, so only those that make names are loaded.
     english = Faker("en_US", providers=[f"faker.providers.{topic}" for topic in ("person", "internet", "lorem")])
     japanese = Faker("ja_JP", providers=["faker.providers.person"])
     for faker in (english, japanese):
         faker.seed_instance(seed)
-    odd: list[Callable[[], str]] = [
+    difficult: list[Callable[[], str]] = [
         lambda: f"{english.last_name()}, {english.first_name()}",
         lambda: f'{english.first_name()} "{english.word()}" {english.last_name()}',
         japanese.name,
     ]
-    return tuple(odd[n // 16 % len(odd)]() if n % 16 == 15 else english.user_name() for n in range(size))
-
-
-def quoted(texts: pl.Series) -> pl.Series:
-    """The texts as CSV fields: in quotes where they contain a comma or a quote."""
-    text = pl.lit(texts)
-    quoted = pl.concat_str([pl.lit('"'), text.str.replace_all('"', '""', literal=True), pl.lit('"')])
-    return pl.select(pl.when(text.str.contains('[,"]')).then(quoted).otherwise(text)).to_series()
-
-
-def hexadecimal(numbers: U64) -> Rows:
-    """Each number as ``ID_LENGTH`` hexadecimal digits."""
-    return _HEX.take(numbers.astype(">u8").view(np.uint8)).view(f"V{ID_LENGTH}")
+    return tuple(difficult[n // 16 % len(difficult)]() if n % 16 == 15 else english.user_name() for n in range(size))

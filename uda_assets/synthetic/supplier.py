@@ -1,4 +1,4 @@
-"""A simulated supplier: a drop every few seconds, whole or not at all, as a well-behaved or a sloppy one delivers."""
+"""A simulated supplier that delivers a drop every few seconds, carefully or carelessly as configured."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from typing import Literal
 
 import numpy as np
 
-from uda_assets.synthetic.generator import MAX_RECORDS, GeneratorConfig, generate
+from uda_assets.synthetic.config import MAX_RECORDS, GeneratorConfig, require_range
+from uda_assets.synthetic.generator import generate
 
 _FEED = "feed"
-_NUMBERED = re.compile(r"drop-(\d+)\.csv(?:\.gz|\.zst)?$")
+_DROP_NAME = re.compile(r"drop-(\d+)\.csv(?:\.gz|\.zst)?$")
 _SUFFIX = {"none": ".csv", "gz": ".csv.gz", "zst": ".csv.zst"}
 _START = datetime(2026, 1, 1, tzinfo=UTC)
-# Drops of one feed draw from one population, and neighbours share sessions that go on over the file's end.
+# All drops of a feed have the same users, and consecutive drops share sessions: each has only 15 new sessions for every
+# 100 records.
 _USERS = 500
 _NEW_SESSIONS = 0.15
-_A_YEAR = 366 * 86_400
+_LONGEST_INTERVAL = 366 * 86_400
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,16 @@ class SupplierConfig:
     """What to supply.
 
     Attributes:
-        drops: How many; None is endless.
-        records: Records a drop.
+        drops: Number of drops; None means that the supplier never stops.
+        records: Records per drop.
         interval: Seconds between drops.
-        seed: Chooses the population, the records and which drops misbehave.
+        seed: Determines the users, the records, and which drops are irregular.
         malformed_ratio: Share of malformed records, 0 to 1.
-        compression: How drops are packed.
-        corrections, duplicates, late, half_written: Chance, 0 to 1, that an emission writes an earlier drop anew,
-            copies one under a new name, holds activity some days old, or first lies about as a ``.part`` file.
+        compression: How drops are compressed.
+        corrections: Chance, 0 to 1, that a delivery replaces an earlier drop with a changed one.
+        duplicates: Chance, 0 to 1, that a delivery is a copy of an earlier drop under a new name.
+        late: Chance, 0 to 1, that a drop contains activity that is some days old.
+        half_written: Chance, 0 to 1, that half of a drop is first visible under a name that ends in ``.part``.
 
     Raises:
         ValueError: A value is out of its range; the message is one line.
@@ -57,18 +61,14 @@ class SupplierConfig:
 
     def __post_init__(self) -> None:
         if self.drops is not None and self.drops < 0:
-            raise ValueError(f"drops must not be negative, not {self.drops}")
-        if not 1 <= self.records <= MAX_RECORDS:
-            raise ValueError(f"records must be from 1 to {MAX_RECORDS}, not {self.records}")
-        if not 0 <= self.interval <= _A_YEAR:
-            raise ValueError(f"interval must be from 0 to {_A_YEAR} seconds, not {self.interval}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed must be from 0 to {2**63 - 1}, not {self.seed}")
+            raise ValueError(f"drops must be 0 or more, not {self.drops}")
+        require_range("records", self.records, 1, MAX_RECORDS)
+        require_range("interval", self.interval, 0, _LONGEST_INTERVAL, " seconds")
+        require_range("seed", self.seed, 0, 2**63 - 1)
         if self.compression not in _SUFFIX:
             raise ValueError(f"compression must be none, gz or zst, not {self.compression}")
         for name in ("malformed_ratio", "corrections", "duplicates", "late", "half_written"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+            require_range(name, getattr(self, name), 0, 1)
 
 
 def supply(
@@ -78,14 +78,12 @@ def supply(
     on_drop: Callable[[Path], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Deliver drops to ``datasets / "feed"``; numbering goes on where an earlier feed ended.
+    """Deliver drops to ``datasets / "feed"`` and return their number.
 
-    Each drop is written under a name that is no drop's, then renamed.
-
-    Returns:
-        The number of drops delivered.
+    The numbers of the drops continue those of the drops that are already there. Each drop is written under a name that
+    is not that of a drop, then renamed.
     """
-    first = _next_number(datasets)
+    first = max(map(_number_of, _drops_in(datasets)), default=0) + 1
     delivered = 0
     for number in itertools.count(first) if config.drops is None else range(first, first + config.drops):
         if delivered:
@@ -97,75 +95,66 @@ def supply(
     return delivered
 
 
-def _next_number(datasets: Path) -> int:
-    found = (_NUMBERED.search(path.name) for path in (datasets / _FEED).rglob("drop-*"))
-    return max((int(match.group(1)) for match in found if match), default=0) + 1
+def _drops_in(datasets: Path) -> list[Path]:
+    """Return the paths of all drops of the feed, in ascending order."""
+    return sorted(path for path in (datasets / _FEED).rglob("drop-*") if _DROP_NAME.search(path.name))
+
+
+def _number_of(drop: Path) -> int:
+    match = _DROP_NAME.search(drop.name)
+    assert match, drop
+    return int(match.group(1))
 
 
 def _deliver(datasets: Path, number: int, config: SupplierConfig, sleep: Callable[[float], None]) -> Path:
+    """Deliver one drop, or a changed version of an earlier one, and return its path."""
     random = np.random.default_rng([config.seed, number])
-    correct, copy, late, slow = (
+    is_correction, is_copy, is_late, is_half_written = (
         bool(random.random() < chance)
         for chance in (config.corrections, config.duplicates, config.late, config.half_written)
     )
-    earlier = sorted(path for path in (datasets / _FEED).rglob("drop-*") if _NUMBERED.search(path.name))
-    target, source = _path(datasets, number, config, late=late), None
-    if earlier and correct:
+    day = _START + timedelta(days=number // 24) - timedelta(days=3 if is_late else 0)
+    suffix, copied = _SUFFIX[config.compression], None
+    earlier = _drops_in(datasets)
+    if earlier and is_copy and not is_correction:
+        # A copy keeps the compression of its source, which may differ from this feed's.
+        copied = earlier[-1]
+        suffix = copied.name[copied.name.index(".") :]
+    target = datasets / _FEED / f"{day:%Y-%m-%d}" / f"drop-{number:06d}{suffix}"
+    if earlier and is_correction:
         target = earlier[int(random.integers(len(earlier)))]
-    elif earlier and copy:
-        # The earlier drop may be of a feed that was packed in another way, and a copy stays as it is.
-        source = earlier[-1]
-        target = target.with_name(target.name.removesuffix(_suffix(target)) + _suffix(source))
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part") if not slow else target.with_name(f"{target.name}.part")
+    whole = target.with_name(f".new-{target.name}")
+    uploaded = target.with_name(f"{target.name}.part") if is_half_written else whole
     try:
-        _write(part, target, number, config, source, slow, sleep)
-        part.replace(target)
+        if copied:
+            shutil.copyfile(copied, whole)
+        else:
+            generate(whole, _generator_config(target, number, config))
+        if is_half_written:
+            content = whole.read_bytes()
+            uploaded.write_bytes(content[: len(content) // 2])
+            sleep(config.interval)
+            whole.replace(uploaded)
+        uploaded.replace(target)
     finally:
-        part.unlink(missing_ok=True)
+        whole.unlink(missing_ok=True)
+        uploaded.unlink(missing_ok=True)
     return target
 
 
-def _write(
-    part: Path, target: Path, number: int, config: SupplierConfig, source: Path | None, slow: bool,
-    sleep: Callable[[float], None],
-) -> None:  # fmt: skip
-    """Write a drop's content to ``part``: a copy of ``source``, or new records."""
-    whole = target.with_name(f".new-{target.name}")
-    try:
-        if source:
-            shutil.copyfile(source, whole)
-        else:
-            generate(whole, _records(target, number, config))
-        if slow:
-            content = whole.read_bytes()
-            part.write_bytes(content[: len(content) // 2])
-            sleep(config.interval)
-        whole.replace(part)
-    finally:
-        whole.unlink(missing_ok=True)
+def _generator_config(target: Path, number: int, config: SupplierConfig) -> GeneratorConfig:
+    """Return the configuration of a drop: its path determines day and sessions, ``number`` the variant of the records.
 
-
-def _records(target: Path, number: int, config: SupplierConfig) -> GeneratorConfig:
-    match = _NUMBERED.search(target.name)
-    of_drop = int(match.group(1)) if match else number
-    day = datetime.strptime(target.parent.name, "%Y-%m-%d").replace(tzinfo=UTC)
+    A correction thus has the sessions of the drop that it replaces, but other records.
+    """
     return GeneratorConfig(
         records=config.records,
         users=_USERS,
         seed=config.seed,
         malformed_ratio=config.malformed_ratio,
-        start=day,
+        start=datetime.strptime(target.parent.name, "%Y-%m-%d").replace(tzinfo=UTC),
         days=1,
-        first_session=int(of_drop * config.records * _NEW_SESSIONS),
+        first_session=int(_number_of(target) * config.records * _NEW_SESSIONS),
         variant=number,
     )
-
-
-def _suffix(drop: Path) -> str:
-    return drop.name[drop.name.index(".") :]
-
-
-def _path(datasets: Path, number: int, config: SupplierConfig, *, late: bool) -> Path:
-    day = _START + timedelta(days=number // 24) - timedelta(days=3 if late else 0)
-    return datasets / _FEED / f"{day:%Y-%m-%d}" / f"drop-{number:06d}{_SUFFIX[config.compression]}"

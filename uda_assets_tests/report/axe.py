@@ -1,4 +1,4 @@
-"""axe-core, which finds faults of accessibility: taken from the npm registry once, and verified."""
+"""Provides axe-core, which finds accessibility problems; it is downloaded from the npm registry once, and verified."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NAME = f"axe-core-{VERSION}.tgz"
 
 
 def axe_script() -> str:
-    """The script that sets ``axe``."""
+    """Return the script that defines ``axe``."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uda-assets-tests"
     path = cache / _NAME
     if not path.exists() or _hash(path) != SHA512:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as fetched:
-            package = _fetch(Path(fetched))
-            assert _hash(package) == SHA512, "the registry gave another axe-core than was pinned"
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            package = _fetch(Path(temporary))
+            assert _hash(package) == SHA512, "the registry delivered a different axe-core than the pinned one"
             package.replace(path)
     with tarfile.open(path) as package_files:
         script = package_files.extractfile("package/axe.min.js")
@@ -34,7 +34,7 @@ def axe_script() -> str:
 
 
 def _fetch(directory: Path) -> Path:
-    """By npm where it is there, which knows of mirrors and proxies; else by its public address."""
+    """Download the package with npm, which knows mirrors and proxies; without npm, from its public address."""
     if npm := shutil.which("npm"):
         command = [npm, "pack", f"axe-core@{VERSION}", "--silent"]
         subprocess.run(command, cwd=directory, check=True, capture_output=True, timeout=120)

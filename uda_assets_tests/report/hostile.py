@@ -1,4 +1,4 @@
-"""Names that would do harm in a page that is careless with them."""
+"""Names that would do harm in a careless page."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ RAW = [
 ]
 
 Record = tuple[str, str, str, str]
-"""User, session, platform, time."""
+"""User id, session id, platform and time."""
 
 
 def records() -> list[Record]:
-    """The n-th user has n sessions on iOS; on each platform some users have one."""
-    found = [
+    """Return records in which the nth user has n sessions on iOS, and some users have one on each hostile platform."""
+    ios = [
         (user, f"{place}-{number}", "iOS", f"2026-01-{number % 28 + 1:02}T00:00:00Z")
         for place, user in enumerate(USERS)
         for number in range(place + 1)
     ]
-    return found + [
+    return ios + [
         (user, f"{place}", platform, "2026-01-01T00:00:00Z")
         for platform in PLATFORMS
         for place, user in enumerate(USERS[:12])
@@ -75,7 +75,7 @@ def records() -> list[Record]:
 
 
 def write(path: Path, rows: Iterable[Sequence[str]], malformed: Iterable[str] = ()) -> None:
-    """A drop as CSV, with further lines as they are."""
+    """Write a drop as CSV, followed by malformed lines as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -85,7 +85,7 @@ def write(path: Path, rows: Iterable[Sequence[str]], malformed: Iterable[str] = 
 
 
 def deliver(root: Path) -> None:
-    """All of it, over drops with hostile names."""
+    """Deliver all hostile records and lines, in drops with hostile names."""
     parts = records()
     for place, name in enumerate(DROPS):
         write(root / "datasets" / name, parts[place :: len(DROPS)], RAW)

@@ -1,4 +1,4 @@
-"""A report for a test: made by the kernel, and what it embeds."""
+"""Makes a report for a test, and reads its elements and its embedded data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says, against plain Python over the same records; what it does with hostile and with large data."""
+"""The content of a report, compared with plain Python over the same records; reports on hostile and on large data."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def test_every_number_is_that_of_plain_python(tmp_path: Path, window: tuple[str 
     assert data["timeline"]["outside"] == 0
     # The facts in the page itself.
     total = sum(len(part) for part in drops.values())
-    told = Counter((platform, user, session) for name in drops for platform, user, session in sessions_of(drops[name]))
+    occurrences = Counter(
+        (platform, user, session) for name in drops for platform, user, session in sessions_of(drops[name])
+    )
     for label, value in {
         "Sessions": len(counted),
         "Users": sum(map(len, users.values())),
@@ -97,8 +99,8 @@ def test_every_number_is_that_of_plain_python(tmp_path: Path, window: tuple[str 
         "Quarantined": 6,
         "Kept": total,
         "Unique sessions": len(sessions),
-        "Records beyond a session's first": total - len(sessions),
-        "Sessions told by several drops": sum(count > 1 for count in told.values()),
+        "Records after each session's first": total - len(sessions),
+        "Sessions in several drops": sum(count > 1 for count in occurrences.values()),
     }.items():
         assert f"\n{label}\n{value:,}" in page.text, label
     assert shows_leaderboard(path, tmp_path / RESULT).passed
@@ -156,7 +158,7 @@ def test_no_text_from_data_becomes_markup(tmp_path: Path) -> None:
     assert names == {name for _, attributes in plain.elements for name in attributes}
     for character in "<>&\u2028\u2029":
         assert character not in page.embedded
-    # All that cannot be seen is made visible, and what is long is cut.
+    # Invisible characters are escaped, and long texts are shortened.
     shown_users = {row[0] for platform in page.data["platforms"] for row in platform["top"]}
     assert shown_users == {shown(user) for user in hostile.USERS}
     assert {platform["name"] for platform in page.data["platforms"]} >= {shown(hostile.PLATFORMS[0])}
@@ -186,7 +188,7 @@ def test_a_picture_of_hostile_names_is_a_picture(tmp_path: Path) -> None:
         assert svg.count("<svg") == 1
     png = leaderboard_chart_png(board)
     assert png.startswith(b"\x89PNG")
-    assert len(png) < 45_000, "with the rest of an event it stays below 60 kB"
+    assert len(png) < 45_000, "together with the rest of an event, it must stay below 60 kB"
     many = pl.DataFrame({"platform": list("abcdefgh"), "user_id": ["u"] * 8, "session_count": [1] * 8})
     assert "2 further platforms" in leaderboard_chart_svg(many)
     assert "No sessions yet" in leaderboard_chart_svg(many.clear())
@@ -221,7 +223,7 @@ def test_the_size_is_bounded_and_what_is_left_out_is_said(tmp_path: Path) -> Non
     for drop in range(drops):
         hostile.write(tmp_path / f"datasets/{'&' * 100}{drop}.csv", rows[drop::drops], ["&" * 5000])
     run(tmp_path, n=1000, keep_unknown_platforms=True)
-    # To deliver so many drops would take most of a minute.
+    # Delivering all these drops would take most of a minute.
     with duckdb.connect(tmp_path / "uda.duckdb") as warehouse:
         warehouse.execute(
             "INSERT INTO drops SELECT repeat('<', 5000) || number, 'committed', 1, 1, 0, repeat('&', 5000), "

@@ -1,4 +1,4 @@
-"""The generator: reproducible, with the right answer that other readers find, and whole or not at all."""
+"""The generator is reproducible, its answer is the one that other readers find, and its files are never partial."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def generated(config: GeneratorConfig) -> tuple[bytes, GeneratedTruth]:
 
 
 def counts_by_hand(sessions: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, int]]:
-    """Sessions of each (platform, user), in the order of a leaderboard."""
+    """Return the session count of each (platform, user), in the order of a leaderboard."""
     counts = Counter((platform, user) for platform, user, _ in set(sessions))
     ordered = sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
     return [(platform, user, count) for (platform, user), count in ordered]
@@ -58,7 +58,7 @@ def sound_lines(data: bytes, reading: reference.Reading) -> list[bytes]:
 
 @contextmanager
 def disk_that_takes(size: int) -> Iterator[None]:
-    """No file may be larger than this; what is written at once is cut off there, as at the end of a disk."""
+    """Limit the size of files, so that writing fails part-way as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -73,9 +73,9 @@ def disk_that_takes(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_the_seed_decides_every_byte(shuffled: bool) -> None:
     configs = [GeneratorConfig(records=2000, seed=seed, shuffled=shuffled) for seed in (7, 7, 8)]
-    (one, truth), (same, _), (other, _) = map(generated, configs)
-    assert one == same
-    assert one != other
+    (first, truth), (same, _), (other, _) = map(generated, configs)
+    assert first == same
+    assert first != other
     assert truth.session_counts.equals(generated(configs[1])[1].session_counts)
 
 
@@ -118,7 +118,7 @@ def test_files_that_share_session_numbers_share_sessions() -> None:
     assert len(keys[0] | keys[1]) == first.sessions + second.sessions - 50
 
 
-# --- The right answer -------------------------------------------------------------------------------------------------
+# --- The correct answer -----------------------------------------------------------------------------------------------
 
 CONFIGS = st.builds(
     lambda records, ratios, **more: GeneratorConfig(
@@ -196,7 +196,7 @@ def test_truth_on_disk_is_what_the_csv_module_counts(tmp_path: Path) -> None:
     assert summary["config"]["seed"] == 0
 
 
-# --- As asked for -----------------------------------------------------------------------------------------------------
+# --- As configured ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -208,7 +208,9 @@ def test_ratios_are_kept_to_the_record(shuffled: bool) -> None:
     assert len(reading.quarantined) == 200
     assert len(lines) - len(set(lines)) == 1000
     by_reason = Counter(record.reason for record in reading.quarantined)
-    assert by_reason.pop("unterminated_quote") == 1, "it would swallow what follows, so it is the last line alone"
+    assert by_reason.pop("unterminated_quote") == 1, (
+        "it would swallow the lines after it, so it can only be the last line"
+    )
     assert len(by_reason) == 12
     assert max(by_reason.values()) - min(by_reason.values()) <= 2
 
@@ -221,9 +223,9 @@ def test_in_order_of_time_unless_shuffled() -> None:
         lines.append(sound_lines(data, reading))
         first_seen = dict.fromkeys(zip(lines[-1], (record.activity_time for record in reading.kept), strict=True))
         times.append([moment for _, moment in first_seen])
-    assert times[0] == sorted(times[0]), "in order but for the repeats"
+    assert times[0] == sorted(times[0]), "in order apart from the duplicates"
     assert times[1] != sorted(times[1])
-    assert set(lines[0]) == set(lines[1]), "shuffling changes the order alone"
+    assert set(lines[0]) == set(lines[1]), "shuffling changes only the order"
 
 
 def test_sessions_go_over_several_records_of_one_user_and_overlap() -> None:
@@ -259,7 +261,7 @@ def test_progress_is_reported_up_to_the_last_record(tmp_path: Path) -> None:
         ({"duplicate_ratio": 1.01}, "duplicate_ratio must be from 0 to 1, not 1.01"),
         ({"malformed_ratio": -0.1}, "malformed_ratio must be from 0 to 1"),
         ({"malformed_ratio": float("nan")}, "malformed_ratio must be from 0 to 1, not nan"),
-        ({"duplicate_ratio": 0.6, "malformed_ratio": 0.6}, "must not exceed 1 together"),
+        ({"duplicate_ratio": 0.6, "malformed_ratio": 0.6}, "must not exceed 1, but it is 1.2"),
         ({"days": 0}, "days must be from"),
         ({"start": datetime(2026, 1, 1)}, "time zone"),
         ({"start": datetime(9999, 12, 30, tzinfo=UTC)}, "years 1 to 9999"),
@@ -365,11 +367,11 @@ print(next(line.split()[1] for line in status.splitlines() if line.startswith("V
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     peaks, sizes = [], []
     path = tmp_path / "drop.csv"
-    # From several chunks on: a file of one chunk takes less.
+    # Both files have several chunks: a file of one chunk needs less memory.
     for records in (1_000_000, 3_000_000):
         command = [sys.executable, "-c", _PEAK, str(path), str(records)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-        # The most kilobytes resident at once; not getrusage's, which a process inherits from its parent.
+        # The peak of resident kilobytes, but not that of getrusage, which a process inherits from its parent.
         peaks.append(int(done.stdout))
         sizes.append(path.stat().st_size // 1024)
         path.unlink()

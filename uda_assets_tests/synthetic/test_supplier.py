@@ -1,4 +1,4 @@
-"""The supplier: drops that appear whole, as many and as often as asked for, and as sloppy as asked for."""
+"""The supplier delivers whole drops, in the number, at the pace and with the irregularities that are configured."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def never(seconds: float) -> None:
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    """Every file there is, drop or not, by its path below the directory, in order of these."""
+    """Return the content of every file by its path below the directory, sorted by path."""
     found = sorted(path for path in directory.rglob("*") if path.is_file())
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in found}
 
 
 def drops(directory: Path) -> dict[str, bytes]:
-    """The files that a pipeline would take for drops."""
+    """Return the content of the files that a pipeline would take for drops."""
     found = {}
     for path in directory.rglob("*.csv*"):
         if not path.name.startswith(".") and not path.name.endswith((".part", ".tmp")):
@@ -51,10 +51,10 @@ def sessions(data: bytes) -> set[tuple[str, str, str]]:
     return {(record.platform, record.user_id, record.session_id) for record in reference.read(data).kept}
 
 
-# --- As asked for -----------------------------------------------------------------------------------------------------
+# --- As configured ----------------------------------------------------------------------------------------------------
 
 
-def test_so_many_drops_of_so_many_records_then_it_ends(tmp_path: Path) -> None:
+def test_it_delivers_the_given_number_of_drops_and_records_then_ends(tmp_path: Path) -> None:
     slept: list[float] = []
     delivered: list[Path] = []
     config = SupplierConfig(drops=3, records=200, interval=7, malformed_ratio=0.1)
@@ -67,7 +67,7 @@ def test_so_many_drops_of_so_many_records_then_it_ends(tmp_path: Path) -> None:
         assert (reading.records, len(reading.quarantined)) == (200, 20)
 
 
-def test_no_drops_are_none(tmp_path: Path) -> None:
+def test_zero_drops_deliver_nothing(tmp_path: Path) -> None:
     assert supply(tmp_path / "in", SupplierConfig(drops=0), sleep=never) == 0
     assert files(tmp_path) == {}
 
@@ -103,7 +103,9 @@ def test_the_seed_decides_every_byte_and_numbering_goes_on(tmp_path: Path) -> No
         ("zst", ".csv.zst", lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data)),
     ],
 )
-def test_packed_as_asked_for(tmp_path: Path, compression: str, suffix: str, unpack: Callable[[bytes], bytes]) -> None:
+def test_drops_are_compressed_as_configured(
+    tmp_path: Path, compression: str, suffix: str, unpack: Callable[[bytes], bytes]
+) -> None:
     plain = supplied(tmp_path / "plain", drops=2)
     packed = supplied(tmp_path / "packed", drops=2, compression=compression)
     assert {name.removesuffix(suffix) + ".csv": unpack(data) for name, data in packed.items()} == plain
@@ -116,7 +118,7 @@ def test_neighbouring_drops_share_sessions(tmp_path: Path) -> None:
     assert two - one
 
 
-# --- As sloppy as asked for -------------------------------------------------------------------------------------------
+# --- Irregular drops --------------------------------------------------------------------------------------------------
 
 
 def test_a_correction_replaces_an_earlier_drop_and_goes_on_with_its_sessions(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_a_copy_comes_under_a_new_name(tmp_path: Path) -> None:
     assert one == two
 
 
-def test_a_copy_of_a_drop_packed_otherwise_stays_readable(tmp_path: Path) -> None:
+def test_a_copy_of_a_drop_with_another_compression_stays_readable(tmp_path: Path) -> None:
     ((_, packed),) = supplied(tmp_path, drops=1, compression="gz").items()
     assert supplied(tmp_path, drops=1, duplicates=1) == {
         "feed/2026-01-01/drop-000001.csv.gz": packed,
@@ -149,7 +151,7 @@ def test_late_activity_is_some_days_old(tmp_path: Path) -> None:
 # --- Whole or not at all ----------------------------------------------------------------------------------------------
 
 
-def test_a_half_written_drop_lies_under_a_name_that_is_none(tmp_path: Path) -> None:
+def test_a_half_written_drop_has_a_name_that_is_not_a_drops(tmp_path: Path) -> None:
     seen: list[dict[str, bytes]] = []
     config = SupplierConfig(drops=2, records=100, half_written=1)
     supply(tmp_path, config, sleep=lambda _: seen.append(files(tmp_path)))
@@ -199,7 +201,7 @@ def test_a_disk_that_fills_up_ends_it_with_the_earlier_drops_whole(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_interrupted_amid_a_drop_it_leaves_the_earlier_ones_and_goes_on_later(tmp_path: Path) -> None:
+def test_interrupted_within_a_drop_it_leaves_the_earlier_ones_and_continues_later(tmp_path: Path) -> None:
     before = supplied(tmp_path, drops=1)
     command = [
         *(sys.executable, "-m", "uda_assets", "supplier", "--filepath", str(tmp_path), "--n", "40"),
@@ -234,7 +236,7 @@ def test_what_a_killed_supplier_left_is_written_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        (["--drops", "-1"], 2, "drops must not be negative, not -1"),
+        (["--drops", "-1"], 2, "drops must be 0 or more, not -1"),
         (["--n", "0"], 2, "records must be from 1"),
         (["--n", "99999999999999999999"], 2, "records must be from 1"),
         (["--interval", "-1"], 2, "interval must be from 0"),
