@@ -27,7 +27,7 @@ def shows_leaderboard(report: Path, result: Path) -> Finding:
     platforms = json.loads(_Page(report).data)["platforms"]
     reported = {platform["name"]: [row[:2] for row in platform["top"]] for platform in platforms if platform["top"]}
     # Unlike Python's csv, Polars takes fields of any length.
-    rows = pl.read_csv(result, schema=LEADERBOARD_SCHEMA).iter_rows()
+    rows = pl.read_csv(result.read_bytes(), schema=LEADERBOARD_SCHEMA).iter_rows()
     published = {
         shown(name): [[shown(user), count] for _, user, count in islice(group, MOST_USERS)]
         for name, group in groupby(rows, key=lambda row: row[0])

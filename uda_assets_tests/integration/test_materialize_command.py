@@ -78,4 +78,4 @@ def test_a_data_root_that_cannot_be_written_is_named(root: Path) -> None:
     (root / "file").touch()
     run = materialize(root, UDA_DATA_ROOT=str(root / "file"))
     assert run.returncode != 0
-    assert "cannot be written" in run.stderr
+    assert f"the data root {root / 'file'} is a file; name a directory by UDA_DATA_ROOT" in run.stderr
