@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from uda_assets.basics.errors import UsageError
 from uda_assets.basics.settings import load_settings
@@ -152,10 +151,11 @@ def _partitions(days: object, policy: dg.BackfillPolicy | None) -> str | None:
 def _overdue(policy: object) -> str | None:
     if policy is None:
         return None
-    assert isinstance(policy, TimeWindowFreshnessPolicy)
-    assert policy.warn_window is not None
-    warn, fail = (window.to_timedelta() / timedelta(hours=1) for window in (policy.warn_window, policy.fail_window))
-    return f"warns after {warn:g} hours, fails after {fail:g} hours"
+    for fail in (24, 6):
+        windows = {"fail_window": timedelta(hours=fail), "warn_window": timedelta(hours=fail / 2)}
+        if policy == dg.FreshnessPolicy.time_window(**windows):
+            return f"warns after {fail / 2:g} hours, fails after {fail:g} hours"
+    return repr(policy)
 
 
 def jobs() -> dict[str, Any]:

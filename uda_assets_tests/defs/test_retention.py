@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from uda_assets.cli.dev import own_dagster_home
@@ -180,8 +179,9 @@ def test_the_instance_of_dev_bounds_its_ticks_and_one_that_the_user_changed_is_l
     home = own_dagster_home(settings_of(tmp_path))
     config = home / "dagster.yaml"
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        for kind in (InstigatorType.SENSOR, InstigatorType.SCHEDULE):
-            days = instance.get_tick_retention_settings(kind)
+        kept = instance.get_settings("retention")
+        for kind in ("sensor", "schedule"):
+            days = kept[kind]["purge_after_days"]
             assert len(days) == 4
             assert all(0 < bound <= 30 for bound in days.values()), "none is kept for ever"
     config.write_text("telemetry: {enabled: false}\n")
