@@ -28,7 +28,7 @@ from uda_assets.ingest.source import open_source
 from uda_assets.lake import QUARANTINE, Outputs, PartFile, platform_dir
 from uda_assets.storage import Location, hash_file, naming_file, storage_of
 
-CONVERTER_VERSION = "3"
+CONVERTER_VERSION = "2"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
 
 PlatformRecords = dict[str, pa.Table]

@@ -188,3 +188,12 @@ def test_an_archived_drop_whose_place_is_taken_says_so(root: Path, place: str) -
     entry = ledger(root)[drop]
     assert entry.status == "rejected"
     assert re.fullmatch(rf"place_taken: .*datasets/{place} .*; move it away.*", entry.reason or "")
+
+
+def test_an_alias_reaches_a_drop_whose_spelling_normalises_in_two_steps(tmp_path: Path) -> None:
+    deliver(tmp_path, "a.csv", HEADER + record("s1") + record("s2") + record("s3", "tv ß\u0301"))
+    chain.run(tmp_path)
+    (tmp_path / "platforms.toml").write_text('[platforms]\nTV = ["tv ß\u0301"]\n')
+    assert looked(tmp_path).pending == ["a.csv"]
+    assert [manifest.drop for manifest in chain.run(tmp_path).converted] == ["a.csv"]
+    assert published(tmp_path, "SELECT events FROM sessions WHERE platform = 'TV'") == [(1,)]
