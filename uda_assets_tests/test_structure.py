@@ -38,7 +38,7 @@ class Import(NamedTuple):
 
     @property
     def subpackages(self) -> tuple[str, str]:
-        """Who imports what, of our own package."""
+        """The subpackages of the importer and of the imported module."""
         return self.importer.split(".")[1], self.imported.split(".")[1]
 
 

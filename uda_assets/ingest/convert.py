@@ -195,9 +195,9 @@ def write_batches(
     fail_fast: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
-    """Write what was read of a drop to part files and quarantine, and count it.
+    """Write the batches of a drop to part files and quarantine, and count the records.
 
-    ``on_progress`` is told the bytes of the plain drop and the records that were read so far.
+    ``on_progress`` is called with the bytes of the plain drop and the records that were read so far.
 
     Raises:
         MalformedRecord: A record is malformed, and ``fail_fast`` is set.

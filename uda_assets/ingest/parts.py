@@ -41,7 +41,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 _ROWS_AT_ONCE = 16_384
 
 ATTEMPTS = "attempts"
-"""Directory below the staged one in which attempts write; whoever starts them makes it."""
+"""The directory below the staged one in which attempts write. The caller makes it."""
 
 
 class Attempt(NamedTuple):
@@ -64,19 +64,19 @@ class Attempt(NamedTuple):
 
 
 class Pending(Protocol[Result_co]):
-    """A result that is being worked on."""
+    """A result that is not there yet."""
 
     def result(self) -> Result_co:
-        """The result, when it is there; raises what the work raised."""
+        """Wait for the result, or raise the error of the work."""
         ...
 
     def cancel(self) -> object:
-        """The result is not needed any more."""
+        """Cancel the work, because its result is not needed any more."""
         ...
 
 
 Submit = Callable[[DropJob, Part], Pending[Attempt]]
-"""Starts :func:`convert_part` somewhere."""
+"""Starts :func:`convert_part`, possibly on another machine."""
 
 
 def convert_alone(job: DropJob, place: Workplace) -> Attempt:
@@ -95,7 +95,7 @@ def convert_alone(job: DropJob, place: Workplace) -> Attempt:
 
 
 def adopt(job: DropJob, attempt: Attempt) -> Conversion:
-    """Make what an attempt at a whole drop wrote the drop's."""
+    """Move the files of an attempt at a whole drop to the places of the drop's converted form."""
     files = storage_of(job.outputs.parts)
     done = attempt.done
     _move_parts(job, attempt, 0)
@@ -126,7 +126,7 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
                 followed(batches), job.drop, _outputs_of(attempt), threads=place.threads, fail_fast=job.fail_fast
             )
         except MalformedRecord as malformed:
-            # Only who knows where the part really starts can say whether this is a record, and on which line.
+            # Only the caller knows where the part really starts, and so whether this is a record.
             done, fault = Conversion(), (malformed.line, malformed.reason, malformed.raw)
         done.bytes_read = plain.bytes_read
     if fault is None:
@@ -136,7 +136,7 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
 
 def _new_attempt(job: DropJob) -> Location:
     directory = job.staged / ATTEMPTS / uuid.uuid4().hex
-    # Not its parents: where these are gone, so is who would have joined the attempt.
+    # Its parents are not made: if they are gone, nobody would join the attempt.
     make_dir_alone(directory)
     return directory
 
@@ -203,13 +203,13 @@ def _move_parts(job: DropJob, attempt: Attempt, number: int) -> None:
 
 
 def _named(job: DropJob, files: list[PartFile], number: int) -> list[PartFile]:
-    """The part files of an attempt, as they are called in the drop's converted form."""
+    """Return the part files of an attempt under their names in the drop's converted form."""
     suffix = job.outputs.suffix
     return [msgspec.structs.replace(file, path=part_path(file.platform, number, suffix)) for file in files]
 
 
 def _join_quarantine(malformed: NamedWriter, attempt: Attempt, line: int) -> None:
-    """Add a part's malformed records, with their lines counted from the drop's first."""
+    """Add the malformed records of a part. Their lines become those of the drop."""
     if not attempt.done.quarantined:
         return
     path = attempt.directory / "quarantine.parquet"
