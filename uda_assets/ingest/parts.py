@@ -1,9 +1,9 @@
-"""Converting a drop in parts: byte ranges that are read apart, on several machines if need be, and joined in order.
+"""Converting a drop in parts: byte ranges that are read apart, possibly on several machines, and joined in order.
 
 Each part but the first is read on the assumption that it starts with a record, as the blocks of
-:mod:`uda_assets.ingest.reader` are. Where the record before it turns out to reach into a part, that part is read again
-from the record's end. Only who joins the parts decides which files count: each attempt at a part writes to a directory
-of its own, so that one that runs twice, or dies midway, leaves nothing in what is committed.
+:mod:`uda_assets.ingest.reader` are. If the record before it reaches into a part, that part is read again from the
+record's end. Each attempt at a part writes to a directory of its own, and the caller decides which attempts count. So
+an attempt that runs twice, or dies midway, leaves nothing in what is committed.
 """
 
 from __future__ import annotations
