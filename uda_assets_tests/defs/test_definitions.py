@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,16 @@ def test_dg_lists_the_definitions_without_flags() -> None:
     for kind, expected in (("jobs", JOBS), ("sensors", SENSORS), ("schedules", SCHEDULES)):
         assert {item["name"] for item in found[kind]} == set(expected)
     assert {resource["name"] for resource in found["resources"]} == {"engine", "lake", "warehouse"}
+
+
+def test_an_installed_package_finds_its_definitions(tmp_path: Path) -> None:
+    subprocess.run(["uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path, PROJECT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    code = "import uda_assets.definitions as d; print(d.__file__, len(d.defs().resolve_all_asset_keys()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path / "installed/uda_assets/definitions.py"), str(len(ASSETS))], done.stderr
