@@ -8,6 +8,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 from benchmarks.builds import RESULT
@@ -25,8 +26,8 @@ _DURATION = re.compile(r'Finished execution of step "\w+" in (?:(\d+)m)?([\d.]+)
 def contests(context: Context) -> Iterator[Contest]:
     """A contest for each size, on data in order of time, clean and with malformed records."""
     for records in context.sizes:
-        for malformed in (False, True):
-            data = dataset(context.work, records, malformed=malformed)
+        for visits, shuffled, malformed in product((False, True), (False, True), (False, True)):
+            data = dataset(context.work, records, shuffled=shuffled, malformed=malformed, visits=visits)
             yield chains(data, context.scratch, context.repeats)
 
 

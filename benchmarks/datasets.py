@@ -20,12 +20,13 @@ MALFORMED = 0.005
 
 
 class Dataset(NamedTuple):
-    """A file of activity: how many records, in which order, and whether some of them are malformed."""
+    """A file of activity: how many records, in which order, whether some are malformed, and which shape they have."""
 
     directory: Path
     records: int
     shuffled: bool
     malformed: bool
+    visits: bool = False
 
     @property
     def file(self) -> Path:
@@ -36,7 +37,8 @@ class Dataset(NamedTuple):
     def title(self) -> str:
         """What it is, in words."""
         order = "shuffled" if self.shuffled else "in order of time"
-        return f"{size_text(self.records)} records {order}, {'0.5% malformed' if self.malformed else 'clean'}"
+        shape = "visits, " if self.visits else ""
+        return f"{shape}{size_text(self.records)} records {order}, {'0.5% malformed' if self.malformed else 'clean'}"
 
     def board(self, n: int = 50) -> Board:
         """The right leaderboard: the generator's own account, not a reading of the file."""
@@ -63,12 +65,17 @@ def size_text(records: int) -> str:
     return str(records)
 
 
-def dataset(work: Path, records: int, *, shuffled: bool = False, malformed: bool = False) -> Dataset:
-    """The file for these parameters, generated where it is not there yet; another generator makes other files."""
-    sources = sorted((PROJECT / "uda_assets/synthetic").glob("*.py"))
+def dataset(
+    work: Path, records: int, *, shuffled: bool = False, malformed: bool = False, visits: bool = False
+) -> Dataset:
+    """The file for these parameters, made where it is not there yet; another generator makes other files.
+
+    Its records are those of our generator, or ``visits``, which have another shape.
+    """
+    sources = [PROJECT / "benchmarks/visits.py"] if visits else sorted((PROJECT / "uda_assets/synthetic").glob("*.py"))
     maker = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
     name = f"{records}-{'shuffled' if shuffled else 'ordered'}-{'malformed' if malformed else 'clean'}-{maker}"
-    found = Dataset(work / "datasets" / name, records, shuffled, malformed)
+    found = Dataset(work / "datasets" / f"{'visits-' * visits}{name}", records, shuffled, malformed, visits)
     # The file appears under its name after its truth, and when it is complete.
     if not found.file.exists():
         measure(generator(found.file, found, truth=found.directory))
@@ -80,6 +87,8 @@ def generator(target: Path, wanted: Dataset, *, truth: Path | None = None) -> li
     options: list[object] = ["--n", wanted.records, "--seed", 1, "--malformed-ratio", MALFORMED * wanted.malformed]
     options += ["--shuffled"] if wanted.shuffled else []
     options += ["--truth", truth] if truth else []
+    if wanted.visits:
+        return module("benchmarks.visits", target, *options)
     return module("uda_assets", "generator", "--filepath", target, *options)
 
 

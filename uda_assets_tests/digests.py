@@ -39,7 +39,7 @@ RELATIONS = {
     "sessions": "*",
     "session_counts": "*",
     # Only the code of a reason: its explanation may be worded differently.
-    "drops": "* EXCLUDE (converted_at) REPLACE (split_part(reason, ':', 1) AS reason)",
+    "drops": "* EXCLUDE (converted_at, fingerprint) REPLACE (split_part(reason, ':', 1) AS reason)",
     "quarantine": "*",
     "rank_movement": "*",
 }

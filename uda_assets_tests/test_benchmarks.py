@@ -31,17 +31,21 @@ def answers(race: Contest) -> dict[str, int | None]:
     return {row.name: row.runs[0].wrong for row in race.rows}
 
 
-def test_bare_leaderboards_are_equal(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("visits", [False, True])
+def test_bare_leaderboards_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visits: bool) -> None:
     monkeypatch.setattr(bare, "RIVALS", {"DuckDB": "duckdb", "Polars": "polars"})
     monkeypatch.setattr(contest, "WARM_UP", 0)
-    race = bare.leaderboards(data, tmp_path, repeats=1)
+    clean, malformed = (
+        dataset(tmp_path / "work", RECORDS, shuffled=True, malformed=faults, visits=visits) for faults in (False, True)
+    )
+    race = bare.leaderboards(clean, malformed, tmp_path, repeats=1)
     assert race.faults == []
-    assert [row.failure for row in race.rows] == [None, None, None]
-    given = answers(race)
-    assert given[bare.OURS] == 0
-    if not data.malformed:
-        assert given == {bare.OURS: 0, "DuckDB": 0, "Polars": 0}
+    assert [row.failure for row in race.rows] == [None] * 6
+    assert {name: wrong for name, wrong in answers(race).items() if not name.startswith("floor")} == {
+        bare.OURS: 0, bare.OURS_MALFORMED: 0, "DuckDB": 0, "Polars": 0,
+    }  # fmt: skip
     assert all(len(row.ratios) == 1 for row in race.rows if not row.ours)
+    assert len(race.verdicts) == 3
 
 
 def test_chains_and_what_is_asked_of_them_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ PACKAGE = PROJECT / "uda_assets"
 LAYERS = [
     {"basics"},
     {"contract", "storage"},
-    {"lake", "synthetic"},
+    {"kernel", "lake", "synthetic"},
     {"ingest", "warehouse"},
     {"engines", "report"},
     {"pipeline"},

@@ -15,10 +15,10 @@ from typing import Protocol
 from uda_assets.basics.settings import Settings
 from uda_assets.basics.sizes import memory_bytes
 
-_LARGEST_BLOCK, _SMALLEST_BLOCK = 8 << 20, 1 << 18
-# Memory that reading a block takes (for its bytes, its fields and the columns made from them), as a multiple of its
-# size; see benchmarks/README.md.
-_MEMORY_PER_BLOCK_BYTE = 16
+_LARGEST_BLOCK, _SMALLEST_BLOCK = 4 << 20, 1 << 18
+# Memory that reading a block takes (for its bytes, the columns made from them, and those that wait to be written), as a
+# multiple of its size.
+_MEMORY_PER_BLOCK_BYTE = 8
 
 
 class Limits(Protocol):

@@ -33,7 +33,7 @@ def inspector(
 ) -> None:
     """Print the leaderboard of a single file; needs no data root and no build."""
     settings = options.settings_of(context, **overrides)
-    from uda_assets.cli.output import Format, output_kind, print_table, table_of, write_table
+    from uda_assets.cli.output import Format, output_kind, print_table, write_table
 
     path = options.required(filepath, "--filepath")
     if output:
@@ -55,11 +55,10 @@ def inspector(
                 require_readable(path)
             found = inspect_parquet(path, settings)
         seconds = shown.pace.seconds
-    answer = table_of(found.leaderboard)
     if output:
-        write_table(answer, output, Format(form) if form else None)
+        write_table(found.leaderboard, output, Format(form) if form else None)
     else:
-        print_table(answer, Format(form or "table"))
+        print_table(found.leaderboard, Format(form or "table"))
     summarize(
         Outcome(str(path), found.records, found.quarantined, found.reasons, str(output) if output else None), seconds
     )

@@ -19,22 +19,21 @@ import pyarrow.parquet as pq
 from uda_assets.basics.errors import MalformedRecord
 from uda_assets.basics.limits import Workplace, block_bytes
 from uda_assets.ingest.convert import (
+    CONVERTED,
     Conversion,
+    Converted,
     DropJob,
-    NamedWriter,
-    PlatformRecords,
     Reading,
-    by_platform,
     convert,
-    part_path,
-    quarantine_writer,
+    take_converted,
     write_batches,
-    write_summaries,
 )
 from uda_assets.ingest.header import read_header
-from uda_assets.ingest.reader import Batch, Part, cut, read_batches
+from uda_assets.ingest.reader import Batch, Part, PlatformNames, cut, read_batches
 from uda_assets.ingest.source import open_source
+from uda_assets.kernel import DEFAULT_DIALECT
 from uda_assets.lake import Outputs, PartFile
+from uda_assets.lake.drop_files import NamedWriter, part_path, quarantine_writer, write_summaries
 from uda_assets.storage import Location, make_dir_alone, naming_file, storage_of
 
 Result_co = TypeVar("Result_co", covariant=True)
@@ -111,7 +110,7 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
     attempt = _new_attempt(job)
     reached = [(part.start, part.line)]
 
-    def followed(batches: Iterator[Batch[PlatformRecords]]) -> Iterator[Batch[PlatformRecords]]:
+    def followed(batches: Iterator[Batch[Converted]]) -> Iterator[Batch[Converted]]:
         for batch in batches:
             reached[0] = batch.position, batch.line
             yield batch
@@ -119,8 +118,9 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
     fault = None
     with open_source(job.source, bounds=job.bounds) as plain:
         batches = read_batches(
-            plain, job.platforms, by_platform, threads=place.threads, block_bytes=block_bytes(place), part=part
-        )
+            plain, PlatformNames(job.platforms), CONVERTED, take_converted, threads=place.threads,
+            block_bytes=block_bytes(place), part=part,
+        )  # fmt: skip
         try:
             done = write_batches(
                 followed(batches), job.drop, _outputs_of(attempt), threads=place.threads, fail_fast=job.fail_fast
@@ -161,7 +161,7 @@ def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversio
     """
     whole = Conversion()
     with open_source(job.source, bounds=job.bounds) as plain:
-        header = read_header(plain)
+        header = read_header(plain, DEFAULT_DIALECT)
         parts = [Part(*bounds, 0) for bounds in cut(plain, header.body, plain.size, part_bytes)]
         whole.size, whole.bytes_read = plain.size, plain.bytes_read
     pending = [submit(job, part) for part in parts]

@@ -3,43 +3,55 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
-import polars as pl
-import pyarrow as pa
-
-from uda_assets.contract.platforms import Platforms
-from uda_assets.ingest.blocks import BlockRecords, read_block
+from uda_assets.contract.platforms import Platforms, normalise_platform
 from uda_assets.ingest.header import Header, read_header
-from uda_assets.ingest.lookahead import LookAhead
 from uda_assets.ingest.source import Source
+from uda_assets.kernel import DEFAULT_DIALECT, Dialect, Extent, Kernel, Status, Wanted
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 4 << 20
 
 Kept = TypeVar("Kept")
-"""What ``prepare`` makes of a block's accepted records."""
+"""What ``take`` makes of a block."""
+
+Take = Callable[[Kernel, "PlatformNames"], Kept]
+"""Takes what is wanted of a block from the kernel that has read it, in the thread that read it."""
+
+
+class Fault(NamedTuple):
+    """A malformed record; its line is counted from 1, or from where a block or a part starts."""
+
+    line: int
+    reason: str
+    raw: str
 
 
 class Batch(NamedTuple, Generic[Kept]):
     """Consecutive records of a drop.
 
     Attributes:
-        kept: The accepted records, in the form that the reader's caller chose.
-        rows: The number of accepted records.
-        quarantined: The malformed records: ``line`` (physical, from 1), ``reason``, ``raw``.
+        kept: What the reader's caller took of them.
+        start: The line on which the batch starts, from 1. Lines of malformed records are counted from there.
         read: The number of records read, counted independently of the accepted and malformed ones.
-        spellings: The number of records by normalised platform spelling.
+        rows: The number of accepted records.
+        reasons: The number of malformed records by reason.
+        first_fault: The first malformed record.
+        spellings: The number of records by normalised platform spelling; None if there are too many to list.
         position: The offset in the decompressed drop at which the next record starts.
         line: The line on which the next record starts.
     """
 
     kept: Kept
-    rows: int
-    quarantined: pl.DataFrame
+    start: int
     read: int
-    spellings: dict[str, int]
+    rows: int
+    reasons: dict[str, int]
+    first_fault: Fault | None
+    spellings: dict[str, int] | None
     position: int
     line: int
 
@@ -58,27 +70,63 @@ class Part(NamedTuple):
     line: int
 
 
-class _Block(NamedTuple, Generic[Kept]):
-    """The records of a block, and what ``prepare`` made of the accepted ones."""
+class PlatformNames:
+    """Numbers the platforms of a drop as they occur.
 
-    records: BlockRecords
-    kept: Kept
+    Attributes:
+        names: The canonical names, by number.
+    """
 
-    def batch(self, line: int) -> Batch[Kept]:
-        """Return the block as a batch; ``line`` is the drop's line on which the block starts."""
-        records = self.records
-        quarantined = records.quarantined.with_columns(pl.col("line") + line)
-        next_line = line + records.lines
-        return Batch(
-            self.kept, records.kept.num_rows, quarantined, records.read, records.spellings, records.end, next_line
-        )
+    def __init__(self, platforms: Platforms) -> None:
+        self.names: list[str] = []
+        self._platforms = platforms
+        self._numbers: dict[str, int] = {}
+        self._lock = Lock()
+
+    def number(self, spelling: str) -> int:
+        """Return the number of the platform that a spelling means, or -1 if it is unknown."""
+        name = self._platforms.resolve(spelling)
+        if name is None:
+            return -1
+        with self._lock:
+            number = self._numbers.setdefault(name, len(self.names))
+            if number == len(self.names):
+                self.names.append(name)
+            return number
+
+
+class _Extents:
+    """Remembers where records end that leave their block.
+
+    Stray quotes may open on many lines and all run to the same place, so that a drop would be walked through again and
+    again.
+    """
+
+    _REMEMBERED = 64
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._known: list[Extent] = []
+        self._lock = Lock()
+
+    def find(self, kernel: Kernel, offset: int, state: int) -> Extent:
+        """Return what follows a line end inside a record, which ``kernel`` has reached in a state."""
+        with self._lock:
+            for extent in self._known:
+                if extent.covers(offset, state):
+                    return extent
+            extent = kernel.walk(self._source.blocks(offset), offset, state)
+            self._known = [extent, *self._known[: self._REMEMBERED - 1]]
+            return extent
 
 
 def read_batches(
     source: Source,
-    platforms: Platforms,
-    prepare: Callable[[pa.Table], Kept],
+    platforms: PlatformNames,
+    wanted: Wanted,
+    take: Take[Kept],
     *,
+    dialect: Dialect = DEFAULT_DIALECT,
     threads: int = 1,
     block_bytes: int = BLOCK_BYTES,
     part: Part | None = None,
@@ -90,9 +138,10 @@ def read_batches(
 
     Args:
         source: The drop.
-        platforms: The platform table of the contract.
-        prepare: Converts the accepted records of a block, in ``certify.KEPT_SCHEMA``, to what the caller needs; it is
-            called in the thread that read the block.
+        platforms: Resolves the spellings of platforms.
+        wanted: What the kernel collects.
+        take: Takes it from the kernel, in the thread that read the block.
+        dialect: How the drop is written.
         threads: The number of blocks to read at once.
         block_bytes: The approximate size of a block.
         part: Which records to read; all by default.
@@ -100,50 +149,85 @@ def read_batches(
     Raises:
         DropUnreadable: The drop has no usable header, or a record that is too long.
     """
-    header = read_header(source)
-    reader = _Reader(source, header, LookAhead(source), platforms, prepare)
+    header = read_header(source, dialect)
+    reader = _Reader(source, header, dialect, wanted, take, platforms)
     position, stop, line = part or Part(header.body, source.size, header.line)
-    # For a small drop, starting threads would take longer than reading it.
-    blocks = (
-        reader.one_by_one(position, stop)
-        if stop - position <= block_bytes
-        else reader.side_by_side(position, stop, threads, block_bytes)
-    )
+    blocks: Iterable[_Block[Kept]]
+    if stop - position > block_bytes:
+        blocks = reader.side_by_side(position, stop, threads, block_bytes)
+    else:
+        # For a small drop, starting threads would take longer than reading it.
+        blocks = [reader.read(position, stop)] if position < stop else []
     for block in blocks:
         yield block.batch(line)
-        line += block.records.lines
+        line += block.lines
 
 
-class _Reader(NamedTuple, Generic[Kept]):
+class _Block(NamedTuple, Generic[Kept]):
+    """What was read of a block; lines are counted from 0 at its start, and ``end`` is an offset in the drop."""
+
+    kept: Kept
+    read: int
+    rows: int
+    reasons: dict[str, int]
+    first_fault: Fault | None
+    spellings: dict[str, int] | None
+    end: int
+    lines: int
+
+    def batch(self, line: int) -> Batch[Kept]:
+        """Return the block as a batch that starts on a line of the drop."""
+        fault = self.first_fault and self.first_fault._replace(line=self.first_fault.line + line)
+        return Batch(
+            self.kept, line, self.read, self.rows, self.reasons, fault, self.spellings, self.end, line + self.lines
+        )
+
+
+class _Reader(Generic[Kept]):
     """Reads the blocks of a drop."""
 
-    source: Source
-    header: Header
-    ahead: LookAhead
-    platforms: Platforms
-    prepare: Callable[[pa.Table], Kept]
+    def __init__(
+        self, source: Source, header: Header, dialect: Dialect, wanted: Wanted, take: Take[Kept], names: PlatformNames
+    ) -> None:
+        self._source, self._take, self._names = source, take, names
+        self._extents = _Extents(source)
+        self._kernel_arguments = (dialect, header.columns, wanted, source.bounds.record)
+        self._idle: deque[Kernel] = deque()
 
     def read(self, start: int, stop: int) -> _Block[Kept]:
-        """Read a block; its last record may end before or after ``stop``."""
-        records = read_block(self.source, start, stop, self.header, self.ahead, self.platforms)
-        return _Block(records, self.prepare(records.kept))
+        """Read the records that start in ``[start, stop)``. The last one may end after ``stop``."""
+        try:
+            kernel = self._idle.pop()
+        except IndexError:
+            kernel = Kernel(*self._kernel_arguments)
+        self._run(kernel, start, self._source.read(start, stop - start))
+        state = kernel.state
+        fault = kernel.first_fault
+        block = _Block(
+            self._take(kernel, self._names), state.read, state.kept, kernel.reasons, fault and Fault(*fault),
+            _normalised(kernel), start + state.at, state.line,
+        )  # fmt: skip
+        self._idle.append(kernel)
+        return block
 
-    def one_by_one(self, start: int, stop: int, block: _Block[Kept] | None = None) -> Iterator[_Block[Kept]]:
-        """Read the blocks from ``start`` to ``stop`` in order; the first one may be given as ``block``."""
-        end = stop
-        while start < stop:
-            block = block or self.read(start, end)
-            yield block
-            # If the block held too many records to be read at once, the rest is read in pieces of the size that fitted.
-            length = block.records.end - start
-            start, block = block.records.end, None
-            if start < stop:
-                end = min(stop, self.source.block_end(start, length))
+    def _run(self, kernel: Kernel, start: int, block: bytes) -> None:
+        """Let the kernel read a block that starts at an offset, and give it what it asks for."""
+        kernel.begin()
+        while status := kernel.read(block, is_last=start + len(block) >= self._source.size):
+            if status is Status.NEEDS_PLATFORM:
+                kernel.answer(self._names.number(kernel.question))
+            elif status is Status.NEEDS_EXTENT:
+                extent = self._extents.find(kernel, start + kernel.state.open_at, kernel.state.open_state)
+                kernel.follow(extent.moved(-start))
+            elif status is Status.NEEDS_DATA:
+                block += self._source.read(start + len(block), kernel.state.open_at - len(block))
+            else:
+                raise self._source.too_long(start + kernel.state.at)
 
     def side_by_side(self, position: int, stop_at: int, threads: int, block_bytes: int) -> Iterator[_Block[Kept]]:
         """Read the blocks from ``position`` to ``stop_at`` with several threads, and yield them in order."""
         with ThreadPoolExecutor(threads, thread_name_prefix="uda-read") as pool:
-            ranges = cut(self.source, position, stop_at, block_bytes)
+            ranges = cut(self._source, position, stop_at, block_bytes)
             pending: deque[tuple[int, int, Future[_Block[Kept]]]] = deque()
             reached = position
 
@@ -159,12 +243,22 @@ class _Reader(NamedTuple, Generic[Kept]):
                 start, stop, future = pending.popleft()
                 if stop <= position:
                     future.cancel()
-                    submit()
-                    continue
-                for block in self.one_by_one(position, stop, future.result() if start == position else None):
+                else:
+                    block = future.result() if start == position else self.read(position, stop)
                     yield block
-                    position = block.records.end
+                    position = block.end
                 submit()
+
+
+def _normalised(kernel: Kernel) -> dict[str, int] | None:
+    """Return the number of a block's records by normalised platform spelling; None if there were too many."""
+    if kernel.state.lost_spellings:
+        return None
+    counts: dict[str, int] = {}
+    for spelling, records in kernel.spellings.items():
+        normal = normalise_platform(spelling)
+        counts[normal] = counts.get(normal, 0) + records
+    return counts
 
 
 def cut(source: Source, start: int, end: int, length: int) -> Iterator[tuple[int, int]]:

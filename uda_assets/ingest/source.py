@@ -11,8 +11,6 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, NamedTuple
 
-import pyarrow as pa
-
 from uda_assets.basics.errors import DropUnreadable, UdaError, one_line
 from uda_assets.basics.interruption import raise_if_stopped
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
@@ -155,32 +153,29 @@ class Source:
         Raises:
             DropUnreadable: A line is longer than the largest record.
         """
-        for block in self.blocks(offset):
-            yield from self.lines_of(block, offset)
+        for block, _ in self.blocks(offset):
+            start = 0
+            for match in _LINE_END.finditer(block):
+                self.require_short(offset + start, offset + match.start())
+                yield Line(block[start : match.start()], offset + match.end())
+                start = match.end()
+            if start < len(block):
+                self.require_short(offset + start, offset + len(block))
+                yield Line(block[start:], offset + len(block))
             offset += len(block)
 
-    def blocks(self, offset: int) -> Iterator[bytes]:
-        """Yield the bytes from ``offset`` on in blocks of whole lines; the first block is small."""
-        length = _FIRST_BLOCK
-        while offset < self.size:
-            end = self.block_end(offset, length)
-            yield self.read(offset, end - offset)
-            offset, length = end, _CHUNK
+    def blocks(self, offset: int) -> Iterator[tuple[bytes, bool]]:
+        """Yield the bytes from ``offset`` on in blocks of whole lines, and whether each is the last one.
 
-    def lines_of(self, block: bytes, offset: int) -> Iterator[Line]:
-        """Yield the physical lines of a block that starts at ``offset``.
-
-        Raises:
-            DropUnreadable: A line is longer than the largest record.
+        The first block is small. At the end of the drop there is an empty one.
         """
-        start = 0
-        for match in _LINE_END.finditer(block):
-            self.require_short(offset + start, offset + match.start())
-            yield Line(block[start : match.start()], offset + match.end())
-            start = match.end()
-        if start < len(block):
-            self.require_short(offset + start, offset + len(block))
-            yield Line(block[start:], offset + len(block))
+        length = _FIRST_BLOCK
+        while True:
+            end = self.block_end(offset, length) if offset < self.size else self.size
+            yield self.read(offset, end - offset), end >= self.size
+            if end >= self.size:
+                return
+            offset, length = end, _CHUNK
 
 
 def is_plain(path: Location) -> bool:
@@ -242,6 +237,8 @@ def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Boun
     if not file.seek(0, os.SEEK_END):
         return
     file.seek(0)
+    import pyarrow as pa  # noqa: PLC0415 - for a plain drop, the import would take longer than the reading
+
     written = 0
     with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression) as archive:
         while most is None or written < most:

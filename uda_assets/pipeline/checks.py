@@ -17,6 +17,7 @@ from uda_assets.contract.reasons import Reason
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.ingest import bounds_of, open_source
 from uda_assets.ingest.header import read_header
+from uda_assets.kernel import DEFAULT_DIALECT
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.lake.integrity import DropFiles, inspect_drops
 from uda_assets.pipeline.status import DropEntry, Status
@@ -38,7 +39,7 @@ def headers_readable(lake: Lake, drops: list[str], settings: Settings) -> Findin
     for drop in drops:
         try:
             with open_source(lake.source(drop), bounds=bounds, most=_HEAD + bounds.record) as source:
-                read_header(source)
+                read_header(source, DEFAULT_DIALECT)
         except UdaError as error:
             faults.append(f"{drop}: {error}")
     return _finding(faults, f"{len(drops)} pending drops have a usable header", f"{len(faults)} drops cannot be read")

@@ -5,35 +5,29 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-import polars as pl
-import pyarrow as pa
 
 from uda_assets.basics.errors import DropRejected, MalformedRecord, UdaError
 from uda_assets.basics.limits import block_bytes
 from uda_assets.basics.progress import Advance, OnAdvance
 from uda_assets.basics.settings import ErrorMode, Settings
-from uda_assets.contract.columns import COLUMNS
 from uda_assets.contract.platforms import Platforms
-from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
-from uda_assets.ingest import Batch, bounds_of, open_source, read_batches
-from uda_assets.lake import PartFile
+from uda_assets.ingest import Batch, PlatformNames, Wanted, bounds_of, open_source, read_batches
+from uda_assets.kernel import Exported, Kernel, describe_sessions
+from uda_assets.kernel.stream import ColumnStream
+from uda_assets.warehouse.answers import Answer
 from uda_assets.warehouse.database import RECORD_COLUMNS, parquet_files, parquet_relation, working_database
-from uda_assets.warehouse.ranking import Window, leaderboard
-
-_STREAMED = pa.schema(
-    [(name, pa.timestamp("us", "UTC") if name == "activity_time" else pa.string()) for name in COLUMNS[:4]]
-)
-"""The columns of an accepted record that decide a leaderboard."""
+from uda_assets.warehouse.ranking import Window, count_sessions, leaderboard, rank
 
 
 class Inspection(NamedTuple):
-    """A leaderboard in ``LEADERBOARD_SCHEMA``, and the number of records behind it."""
+    """A leaderboard, and the number of records behind it."""
 
-    leaderboard: pl.DataFrame
+    leaderboard: Answer
     records: int
     reasons: Counter[str]
 
@@ -48,28 +42,45 @@ def inspect_csv(
 ) -> Inspection:
     """Compute the leaderboard of one CSV file.
 
+    The reader drops most repetitions of a session while it reads a block; DuckDB drops the others.
+
     Raises:
         DropUnreadable: The file cannot be read as a whole.
         DropRejected: A larger share than ``max_reject_ratio`` is malformed.
         MalformedRecord: A record is malformed, in ``fail_fast`` mode.
     """
-    account = _Account(path, settings, on_advance)
+    account, names = _Account(path, settings, on_advance), PlatformNames(platforms)
     with (
         open_source(path, bounds=bounds_of(settings)) as source,
         tempfile.TemporaryDirectory() as spill,
         working_database(settings, Path(spill)) as connection,
     ):
-        read = read_batches(source, platforms, _streamed, threads=settings.threads, block_bytes=block_bytes(settings))
-        batches = account.of(read, source.size)
-        connection.register("records", pa.RecordBatchReader.from_batches(_STREAMED, batches))
-        top = _rank(connection, settings)
-    account.close()
+        read = read_batches(
+            source, names, Wanted.SESSIONS, _take_sessions, threads=settings.threads, block_bytes=block_bytes(settings)
+        )
+        stream = ColumnStream(account.of(read, source.size), describe_sessions)
+        with ThreadPoolExecutor(1, thread_name_prefix="uda-count") as pool:
+            # The main thread handles signals; an exception from there could not pass through the stream's callbacks.
+            pool.submit(_count, connection, stream, settings).result()
+        if stream.error:
+            raise stream.error
+        connection.execute("CREATE TEMP TABLE names AS SELECT unnest($1) AS name", [names.names or [""]])
+        named = "(SELECT name AS platform, user_id, session_count FROM counts JOIN names ON platform = names.rowid)"
+        top = _fetch(connection, rank(named, settings.n))
+    account.require_few_malformed()
     return Inspection(top, account.records, account.reasons)
 
 
-def _streamed(kept: pa.Table) -> list[pa.RecordBatch]:
-    batches: list[pa.RecordBatch] = kept.select(_STREAMED.names).cast(_STREAMED).to_batches()
-    return batches
+def _count(connection: duckdb.DuckDBPyConnection, stream: ColumnStream, settings: Settings) -> None:
+    """Make the table ``counts``: the number of sessions by platform (its number) and user."""
+    connection.register("records", stream)
+    counts = count_sessions(_sessions_of("records", settings), _window(settings))
+    connection.execute(f"CREATE TEMP TABLE counts AS {counts}")
+    connection.unregister("records")
+
+
+def _take_sessions(kernel: Kernel, _: PlatformNames) -> Exported | None:
+    return kernel.sessions()
 
 
 class _Account:
@@ -79,27 +90,25 @@ class _Account:
         self.records = 0
         self.reasons: Counter[str] = Counter()
         self._path, self._settings, self._on_advance = path, settings, on_advance
-        self._fault: Exception | None = None
 
-    def of(self, batches: Iterator[Batch[list[pa.RecordBatch]]], size: int) -> Iterator[pa.RecordBatch]:
-        """Yield the accepted records of the batches of a file of ``size`` bytes."""
-        try:
-            for batch in batches:
-                if self._settings.error_mode is ErrorMode.FAIL_FAST and batch.quarantined.height:
-                    raise MalformedRecord(self._path.name, *batch.quarantined.row(0))
-                self.records += batch.read
-                self.reasons.update(batch.quarantined["reason"])
-                yield from batch.kept
-                if self._on_advance:
-                    self._on_advance(Advance(self._path.name, batch.position, size, self.records))
-        except Exception as error:
-            # DuckDB would turn it into an error of its own. `close` raises this one.
-            self._fault = error
+    def of(self, batches: Iterator[Batch[Exported | None]], size: int) -> Iterator[Exported]:
+        """Yield the sessions in the batches of a file of ``size`` bytes."""
+        for batch in batches:
+            if self._settings.error_mode is ErrorMode.FAIL_FAST and batch.first_fault:
+                raise MalformedRecord(self._path.name, *batch.first_fault)
+            self.records += batch.read
+            self.reasons.update(batch.reasons)
+            if batch.kept:
+                yield batch.kept
+            if self._on_advance:
+                self._on_advance(Advance(self._path.name, batch.position, size, self.records))
 
-    def close(self) -> None:
-        """Raise the error that stopped the reading, or that the file as a whole deserves."""
-        if self._fault:
-            raise self._fault
+    def require_few_malformed(self) -> None:
+        """Check the share of malformed records.
+
+        Raises:
+            DropRejected: It is larger than ``max_reject_ratio``.
+        """
         if self.records and self.reasons.total() / self.records > self._settings.max_reject_ratio:
             raise DropRejected(
                 f"{self._path}: {self.reasons.total()} of {self.records} records are malformed, more than "
@@ -124,7 +133,8 @@ def inspect_parquet(path: Path, settings: Settings) -> Inspection:
         try:
             connection.execute(f"CREATE VIEW records AS FROM {_records(path, files)}")
             _require_columns(connection)
-            top = _rank(connection, settings)
+            renamed = "(SELECT *, activity_time AS started_at FROM records)"
+            top = _fetch(connection, leaderboard(_sessions_of(renamed, settings), settings.n, _window(settings)))
             row = connection.execute("SELECT count(*) FROM records").fetchone()
         except duckdb.Error as error:
             raise UdaError(f"{path} is not a converted drop: {str(error).splitlines()[0]}") from None
@@ -133,22 +143,30 @@ def inspect_parquet(path: Path, settings: Settings) -> Inspection:
     return Inspection(top, row[0] if row else 0, Counter())
 
 
-def _rank(connection: duckdb.DuckDBPyConnection, settings: Settings) -> pl.DataFrame:
-    query = leaderboard(_sessions_of("records", settings), settings.n, _window(settings))
-    return pl.DataFrame(connection.sql(query).pl(), schema=LEADERBOARD_SCHEMA)
+def _fetch(connection: duckdb.DuckDBPyConnection, query: str) -> Answer:
+    columns = {"platform": str, "user_id": str, "session_count": int}
+    return Answer(columns, connection.execute(query).fetchall())
 
 
 def _sessions_of(records: str, settings: Settings) -> str:
-    """Return the distinct sessions of records as an SQL relation, with their start if there is a window."""
-    started = ", min(activity_time) AS started_at" if _window(settings).bounded else ""
+    """Return the distinct sessions of records, or of parts of sessions, as an SQL relation.
+
+    Their start is among the columns if there is a window.
+    """
     key = "platform, user_id, session_id"
-    return f"(SELECT {key}{started} FROM {records} GROUP BY {key})"
+    if not _window(settings).bounded:
+        return f"(SELECT DISTINCT {key} FROM {records})"
+    return f"(SELECT {key}, min(started_at) AS started_at FROM {records} GROUP BY {key})"
+
+
+class _File(NamedTuple):
+    path: str
 
 
 def _records(path: Path, files: list[Path]) -> str:
     """Return converted records as an SQL relation. In a converted drop the platform is in the paths of the files."""
     if path.is_dir():
-        return parquet_relation(Path(), [PartFile(str(file), "", 0) for file in files], RECORD_COLUMNS)
+        return parquet_relation(Path(), [_File(str(file)) for file in files], RECORD_COLUMNS)
     return parquet_files(files)
 
 

@@ -9,19 +9,18 @@ from datetime import UTC
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from uda_assets.basics.errors import DropUnreadable
 from uda_assets.basics.limits import Workplace
-from uda_assets.contract.columns import COLUMNS
 from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest import Source, open_source, parts, read_batches
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
-from uda_assets.ingest.convert import Conversion, DropJob
+from uda_assets.ingest.convert import CONVERTED, Conversion, DropJob, take_converted
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, convert_in_parts, convert_part
-from uda_assets.ingest.reader import Part
+from uda_assets.ingest.reader import Part, PlatformNames
+from uda_assets.kernel import REASONS
 from uda_assets.lake import Outputs
 from uda_assets_tests.ingest import reference
 
@@ -52,16 +51,30 @@ def read_fast(
     read = 0
     try:
         with _opened(data, suffix, bounds) as source:
-            platforms = Platforms(keep_unknown=keep_unknown)
-            for batch in read_batches(source, platforms, _rows, threads=threads, block_bytes=block_bytes):
-                assert len(batch.kept) == batch.rows
-                kept += batch.kept
-                quarantined += batch.quarantined.rows()
+            platforms = PlatformNames(Platforms(keep_unknown=keep_unknown))
+            batches = read_batches(
+                source, platforms, CONVERTED, take_converted, threads=threads, block_bytes=block_bytes
+            )
+            for batch in batches:
+                found = [
+                    row
+                    for platform, records in batch.kept.records.items()
+                    for row in _rows(platform, pl.DataFrame(pl.from_arrow(records)))
+                ]
+                assert len(found) == batch.rows
+                kept += found
+                if batch.kept.malformed:
+                    malformed = pl.DataFrame(pl.from_arrow(batch.kept.malformed)).rows()
+                    quarantined += [(line + batch.start, REASONS[reason].value, raw) for line, reason, raw in malformed]
                 read += batch.read
     except DropUnreadable as error:
         return REJECTIONS[error.reason], [], []
     assert read == len(kept) + len(quarantined), "records read = kept + quarantined"
     return None, sorted(kept, key=repr), sorted(quarantined, key=repr)
+
+
+def untaken(_kernel: object, _names: object) -> None:
+    """Nothing is wanted of the records."""
 
 
 @contextmanager
@@ -137,7 +150,7 @@ def convert_by(
         for file in done.files:
             found = pl.read_parquet(root / "data" / file.path, hive_partitioning=False, glob=False)
             assert found.height == file.rows
-            kept += _rows(found.with_columns(platform=pl.lit(file.platform)).select(COLUMNS).to_arrow())
+            kept += _rows(file.platform, found)
         summary = pq.read_metadata(root / "data/_metadata")
         quarantine = pl.read_parquet(root / "quarantine.parquet")
     assert summary.num_rows == done.kept == len(kept)
@@ -149,8 +162,8 @@ def convert_by(
     return None, sorted(kept, key=repr), sorted(quarantined, key=repr)
 
 
-def _rows(kept: pa.Table) -> list[tuple[object, ...]]:
-    return [(*row[:3], row[3].astimezone(UTC), row[4]) for row in pl.DataFrame(pl.from_arrow(kept)).rows()]
+def _rows(platform: str, records: pl.DataFrame) -> list[tuple[object, ...]]:
+    return [(user, session, platform, at.astimezone(UTC), kind) for user, session, at, kind in records.rows()]
 
 
 def read_slow(data: bytes, *, keep_unknown: bool = False) -> Answer:

@@ -182,10 +182,10 @@ def has_control_character(value: str) -> bool:
 TIME = re.compile(
     r"""
     (?P<year>[0-9]{4}) - (?P<month>[0-9]{2}) - (?P<day>[0-9]{2})
-    [T ]
-    (?P<hour>[0-9]{2}) : (?P<minute>[0-9]{2}) : (?P<second>[0-9]{2})
-    (?: \. (?P<fraction>[0-9]{1,6}) )?
-    (?: Z | (?P<sign>[+-]) (?P<offset_hours>[0-9]{2}) (?: :? (?P<offset_minutes>[0-9]{2}) )? )?
+    [Tt\ ]
+    (?P<hour>[0-9]{2}) : (?P<minute>[0-9]{2})
+    (?: : (?P<second>[0-9]{2}) (?: \. (?P<fraction>[0-9]{1,9}) )? )?
+    (?: Z | z | \ UTC | (?P<sign>[+-]) (?P<offset_hours>[0-9]{2}) (?: :? (?P<offset_minutes>[0-9]{2}) )? )?
     """,
     re.VERBOSE,
 )
@@ -208,8 +208,8 @@ def parse_time(value: str) -> datetime | None:
             day=int(match["day"]),
             hour=int(match["hour"]),
             minute=int(match["minute"]),
-            second=int(match["second"]),
-            microsecond=int((match["fraction"] or "").ljust(6, "0")),
+            second=int(match["second"] or 0),
+            microsecond=int((match["fraction"] or "").ljust(6, "0")[:6]),
             tzinfo=timezone(-offset if match["sign"] == "-" else offset),
         ).astimezone(UTC)
     except (ValueError, OverflowError):  # no such date or time of day; beyond the years 1 to 9999 once in UTC

@@ -16,9 +16,9 @@ from uda_assets.basics.errors import DropUnreadable, UsageError
 from uda_assets.basics.settings import load_settings
 from uda_assets.cli import run as uda
 from uda_assets.contract.platforms import Platforms
-from uda_assets.ingest import Bounds, bounds_of, open_source, read_batches
+from uda_assets.ingest import Bounds, PlatformNames, Wanted, bounds_of, open_source, read_batches
 from uda_assets_tests.ingest import reference
-from uda_assets_tests.ingest.fast import Answer, convert_split, read_fast, read_slow
+from uda_assets_tests.ingest.fast import Answer, convert_split, read_fast, read_slow, untaken
 from uda_assets_tests.ingest.strategies import hostile_files
 from uda_assets_tests.support.chain import ledger, published, run
 
@@ -88,7 +88,7 @@ def test_the_line_and_the_setting_are_named(tmp_path: Path, end: bytes, long: by
             pytest.raises(DropUnreadable, match=message),
             open_source(path, bounds=Bounds(record=900)) as source,
         ):
-            list(read_batches(source, Platforms(), len, block_bytes=block_bytes))
+            list(read_batches(source, PlatformNames(Platforms()), Wanted(0), untaken, block_bytes=block_bytes))
 
 
 def test_a_stray_quote_costs_one_record_however_far_the_next_one_is() -> None:

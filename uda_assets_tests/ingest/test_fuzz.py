@@ -24,6 +24,7 @@ from uda_assets.basics.errors import DropUnreadable, UdaError
 from uda_assets.ingest import Source
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS
 from uda_assets.ingest.header import Header, read_header
+from uda_assets.kernel import DEFAULT_DIALECT
 from uda_assets.lake import open_lake
 from uda_assets_tests.corpus.judging import expected
 from uda_assets_tests.corpus.pollutions import PACK, Polluted, corpus
@@ -119,15 +120,15 @@ def check_header(data: bytes) -> None:
     found, header = _header(data)
     assert found == rejection
     if header:
-        assert header.width == len(names)
-        assert dict(header.positions) == {name: names.index(name) for name in reference.COLUMNS}
+        assert header.columns.width == len(names)
+        assert header.columns.parts == {name: [names.index(name)] for name in reference.COLUMNS}
         assert header.line == lines[0].number + 1
 
 
 def _header(data: bytes) -> tuple[str | None, Header | None]:
     source = Source(len(data), lambda length, offset: data[offset : offset + length], DEFAULT_BOUNDS)
     try:
-        return None, read_header(source)
+        return None, read_header(source, DEFAULT_DIALECT)
     except DropUnreadable as error:
         return REJECTIONS[error.reason], None
 

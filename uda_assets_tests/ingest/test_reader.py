@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from uda_assets.basics.errors import DropUnreadable, UdaError
 from uda_assets.contract.platforms import Platforms
-from uda_assets.ingest import open_source, read_batches
-from uda_assets_tests.ingest.fast import read_fast, read_slow
+from uda_assets.ingest import PlatformNames, Wanted, open_source, read_batches
+from uda_assets_tests.ingest.fast import read_fast, read_slow, untaken
 from uda_assets_tests.ingest.malformed import CASES, Case
 from uda_assets_tests.ingest.strategies import hostile_files, mutated_files, valid_files
 
@@ -71,7 +71,7 @@ def test_a_broken_archive_is_rejected_whole(tmp_path: Path, suffix: str, harm: s
     path = tmp_path / f"drop.csv{suffix}"
     path.write_bytes(packed[:-20] if harm == "truncated" else b"no archive" * 10)
     with pytest.raises(DropUnreadable, match=r"broken_archive.*deliver the file again"), open_source(path) as source:
-        list(read_batches(source, Platforms(), len))
+        list(read_batches(source, PlatformNames(Platforms()), Wanted(0), untaken))
 
 
 def test_missing_file_and_directory_are_named(tmp_path: Path) -> None:
