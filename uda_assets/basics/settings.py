@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dask_timeout: Seconds to wait for the scheduler, and for a first worker.
         since: Start of the window: only sessions that start at this time or later count.
         until: End of the window: only sessions that start before this time count.
+        exclude_users: Patterns of user ids, separated by commas: test accounts, robots, ids like ``null``. Their
+            sessions are kept and counted, but they are left out of leaderboards.
         keep_unknown_platforms: Whether to keep records of unknown platforms under their normalised spelling. By
             default ``platforms.toml`` decides; if it does not say, they are quarantined.
         threads: Number of threads that read drops and that DuckDB uses.
@@ -111,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dask_timeout: float = 10.0
     since: datetime | None = None
     until: datetime | None = None
+    exclude_users: str = ""
     keep_unknown_platforms: bool | None = None
     threads: int = os.cpu_count() or 1
     memory_limit: str = "1GiB"

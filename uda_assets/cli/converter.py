@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda_assets.basics.errors import UdaError
+from uda_assets.basics.errors import UdaError, UsageError
 from uda_assets.cli import options
 from uda_assets.cli.display import Outcome, is_terminal, progress, summarize
 from uda_assets.cli.files import errors_name, print_path, require_readable
 
 if TYPE_CHECKING:
     from uda_assets.basics.settings import Settings
+    from uda_assets.contract.dialects import Dialect
     from uda_assets.contract.platforms import Platforms
     from uda_assets.lake import Lake
     from uda_assets.pipeline.conversion import ConversionReport
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     help="Either name is accepted: the converter always reads csv and writes parquet.",
 )  # fmt: skip
 @click.option("--n", type=int, hidden=True)
+@options.supplier
 @options.path_option("--output", help="Directory to write; the quarantine is written beside it.")
 @options.error_mode
 @options.max_reject_ratio
@@ -38,7 +40,14 @@ if TYPE_CHECKING:
 @options.data_root
 @click.pass_context
 def converter(
-    context: click.Context, /, filepath: Path | None, mode: str, n: int | None, output: Path | None, **overrides: Any
+    context: click.Context,
+    /,
+    filepath: Path | None,
+    mode: str,
+    supplier: str | None,
+    n: int | None,
+    output: Path | None,
+    **overrides: Any,
 ) -> None:
     """Convert a CSV file, or all pending drops of the data root, to Parquet.
 
@@ -47,14 +56,17 @@ def converter(
     """
     del mode, n
     settings = options.settings_of(context, **overrides)
-    from uda_assets.contract.platforms import platform_table
+    from uda_assets.contract.suppliers import rulebook
     from uda_assets.lake import open_lake
 
     lake = open_lake(settings)
     drop = _drop_name(lake, filepath) if filepath and not output else None
     if filepath and drop is None:
-        _convert_file(filepath, output, settings, platform_table(lake.root, settings))
+        reading = rulebook(lake.root, settings).reading_of(filepath.name, supplier)
+        _convert_file(filepath, output, settings, *reading)
         return
+    if supplier:
+        raise UsageError("--supplier is for a file outside the data root; for its drops, suppliers.toml decides")
     from uda_assets.pipeline.context import open_run
     from uda_assets.pipeline.conversion import convert_drops, convert_pending
 
@@ -96,7 +108,9 @@ def _total(outcomes: list[Outcome]) -> Outcome:
     return Outcome(f"{len(outcomes)} drops; `uda drops` lists them", records, quarantined, reasons)
 
 
-def _convert_file(source: Path, output: Path | None, settings: Settings, platforms: Platforms) -> None:
+def _convert_file(
+    source: Path, output: Path | None, settings: Settings, dialect: Dialect, platforms: Platforms
+) -> None:
     """Convert a file outside the data root; an earlier result stays in place until the new one is complete."""
     import shutil
     import tempfile
@@ -122,7 +136,7 @@ def _convert_file(source: Path, output: Path | None, settings: Settings, platfor
         shown.begin({source.name: 1})
         job = DropJob(
             source, source.name, Outputs(staged / "data", "", staged / "quarantine"), platforms, staged, staged,
-            fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, bounds=bounds_of(settings),
+            dialect=dialect, fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, bounds=bounds_of(settings),
         )  # fmt: skip
         converted = convert(job, Reading(threads=settings.threads, spill=staged), shown.advance)
         if converted.reject_ratio > settings.max_reject_ratio:
@@ -156,6 +170,6 @@ def _drop_name(lake: Lake, path: Path) -> str | None:
     _, fault = lake.raw.listing().inaccessible.get(printable_name(name), ("", ""))
     raise UdaError(
         f"{path} is not a drop: "
-        + (fault or "its name must end in .csv, .csv.gz or .csv.zst and not start with a dot, and UDA_INCLUDE, "
-           "UDA_EXCLUDE and UDA_MODIFIED_AFTER must not exclude it")
+        + (fault or "its name must end in .csv, .tsv or .txt, perhaps with an archive's suffix, and not start with a "
+           "dot, and UDA_INCLUDE, UDA_EXCLUDE and UDA_MODIFIED_AFTER must not exclude it")
     )  # fmt: skip

@@ -27,17 +27,20 @@ def drops(context: click.Context, form: str | None, data_root: str | None) -> No
     """List all drops with their status and record counts."""
     settings = options.settings_of(context, data_root=data_root)
     from uda_assets.cli.output import Format, print_table, say, table_of
-    from uda_assets.contract.platforms import platform_table
+    from uda_assets.contract.suppliers import rulebook
+    from uda_assets.pipeline.checks import suppliers_deliver
     from uda_assets.pipeline.rules import rules_of
     from uda_assets.pipeline.status import drop_ledger, take_inventory
     from uda_assets.pipeline.warehouse_file import drops_frame
 
     lake = open_data_root(settings)
-    rules = rules_of(settings, platform_table(lake.root, settings))
+    rules = rules_of(settings, rulebook(lake.root, settings))
     inventory = take_inventory(lake, check_files=True)
     if inventory.listing.problem:
         say(inventory.listing.problem)
     entries = drop_ledger(inventory, rules)
+    for fault in suppliers_deliver(entries, rules.book.suppliers).cases:
+        say(f"suppliers.toml: {fault}")
     print_table(table_of(drops_frame(entries)), Format(form or "table"))
 
 
@@ -121,6 +124,7 @@ def forget(context: click.Context, drop: str, engine: str | None, data_root: str
 @options.n
 @options.since
 @options.until
+@options.exclude_users
 @click.option("--platform", help="Only this platform, in any of its spellings.", shell_complete=completion.platforms)
 @click.option(
     "--movement",
@@ -146,8 +150,12 @@ def leaderboard(
     previous period of the same length.
     """
     settings = options.settings_of(context, **overrides)
-    if movement and (given := [name for name in ("n", "since", "until") if overrides[name] is not None]):
-        raise UsageError(f"--movement is about the published leaderboard; --{given[0]} cannot go with it")
+    if movement and (
+        given := [name for name in ("n", "since", "until", "exclude_users") if overrides[name] is not None]
+    ):
+        raise UsageError(
+            f"--movement is about the published leaderboard; --{given[0].replace('_', '-')} cannot go with it"
+        )
     from uda_assets.cli.output import Format, output_kind, print_table, write_table
     from uda_assets.warehouse.lookup import BUILD_FIRST, leaderboard_of, published_movement
 

@@ -15,13 +15,16 @@ from uda_assets.cli.files import errors_name, refuse_directory, require_readable
 @options.command(
     "uda inspector --filepath drop.csv --n 10 --output top.csv",
     "uda inspector --filepath drop.csv --since 2026-01-10 --until 2026-01-20",
+    "uda inspector --filepath drop.csv --supplier acme",
     "uda inspector --mode parquet --filepath drop.parquet --format json",
 )
 @options.filepath
 @options.mode
+@options.supplier
 @options.n
 @options.since
 @options.until
+@options.exclude_users
 @options.output
 @options.form
 @options.error_mode
@@ -29,7 +32,14 @@ from uda_assets.cli.files import errors_name, refuse_directory, require_readable
 @options.data_root
 @click.pass_context
 def inspector(
-    context: click.Context, /, filepath: Path | None, mode: str, output: Path | None, form: str | None, **overrides: Any
+    context: click.Context,
+    /,
+    filepath: Path | None,
+    mode: str,
+    supplier: str | None,
+    output: Path | None,
+    form: str | None,
+    **overrides: Any,
 ) -> None:
     """Print the leaderboard of a single file; needs no data root and no build."""
     settings = options.settings_of(context, **overrides)
@@ -40,7 +50,7 @@ def inspector(
         # An unusable name is refused before any work is done.
         _ = form or output_kind(output)
         refuse_directory(output)
-    from uda_assets.contract.platforms import platform_table
+    from uda_assets.contract.suppliers import rulebook
     from uda_assets.pipeline.inspection import inspect_csv, inspect_parquet
     from uda_assets.storage import root_of
 
@@ -49,7 +59,8 @@ def inspector(
             require_readable(path)
             shown.begin({path.name: 1})
             with errors_name(path):
-                found = inspect_csv(path, settings, platform_table(root_of(settings), settings), shown.advance)
+                dialect, platforms = rulebook(root_of(settings), settings).reading_of(path.name, supplier)
+                found = inspect_csv(path, settings, platforms, dialect, shown.advance)
         else:
             if not path.is_dir():
                 require_readable(path)

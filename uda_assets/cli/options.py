@@ -63,8 +63,10 @@ filepath = path_option("--filepath", help="The file to work on.")
 mode = click.option("--mode", type=click.Choice(MODES), default="csv", show_default=True, help="Kind of file.")
 output = path_option("--output", help="Where to write; default: stdout.")
 form = click.option("--format", "form", type=click.Choice(FORMATS), help="How to print the table.")
+supplier = click.option("--supplier", help="Read the file as this supplier's (suppliers.toml); default: by its name.")
 n = click.option("--n", type=int, help="Users per platform (UDA_N; default: 50).")
 since = click.option("--since", help="Count sessions that started at this time or later.")
+exclude_users = click.option("--exclude-users", help="Patterns of users to leave out (UDA_EXCLUDE_USERS).")
 until = click.option("--until", help="Count sessions that started before this time.")
 
 

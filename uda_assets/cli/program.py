@@ -20,6 +20,7 @@ from uda_assets.cli.display import has_colours
 from uda_assets.cli.inspector import inspector
 from uda_assets.cli.interrupts import interrupts
 from uda_assets.cli.query import query
+from uda_assets.cli.sniff import sniff
 from uda_assets.cli.synthetic import generator, supplier
 from uda_assets.storage import disk_fault, storage_fault
 
@@ -52,7 +53,8 @@ def app(context: click.Context, data_root: str | None) -> None:
 
 
 for _command in (
-    generator, converter, inspector, supplier, drops, quarantine, verify, forget, leaderboard, query, report, dev,
+    generator, converter, inspector, supplier, sniff, drops, quarantine, verify, forget, leaderboard, query, report,
+    dev,
 ):  # fmt: skip
     app.add_command(_command)
 

@@ -165,7 +165,7 @@ DROPS = Table(
     _ROOT,
     (
         Column("drop", TEXT, "The file's path below `datasets/`."),
-        Column("status", TEXT, "`committed`, `rejected`, `pending`, `forgotten` or `vanished`."),
+        Column("status", TEXT, "`committed`, `rejected`, `pending`, `forgotten`, `vanished` or `ignored`."),
         Column(
             "records",
             WHOLE,
@@ -174,9 +174,10 @@ DROPS = Table(
         ),
         Column("kept", WHOLE, "Number of accepted records.", nullable=True),
         Column("quarantined", WHOLE, "Number of malformed records.", nullable=True),
-        Column("reason", TEXT, "Why the drop was rejected as a whole, and what to do.", nullable=True),
+        Column("reason", TEXT, "Why the drop was rejected as a whole, or is ignored, and what to do.", nullable=True),
         Column("fingerprint", TEXT, "Hash of the drop's content and of the rules that apply to it.", nullable=True),
         Column("converted_at", MOMENT, "Time at which that version was converted, UTC.", nullable=True),
+        Column("supplier", TEXT, "The entry of `suppliers.toml` that matches its name, if any.", nullable=True),
     ),
 )
 """A row of the drop ledger."""

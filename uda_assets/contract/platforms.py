@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
@@ -46,6 +48,18 @@ def _fits(platform: str) -> bool:
     return len(platform) <= _LONGEST_PLATFORM and len(quote(platform, safe=" ")) <= _LONGEST_PLATFORM
 
 
+def _require_usable(name: str) -> None:
+    if not name.strip() or name != name.strip() or not name.isprintable():
+        raise ContractError(f"platform name {name!r} must be printable text without surrounding white space")
+    if not _fits(name):
+        raise ContractError(f"platform name {name[:40]!r}… is too long for a directory's name; shorten it")
+
+
+def _literal(text: str) -> str:
+    """Return a pattern that matches this text alone."""
+    return re.sub(r"[*?[]", r"[\g<0>]", text)
+
+
 @dataclass(frozen=True)
 class Platforms:
     """The platform table: it maps each spelling to a canonical platform.
@@ -54,17 +68,31 @@ class Platforms:
         table: The further spellings of each canonical name.
         keep_unknown: Whether to keep records of unknown platforms under their normalised spelling instead of
             quarantining them. A spelling that is too long for the name of a directory is quarantined all the same.
+        patterns: Patterns of normalised spellings, each with a canonical name. They come before the table, and the
+            first one that matches counts.
     """
 
     table: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(DEFAULT_PLATFORMS))
     keep_unknown: bool = False
+    patterns: tuple[tuple[str, str], ...] = ()
+
+    def preceded(self, table: Mapping[str, Iterable[str]]) -> Platforms:
+        """Return this table with a supplier's own spellings before it; these may be patterns.
+
+        Raises:
+            ContractError: A name is empty, too long or not printable.
+        """
+        for name in table:
+            _require_usable(name)
+        own = [(spelling, name) for name, spellings in table.items() for spelling in (*spellings, _literal(name))]
+        return replace(self, patterns=tuple((normalise_platform(spelling), name) for spelling, name in own))
 
     def extended(self, further: Mapping[str, Iterable[str]], *, keep_unknown: bool | None = None) -> Platforms:
         """Return a table with ``further`` platforms and spellings; ``keep_unknown`` overrides its own unless None."""
         table = {name: tuple(spellings) for name, spellings in self.table.items()}
         for name, spellings in further.items():
             table[name] = tuple(dict.fromkeys((*table.get(name, ()), *spellings)))
-        return Platforms(table, self.keep_unknown if keep_unknown is None else keep_unknown)
+        return Platforms(table, self.keep_unknown if keep_unknown is None else keep_unknown, self.patterns)
 
     @cached_property
     def spellings(self) -> dict[str, str]:
@@ -75,10 +103,7 @@ class Platforms:
         """
         names: dict[str, str] = {}
         for name, further in self.table.items():
-            if not name.strip() or name != name.strip() or not name.isprintable():
-                raise ContractError(f"platform name {name!r} must be printable text without surrounding white space")
-            if not _fits(name):
-                raise ContractError(f"platform name {name[:40]!r}… is too long for a directory's name; shorten it")
+            _require_usable(name)
             for spelling in (name, *further):
                 known = names.setdefault(normalise_platform(spelling), name)
                 if known != name:
@@ -90,12 +115,15 @@ class Platforms:
     def resolve(self, spelling: str) -> str | None:
         """Return the canonical platform for a spelling, or None if it is unknown."""
         normal = normalise_platform(spelling)
+        for pattern, name in self.patterns:
+            if fnmatchcase(normal, pattern):
+                return name
         return self.spellings.get(normal) or (normal if self.keep_unknown and normal and _fits(normal) else None)
 
     @property
     def fingerprint(self) -> str:
         """A hash of the table; tables with the same meaning have the same hash."""
-        meaning = json.dumps([sorted(self.spellings.items()), self.keep_unknown])
+        meaning = json.dumps([sorted(self.spellings.items()), self.keep_unknown, *self.patterns])
         return hashlib.sha256(meaning.encode()).hexdigest()
 
 

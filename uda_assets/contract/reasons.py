@@ -21,7 +21,11 @@ class Reason(StrEnum):
         member.explanation = explanation
         return member
 
-    ENCODING = "encoding", "the record has bytes that are not UTF-8; save the file as UTF-8"
+    ENCODING = (
+        "encoding",
+        "the record has bytes that are not in the drop's encoding; save the file as UTF-8, or state its encoding in "
+        "suppliers.toml",
+    )
     UNTERMINATED_QUOTE = (
         "unterminated_quote",
         "a quoted field has no closing quote; add it, and double each quote that is part of the text",
@@ -29,22 +33,28 @@ class Reason(StrEnum):
     BAD_QUOTE = (
         "bad_quote",
         "a field has text outside its quotes, or a quote but none around it; quote the whole field and double each "
-        "quote inside it",
+        "quote inside it; if the supplier escapes quotes, state escape in suppliers.toml",
     )
     TOO_FEW_FIELDS = "too_few_fields", "the record has fewer fields than the header; add the missing commas"
-    TOO_MANY_FIELDS = "too_many_fields", "the record has more fields than the header; quote fields that contain a comma"
+    TOO_MANY_FIELDS = (
+        "too_many_fields",
+        "the record has more fields than the header; quote fields that contain a comma, or state trailing_delimiter in "
+        "suppliers.toml",
+    )
     CONTROL_CHARACTER = "control_character", "a required field contains a control character or line end; remove it"
     MISSING_USER_ID = "missing_user_id", "user_id is empty; fill it in"
     MISSING_SESSION_ID = "missing_session_id", "session_id is empty; fill it in"
     MISSING_PLATFORM = "missing_platform", "platform is empty; fill it in"
     UNKNOWN_PLATFORM = (
         "unknown_platform",
-        "the platform is not in the platform table; correct it, or add it or its spelling to platforms.toml",
+        "the platform is not in the platform table; correct it, or add it or its spelling to platforms.toml, or to "
+        "platforms in suppliers.toml",
     )
     MISSING_ACTIVITY_TIME = "missing_activity_time", "activity_time is empty; fill it in"
     BAD_ACTIVITY_TIME = (
         "bad_activity_time",
-        "activity_time is not an ISO 8601 time; write it like 2026-01-31T08:15:00Z",
+        "activity_time is not an ISO 8601 time; write it like 2026-01-31T08:15:00Z, or state time.formats in "
+        "suppliers.toml",
     )
     MISSING_ACTIVITY_TYPE = "missing_activity_type", "activity_type is empty; fill it in"
 

@@ -33,6 +33,9 @@ class DailyConfig(dg.Config):
     """The number of users on each leaderboard."""
 
     n: int = Field(default=DEFAULTS.n, description="Users for each platform and day, at least 1.")
+    exclude_users: str = Field(
+        default=DEFAULTS.exclude_users, description="Patterns of users to leave out, separated by commas: test-*, null"
+    )
 
 
 @dg.asset(
@@ -59,7 +62,7 @@ def daily_top_n_by_platform(
     """
     started = time.perf_counter()
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    settings = lake.settings(n=config.n)
+    settings = lake.settings(n=config.n, exclude_users=config.exclude_users)
     with lake.writing(settings) as root:
         boards = publish_days(root, settings, days, warehouse.connect)
     last = max(boards)

@@ -126,7 +126,14 @@ def sessions_table(sessions: Iterable[Session]) -> str:
     return markdown_table([column.name for column in SESSIONS.columns], rows)
 
 
-_URGENCY = [Status.REJECTED, Status.PENDING, Status.VANISHED, Status.FORGOTTEN, Status.COMMITTED]
+_URGENCY = [
+    Status.REJECTED,
+    Status.IGNORED,
+    Status.PENDING,
+    Status.VANISHED,
+    Status.FORGOTTEN,
+    Status.COMMITTED,
+]
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -134,10 +141,10 @@ def ledger_table(entries: Sequence[DropEntry]) -> str:
     """Return the drop ledger. Drops that need attention come first, then those that were converted last."""
     ordered = sorted(entries, key=lambda entry: entry.converted_at or _LONG_AGO, reverse=True)
     ordered.sort(key=lambda entry: _URGENCY.index(entry.status))
-    names = ["drop", "status", "records", "quarantined", "converted (UTC)", "what to do"]
+    names = ["drop", "status", "supplier", "records", "quarantined", "converted (UTC)", "what to do"]
     rows = (
-        (Verbatim(entry.drop), entry.status.value, entry.records, entry.quarantined, entry.converted_at,
-         what_to_do(entry))
+        (Verbatim(entry.drop), entry.status.value, Verbatim(entry.supplier or ""), entry.records, entry.quarantined,
+         entry.converted_at, what_to_do(entry))
         for entry in ordered
     )  # fmt: skip
     return markdown_table(names, rows, total=len(entries))
@@ -145,7 +152,7 @@ def ledger_table(entries: Sequence[DropEntry]) -> str:
 
 def what_to_do(entry: DropEntry) -> str:
     """Return what a person should do about a drop, which is mostly nothing."""
-    if entry.status is Status.REJECTED:
+    if entry.status in (Status.REJECTED, Status.IGNORED):
         return entry.reason or ""
     if entry.status is Status.COMMITTED:
         return "see uda quarantine --drop …" if entry.quarantined else ""

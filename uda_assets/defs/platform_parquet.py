@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -51,6 +52,9 @@ class ConversionConfig(dg.Config):
     platforms: dict[str, list[str]] = Field(
         default={}, description="Further platforms and spellings for this run. Put lasting ones into platforms.toml."
     )
+    suppliers: list[dict[str, Any]] = Field(
+        default=[], description="Entries of suppliers for this run. Put lasting ones into suppliers.toml."
+    )
     keep_unknown_platforms: bool | None = Field(
         default=DEFAULTS.keep_unknown_platforms,
         description="Keep unknown platforms instead of quarantining them. The default is in platforms.toml.",
@@ -99,7 +103,7 @@ def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: Engin
     )
     opened = engine.of(settings)
     before = opened.account()
-    with lake.run(settings, opened, platforms=config.platforms) as run:
+    with lake.run(settings, opened, platforms=config.platforms, suppliers=config.suppliers) as run:
         report = convert_pending(run, settle_seconds=config.settle_seconds, progress=Log(dg.get_dagster_logger().info))
         manifests = run.lake.converted.manifests()
     converted, seconds = sum(one.records for one in report.converted), time.perf_counter() - started
@@ -203,16 +207,16 @@ def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetC
     """Check the records of all drops by their manifests."""
     with readable_failures():
         settings, root = lake.settings(), lake.open()
-        platforms, limit = lake.platforms(settings), settings.max_reject_ratio
+        book, limit = lake.book(settings), settings.max_reject_ratio
         inventory = take_inventory(root, check_files=False)
         manifests = inventory.manifests
         # The config of the run may be stricter than the settings of the next one.
-        entries = drop_ledger_as_judged(inventory, rules_of(settings, platforms))
+        entries = drop_ledger_as_judged(inventory, rules_of(settings, book))
         rejected = no_rejected_drops(entries)
         yield _result("no_rejected_drops", rejected)
         yield _result("reject_ratio_low", reject_ratio_low(manifests, limit), warning=True)
         yield _result("drop_volume_usual", drop_volume_usual(manifests), warning=True)
-        yield _result("platforms_known", platforms_known(manifests, platforms), warning=True)
+        yield _result("platforms_known", platforms_known(manifests, book.platforms), warning=True)
 
 
 def _result(name: str, finding: Finding, *, warning: bool = False) -> dg.AssetCheckResult:

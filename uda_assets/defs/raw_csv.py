@@ -9,7 +9,7 @@ from uda_assets.contract.dictionary import DROPS, RAW
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, table_metadata, table_schema, tags
 from uda_assets.defs.markdown import ledger_table
 from uda_assets.defs.resources import LakeResource
-from uda_assets.pipeline.checks import drops_present, headers_readable
+from uda_assets.pipeline.checks import all_files_are_drops, drops_present, headers_readable, suppliers_deliver
 from uda_assets.pipeline.rules import rules_of
 from uda_assets.pipeline.status import drop_ledger, pending, take_inventory
 
@@ -27,6 +27,18 @@ _CHECKS = [
         description="The header of each pending drop names every required column once. If not, that drop will be "
         "rejected and the others go on: correct the header and deliver the file again under the same name.",
     ),
+    dg.AssetCheckSpec(
+        "all_files_are_drops",
+        asset="raw_csv",
+        description="Every file below `datasets/` has the name of a drop. If not, nobody will ever read it: rename it, "
+        "move it away, or exclude it by `UDA_EXCLUDE`.",
+    ),
+    dg.AssetCheckSpec(
+        "suppliers_deliver",
+        asset="raw_csv",
+        description="Each pattern of `suppliers.toml` matches a drop, and no drop is matched by two entries. If not: "
+        "correct the patterns. Of two entries the first one counts.",
+    ),
 ]
 
 
@@ -36,29 +48,32 @@ _CHECKS = [
 def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The drops below `datasets/`: which files there are, their checksums, and where each one stands.
 
-    **What it is.** A drop is a `.csv`, `.csv.gz` or `.csv.zst` file from a supplier. Names that start with `.` or end
-    in `.part` or `.tmp` are not drops yet. This step reads no record. It finds the drops that are new or changed, so
-    that only those are converted. Every drop must have the columns below, in any order.
+    **What it is.** A drop is a `.csv`, `.tsv` or `.txt` file from a supplier, plain or as `.gz`, `.zst`, `.bz2`, `.xz`
+    or `.zip`. Names that start with `.` or end in `.part` or `.tmp` are not drops yet. `suppliers.toml` states how a
+    supplier's files are written, if they differ. This step reads no record. It finds the drops that are new or
+    changed, so that only those are converted. Every drop must have the columns below, in any order.
 
     **What to do.** `ledger` lists the drops before the conversion. Those that need attention come first, each with
     advice. To deliver a drop, write the file under a name that ends in `.part`, then rename it. To correct a drop,
     deliver the whole file again under the same name.
     """
     started, settings = time.perf_counter(), lake.settings()
+    book = lake.book(settings)
     with lake.writing(settings) as root:
         # The conversion and its checks look at the converted files.
         inventory = take_inventory(root, check_files=False)
-        entries = drop_ledger(inventory, rules_of(settings, lake.platforms(settings)))
-        readable = headers_readable(root, pending(entries), settings)
+        entries = drop_ledger(inventory, rules_of(settings, book))
+        readable = headers_readable(root, pending(entries), settings, book.suppliers)
         sizes = sum(signature.size for signature in inventory.listing.drops.values())
     counts = Counter(entry.status.value for entry in entries)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(RAW),
             "ledger": dg.MetadataValue.md(ledger_table(entries)),
-            "drops": len(entries),
+            "drops": len(entries) - counts["ignored"],
             "pending": counts["pending"],
             "rejected": counts["rejected"],
+            "ignored": counts["ignored"],
             "bytes": sizes,
             "seconds": round(time.perf_counter() - started, 3),
             "path": file_at(root.datasets),
@@ -67,5 +82,7 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
         check_results=[
             check_result(drops_present(entries, inventory.listing.problem), "drops_present", warning=True),
             check_result(readable, "headers_readable", warning=True),
+            check_result(all_files_are_drops(entries), "all_files_are_drops", warning=True),
+            check_result(suppliers_deliver(entries, book.suppliers), "suppliers_deliver", warning=True),
         ],
     )

@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from uda_assets.basics.errors import MalformedRecord, UdaError, memory_fault
 from uda_assets.basics.settings import EngineName, Settings, load_settings
-from uda_assets.contract.platforms import Platforms, platform_table
+from uda_assets.contract.suppliers import Rulebook, rulebook
 from uda_assets.engines import Account, Engine, open_engine
 from uda_assets.lake import Lake, open_lake
 from uda_assets.pipeline.context import Run
@@ -36,10 +36,10 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         with readable_failures():
             return open_lake(settings)
 
-    def platforms(self, settings: Settings) -> Platforms:
-        """Return the platform table in force."""
+    def book(self, settings: Settings) -> Rulebook:
+        """Return the platform table and the suppliers in force."""
         with readable_failures():
-            return platform_table(root_of(settings), settings)
+            return rulebook(root_of(settings), settings)
 
     @contextmanager
     def writing(self, settings: Settings) -> Iterator[Lake]:
@@ -51,7 +51,13 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def run(
-        self, settings: Settings, engine: Engine, *, connect: Connect = plain_database, platforms: object = None
+        self,
+        settings: Settings,
+        engine: Engine,
+        *,
+        connect: Connect = plain_database,
+        platforms: object = None,
+        suppliers: object = None,
     ) -> Iterator[Run]:
         """Yield a run on the lake while this process holds its lock.
 
@@ -60,9 +66,10 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             engine: The engine that does the heavy work.
             connect: Opens database files.
             platforms: Further platforms and spellings from run config.
+            suppliers: Entries of suppliers from run config, which come before those of the file.
         """
         with self.writing(settings) as lake:
-            yield Run(lake, settings, platform_table(lake.root, settings, platforms), engine, connect)
+            yield Run(lake, settings, rulebook(lake.root, settings, platforms, suppliers), engine, connect)
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]

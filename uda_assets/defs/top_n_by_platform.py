@@ -20,7 +20,7 @@ from uda_assets.defs.common import (
 )
 from uda_assets.defs.markdown import leaderboard_table, ledger_table, picture
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
-from uda_assets.pipeline.checks import leaderboard_recounted, leaderboard_well_formed
+from uda_assets.pipeline.checks import leaderboard_recounted, leaderboard_well_formed, listed_users_plausible
 from uda_assets.pipeline.publishing import publish
 from uda_assets.report import published_picture
 from uda_assets.warehouse.ranking import Window
@@ -34,6 +34,9 @@ class LeaderboardConfig(dg.Config):
         default=moment_text(DEFAULTS.since), description="Sessions that started at this time or later"
     )
     until: str | None = Field(default=moment_text(DEFAULTS.until), description="Sessions that started before this time")
+    exclude_users: str = Field(
+        default=DEFAULTS.exclude_users, description="Patterns of users to leave out, separated by commas: test-*, null"
+    )
     engine: str = Field(default=DEFAULTS.engine.value, description=ENGINE)
 
 
@@ -50,6 +53,13 @@ _CHECKS = [
         description="The listed users' sessions, counted again by DuckDB from what each drop contributed. If the "
         "numbers differ, another program changed files below `sessions/`: delete that directory and materialize "
         "again.",
+    ),
+    dg.AssetCheckSpec(
+        "listed_users_plausible",
+        asset="top_n_by_platform",
+        description="No listed id looks like a null marker (`null`, `unknown`, `0`, …), and nobody has far more "
+        "sessions than all others. If not: state the marker by `null` in `suppliers.toml`, or leave the user out by "
+        "`UDA_EXCLUDE_USERS`.",
     ),
 ]
 
@@ -81,7 +91,7 @@ def top_n_by_platform(
     started = time.perf_counter()
     # An empty bound in run config is a choice, which the environment must not replace.
     window = {"since": config.since or "", "until": config.until or ""}
-    settings = lake.settings(n=config.n, engine=config.engine, **window)
+    settings = lake.settings(n=config.n, engine=config.engine, exclude_users=config.exclude_users, **window)
     opened = engine.of(settings)
     before = opened.account()
     with lake.run(settings, opened, connect=warehouse.connect) as run:
@@ -99,6 +109,8 @@ def top_n_by_platform(
             "leaderboard": dg.MetadataValue.md(leaderboard_table(board)),
             "ledger": dg.MetadataValue.md(ledger_table(published.drops)),
             "n": settings.n,
+            "exclude_users": settings.exclude_users,
+            "excluded_users": len(publication.excluded) if (publication := run.lake.published.read()) else 0,
             "platforms": board["platform"].n_unique(),
             "sessions_of_the_listed": int(board["session_count"].sum()),
             "seconds": round(time.perf_counter() - started, 3),
@@ -110,5 +122,6 @@ def top_n_by_platform(
         check_results=[
             check_result(leaderboard_well_formed(board, settings.n), "leaderboard_well_formed"),
             check_result(recounted, "leaderboard_recounted"),
+            check_result(listed_users_plausible(board), "listed_users_plausible", warning=True),
         ],
     )

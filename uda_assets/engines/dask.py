@@ -37,7 +37,7 @@ from uda_assets.engines.base import Account, Job, OnProgress, Result
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, DropJob
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, adopt, convert_alone, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part
-from uda_assets.ingest.source import is_plain
+from uda_assets.ingest.source import reads_directly
 from uda_assets.storage import make_dir_alone
 from uda_assets.warehouse.relations import LAYOUT
 
@@ -232,7 +232,7 @@ class DaskEngine:
     def _pieces(self, job: DropJob) -> int:
         """Return the number of parts of a drop. If there are fewer drops than workers, it keeps all workers busy."""
         try:
-            size = job.source.stat().st_size if is_plain(job.source) else 0
+            size = job.source.stat().st_size if reads_directly(job.source, job.dialect) else 0
         except OSError:
             return 1  # The conversion reports what is wrong with the file.
         pieces = math.ceil(size / self._range_bytes)

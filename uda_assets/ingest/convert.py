@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from uda_assets.basics.errors import MalformedRecord
 from uda_assets.basics.progress import Advance, OnAdvance
+from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.contract.platforms import Platforms
 from uda_assets.contract.schemas import QUARANTINE_PARQUET_SCHEMA
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
@@ -69,11 +70,13 @@ class Conversion:
         checksums: BLAKE3 of what was written beside the part files: ``quarantine``, and the summaries by name.
         size: Bytes of the plain drop.
         bytes_read: Bytes of it that were read.
+        is_marked: Whether a byte order mark decided its encoding, against the dialect.
 
     """
 
     size: int = 0
     bytes_read: int = 0
+    is_marked: bool = False
     records: int = 0
     kept: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -125,6 +128,7 @@ class DropJob(NamedTuple):
         platforms: The platform table of the contract.
         staged: A directory on the same storage, for temporary files that other machines see too.
         scratch: A directory on this machine, for temporary files.
+        dialect: How the drop is written.
         fail_fast: Whether to stop at the first malformed record.
         bounds: How much may be decompressed, and how long a record may be.
         beside: How many drops are converted at once, this one included.
@@ -136,6 +140,7 @@ class DropJob(NamedTuple):
     platforms: Platforms
     staged: Location
     scratch: Path
+    dialect: Dialect = CSV
     fail_fast: bool = False
     bounds: Bounds = DEFAULT_BOUNDS
     beside: int = 1
@@ -170,10 +175,10 @@ def convert(job: DropJob, reading: Reading, on_advance: OnAdvance | None = None)
         DropUnreadable: The drop cannot be read as a whole.
         MalformedRecord: A record is malformed, and ``fail_fast`` is set.
     """
-    with open_source(job.source, reading.spill, job.bounds) as plain:
+    with open_source(job.source, reading.spill, job.bounds, dialect=job.dialect) as plain:
         batches = read_batches(
             plain, PlatformNames(job.platforms), CONVERTED, take_converted, threads=reading.threads,
-            block_bytes=reading.block_bytes,
+            block_bytes=reading.block_bytes, dialect=job.dialect,
         )  # fmt: skip
 
         def on_progress(position: int, records: int) -> None:
@@ -183,7 +188,7 @@ def convert(job: DropJob, reading: Reading, on_advance: OnAdvance | None = None)
         done = write_batches(
             batches, job.drop, job.outputs, threads=reading.threads, fail_fast=job.fail_fast, on_progress=on_progress
         )
-        done.size, done.bytes_read = plain.size, plain.bytes_read
+        done.size, done.bytes_read, done.is_marked = plain.size, plain.bytes_read, plain.is_marked
     done.checksums |= write_summaries(job.outputs.parts, done.files)
     return done
 

@@ -31,7 +31,6 @@ from uda_assets.ingest.convert import (
 from uda_assets.ingest.header import read_header
 from uda_assets.ingest.reader import Batch, Part, PlatformNames, cut, read_batches
 from uda_assets.ingest.source import open_source
-from uda_assets.kernel import DEFAULT_DIALECT
 from uda_assets.lake import Outputs, PartFile
 from uda_assets.lake.drop_files import NamedWriter, part_path, quarantine_writer, write_summaries
 from uda_assets.storage import Location, make_dir_alone, naming_file, storage_of
@@ -116,10 +115,10 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
             yield batch
 
     fault = None
-    with open_source(job.source, bounds=job.bounds) as plain:
+    with open_source(job.source, bounds=job.bounds, dialect=job.dialect) as plain:
         batches = read_batches(
             plain, PlatformNames(job.platforms), CONVERTED, take_converted, threads=place.threads,
-            block_bytes=block_bytes(place), part=part,
+            block_bytes=block_bytes(place), part=part, dialect=job.dialect,
         )  # fmt: skip
         try:
             done = write_batches(
@@ -160,8 +159,8 @@ def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversio
 
     """
     whole = Conversion()
-    with open_source(job.source, bounds=job.bounds) as plain:
-        header = read_header(plain, DEFAULT_DIALECT)
+    with open_source(job.source, bounds=job.bounds, dialect=job.dialect) as plain:
+        header = read_header(plain, job.dialect)
         parts = [Part(*bounds, 0) for bounds in cut(plain, header.body, plain.size, part_bytes)]
         whole.size, whole.bytes_read = plain.size, plain.bytes_read
     pending = [submit(job, part) for part in parts]

@@ -8,10 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
+from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.contract.platforms import Platforms, normalise_platform
 from uda_assets.ingest.header import Header, read_header
 from uda_assets.ingest.source import Source
-from uda_assets.kernel import DEFAULT_DIALECT, Dialect, Extent, Kernel, Status, Wanted
+from uda_assets.kernel import Extent, Kernel, Status, Wanted
 
 BLOCK_BYTES = 4 << 20
 
@@ -126,7 +127,7 @@ def read_batches(
     wanted: Wanted,
     take: Take[Kept],
     *,
-    dialect: Dialect = DEFAULT_DIALECT,
+    dialect: Dialect = CSV,
     threads: int = 1,
     block_bytes: int = BLOCK_BYTES,
     part: Part | None = None,
@@ -216,6 +217,8 @@ class _Reader(Generic[Kept]):
         while status := kernel.read(block, is_last=start + len(block) >= self._source.size):
             if status is Status.NEEDS_PLATFORM:
                 kernel.answer(self._names.number(kernel.question))
+            elif status is Status.NEEDS_DAY:
+                kernel.tell_day()
             elif status is Status.NEEDS_EXTENT:
                 extent = self._extents.find(kernel, start + kernel.state.open_at, kernel.state.open_state)
                 kernel.follow(extent.moved(-start))

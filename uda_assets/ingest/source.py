@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import bz2
+import codecs
+import lzma
 import os
 import re
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from uda_assets.basics.errors import DropUnreadable, UdaError, one_line
 from uda_assets.basics.interruption import raise_if_stopped
+from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.storage import Location, filesystem_of, is_remote, naming_file
+from uda_assets.storage.drop_names import compression_of, is_delimited_text, is_hidden_or_unfinished
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK = 1 << 20
 _FIRST_TAIL = 1 << 12
 """Bytes at the end of a block that are searched first for a line end."""
 _FIRST_BLOCK = 1 << 14
-_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 
 
 class Line(NamedTuple):
@@ -43,6 +49,7 @@ class Source:
         size: The size of the decompressed drop in bytes.
         bounds: The largest size of a record, among other bounds.
         bytes_read: How many bytes have been read so far.
+        is_marked: Whether a byte order mark decided the encoding, against the dialect.
     """
 
     def __init__(self, size: int, read_at: Callable[[int, int], bytes], bounds: Bounds) -> None:
@@ -51,6 +58,7 @@ class Source:
         self.size = size
         self.bounds = bounds
         self.bytes_read = 0
+        self.is_marked = False
 
     @classmethod
     def of_file(cls, file: BinaryIO, path: Location, bounds: Bounds) -> Source:
@@ -178,46 +186,60 @@ class Source:
             offset, length = end, _CHUNK
 
 
-def is_plain(path: Location) -> bool:
-    """Return whether a drop is uncompressed, so that reading can start anywhere in the file."""
-    return path.suffix.lower() not in _COMPRESSION
+def reads_directly(path: Location, dialect: Dialect) -> bool:
+    """Return whether a drop is uncompressed and UTF-8, so that reading can start anywhere in the file."""
+    if compression_of(path.name) or dialect.encoding != "utf-8":
+        return False
+    if not dialect.byte_order_mark:
+        return True
+    with path.open("rb") as file:
+        return _marked_encoding(file.read(_LONGEST_MARK)) is None
 
 
 @contextmanager
 def open_source(
-    path: Location, spill: Path | None = None, bounds: Bounds = DEFAULT_BOUNDS, *, most: int | None = None
+    path: Location,
+    spill: Path | None = None,
+    bounds: Bounds = DEFAULT_BOUNDS,
+    *,
+    dialect: Dialect = CSV,
+    most: int | None = None,
 ) -> Iterator[Source]:
-    """Open a drop for reading.
+    """Open a drop for reading, as UTF-8.
 
-    A compressed drop is decompressed to an unnamed temporary file, to allow random access.
+    A drop that is compressed or in another encoding is first written to an unnamed temporary file, to allow random
+    access.
 
     Args:
-        path: A ``.csv``, ``.csv.gz`` or ``.csv.zst`` file.
-        spill: The directory for the temporary file; the system's by default.
+        path: A file with the name of a drop.
+        spill: The directory for temporary files; the system's by default.
         bounds: How much may be decompressed, and how long a record may be.
-        most: Stop after decompressing about this many bytes.
+        dialect: The drop's encoding, and whether a byte order mark wins over it.
+        most: Stop after about this many bytes of a temporary file.
 
     Raises:
-        DropUnreadable: The archive is broken, or exceeds the bounds.
+        DropUnreadable: The archive is broken, exceeds the bounds or holds several files, or the text is not in its
+            encoding and nobody can tell which records are concerned.
         UdaError: The file is missing, a directory or not readable.
     """
-    compression = _COMPRESSION.get(path.suffix.lower())
-    if compression is None and is_remote(path):
+    with ExitStack() as stack:
+        compression = compression_of(path.name)
         with _clear_errors(path):
-            source = Source.of_object(path, bounds)
+            if is_remote(path) and not compression:
+                source = Source.of_object(path, bounds)
+            else:
+                file: BinaryIO = stack.enter_context(path.open("rb"))
+                if compression:
+                    file = stack.enter_context(_decompressed(file, compression, spill, bounds, most))
+                source = Source.of_file(file, spill or Path(tempfile.gettempdir()) if compression else path, bounds)
+        mark = _marked_encoding(source.read(0, _LONGEST_MARK)) if dialect.byte_order_mark else None
+        encoding = mark or dialect.encoding
+        if encoding != "utf-8":
+            plain = stack.enter_context(_transcoded(source, encoding, spill, most))
+            plain.bytes_read = source.bytes_read
+            source = plain
+        source.is_marked = encoding != dialect.encoding
         yield source
-        return
-    with _clear_errors(path):
-        file = path.open("rb")
-    with file:
-        if compression is None:
-            yield Source.of_file(file, path, bounds)
-            return
-        directory = spill or Path(tempfile.gettempdir())
-        with tempfile.TemporaryFile(dir=spill) as plain:
-            with naming_file(directory):
-                _decompress(file, compression, plain, bounds, most)
-            yield Source.of_file(plain, directory, bounds)
 
 
 @contextmanager
@@ -233,27 +255,140 @@ def _clear_errors(path: Location) -> Iterator[None]:
         raise UdaError(f"{path} cannot be read: permission denied") from None
 
 
-def _decompress(file: BinaryIO, compression: str, target: BinaryIO, bounds: Bounds, most: int | None) -> None:
-    if not file.seek(0, os.SEEK_END):
-        return
-    file.seek(0)
-    import pyarrow as pa  # noqa: PLC0415 - for a plain drop, the import would take longer than the reading
+@contextmanager
+def _temporary(spill: Path | None) -> Iterator[tuple[BinaryIO, Path]]:
+    """Yield an unnamed temporary file, and the directory that an error names."""
+    with tempfile.TemporaryFile(dir=spill) as file:
+        yield file, spill or Path(tempfile.gettempdir())
 
-    written = 0
-    with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression) as archive:
-        while most is None or written < most:
+
+# ---- Archives --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _decompressed(
+    file: BinaryIO, compression: str, spill: Path | None, bounds: Bounds, most: int | None
+) -> Iterator[BinaryIO]:
+    """Yield a temporary file with the content of an archive."""
+    with _temporary(spill) as (plain, directory):
+        if file.seek(0, os.SEEK_END):
+            file.seek(0)
+            with _broken_archives(), _unpacked(file, compression) as archive:
+                written = 0
+                while (most is None or written < most) and (chunk := archive.read(_CHUNK)):
+                    raise_if_stopped()
+                    written += len(chunk)
+                    bounds.require_within(written, file.tell())
+                    with naming_file(directory):
+                        plain.write(chunk)
+            with naming_file(directory):
+                plain.flush()
+        yield plain
+
+
+_BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+
+
+@contextmanager
+def _broken_archives() -> Iterator[None]:
+    """Turn the errors of all libraries for a broken archive into one."""
+    try:
+        yield
+    except _BROKEN as error:
+        if isinstance(error, UdaError) or getattr(error, "errno", None) is not None:
+            raise  # the disk failed, and the archive may be sound
+        raise DropUnreadable(
+            "broken_archive", f"cannot be decompressed ({one_line(error)}); deliver the file again"
+        ) from error
+
+
+@contextmanager
+def _unpacked(file: BinaryIO, compression: str) -> Iterator[Any]:
+    """Open an archive; all of its members or frames are read, but a ``.zip`` file must hold one drop alone."""
+    if compression == ".zip":
+        with zipfile.ZipFile(file) as archive, archive.open(_only_member(archive)) as member:
+            yield member
+    elif compression in (".bz2", ".xz"):
+        with bz2.BZ2File(file) if compression == ".bz2" else lzma.LZMAFile(file) as unpacked:
+            yield unpacked
+    else:
+        import pyarrow as pa  # noqa: PLC0415 - for a plain drop, the import would take longer than the reading
+
+        codec = "gzip" if compression == ".gz" else "zstd"
+        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
+            yield stream
+
+
+def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    found = [
+        info
+        for info in archive.infolist()
+        if not info.is_dir()
+        and is_delimited_text(info.filename)
+        and not any(map(is_hidden_or_unfinished, info.filename.split("/")))
+        and not info.filename.startswith("__MACOSX/")
+    ]
+    if len(found) != 1:
+        raise DropUnreadable(
+            "not_one_file",
+            f"it holds {len(found)} files that end in .csv, .tsv or .txt instead of one; deliver each file by itself",
+        )
+    return found[0]
+
+
+# ---- Encodings -------------------------------------------------------------------------------------------------------
+
+_MARKS = [
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"), (codecs.BOM_UTF8, "utf-8"),
+]  # fmt: skip
+"""Byte order marks, the longer ones first."""
+_LONGEST_MARK = 4
+_WHOLE = re.compile(r"utf-?_?(16|32|7)|iso2022|hz")
+"""Codecs of which one wrong byte can spoil all that follows."""
+_LOOKS_SOUND = re.compile("[\udcc2-\udcf4][\udc80-\udcbf]")
+
+
+def _marked_encoding(start: bytes) -> str | None:
+    """Return the encoding that a byte order mark states; None if there is none."""
+    return next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
+
+
+@contextmanager
+def _transcoded(source: Source, encoding: str, spill: Path | None, most: int | None) -> Iterator[Source]:
+    """Yield a source with the text of another one in UTF-8.
+
+    A byte that the encoding cannot decode stays as it is. It is then no UTF-8 either, and costs the record it is in.
+    """
+    errors = "strict" if _WHOLE.match(encoding) else "surrogateescape"
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    with _temporary(spill) as (plain, directory):
+        position = 0
+        while position < source.size and (most is None or position < most):
+            chunk = source.read(position, _CHUNK)
+            position += len(chunk)
             try:
-                chunk = archive.read(_CHUNK)
-            except OSError as error:
-                if error.errno is not None:
-                    raise  # the disk failed, and the archive may be sound
+                text = decoder.decode(chunk, position >= source.size)
+            except UnicodeDecodeError as error:
+                offset = position - len(error.object) + error.start
                 raise DropUnreadable(
-                    "broken_archive", f"cannot be decompressed ({one_line(error)}); deliver the file again"
-                ) from error
-            if not chunk:
-                break
-            raise_if_stopped()
-            written += len(chunk)
-            bounds.require_within(written, file.tell())
-            target.write(chunk)
-    target.flush()
+                    "bad_encoding",
+                    f"byte {offset} is not {encoding} ({error.reason}); deliver the file again, or correct encoding in "
+                    "suppliers.toml",
+                ) from None
+            if position == len(chunk):
+                text = text.removeprefix("\ufeff")
+            with naming_file(directory):
+                plain.write(_utf8(text))
+        with naming_file(directory):
+            plain.flush()
+        yield Source.of_file(plain, directory, source.bounds)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Two bytes that cannot be decoded may together look like a character of UTF-8.
+        sound = _LOOKS_SOUND.sub(lambda pair: "\udcff" + pair[0][1:], text)
+        return sound.encode(errors="surrogateescape")

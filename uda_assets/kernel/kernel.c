@@ -30,14 +30,19 @@ enum reason {
     MISSING_SESSION_ID, MISSING_PLATFORM, UNKNOWN_PLATFORM, MISSING_ACTIVITY_TIME, BAD_ACTIVITY_TIME,
     MISSING_ACTIVITY_TYPE, REASONS, SOUND = REASONS
 };
-enum status { DONE, NEEDS_PLATFORM, NEEDS_EXTENT, NEEDS_DATA, TOO_LONG, NO_MEMORY };
-enum time_format { ISO, EPOCH_S, EPOCH_MS, EPOCH_US };
+enum status { DONE, NEEDS_PLATFORM, NEEDS_DAY, NEEDS_EXTENT, NEEDS_DATA, TOO_LONG, NO_MEMORY };
+enum time_format { ISO, EPOCH_S, EPOCH_MS, EPOCH_US, PATTERN };
 enum wanted { RECORDS = 1, SESSIONS = 2, FAULTS = 4 };
 
 typedef struct {
     const uint8_t *at;
     int64_t length;
 } text;
+
+typedef struct {
+    int32_t kind; /* a time_format */
+    text pattern; /* of strptime */
+} format;
 
 /* How a drop is written, and where in it the contract's columns are.
  *
@@ -53,8 +58,9 @@ typedef struct {
     int32_t part_end[COLUMNS];
     text constant[COLUMNS];
     const text *null;
-    const int32_t *format;
-    int64_t longest; /* bytes of a record or line at most */
+    const format *format;
+    int32_t is_local; /* times without an offset are those of a zone, whose days the caller tells */
+    int64_t longest;  /* bytes of a record or line at most */
 } dialect;
 
 /* What follows the first line of a record that goes on inside it. Every line end from `start` to `end` is in quotes (or
@@ -225,8 +231,18 @@ static int fraction(text t, int64_t *micros) {
     return i > 1 ? i : 0;
 }
 
-/* YYYY-MM-DD, T or t or a space, HH:MM, perhaps :SS and a fraction, perhaps an offset. Gives microseconds since 1970. */
-static int iso_time(text t, int64_t *micros) {
+/* A time as it is written: microseconds since 1970 if it were UTC, and its offset if it has one. */
+typedef struct {
+    int64_t micros;
+    int has_offset, minutes; /* east of UTC */
+} written_time;
+
+static int64_t clock(int64_t days, int hour, int minute, int second, int64_t part) {
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * SECOND + part;
+}
+
+/* YYYY-MM-DD, T or t or a space, HH:MM, perhaps :SS and a fraction, perhaps an offset. */
+static inline int iso_time(text t, written_time *time) {
     if (t.length < 16) return 0;
     uint64_t front, back, word = load64(t.at + 8);
     uint8_t mark = (word >> 16) & 0xFF;
@@ -236,7 +252,7 @@ static int iso_time(text t, int64_t *micros) {
     if (!digits(load64(t.at), 0x2D30302D30303030u, 0x7F76767F76767676u, &front)) return 0;
     if (!digits(word, 0x30303A3030003030u, 0x76767F76767F7676u, &back)) return 0;
     int64_t days, part = 0;
-    int second = 0, minutes, hour = pair(back, 3), minute = pair(back, 6);
+    int second = 0, hour = pair(back, 3), minute = pair(back, 6);
     if (!day_number(pair(front, 0) * 100 + pair(front, 2), pair(front, 5), pair(back, 0), &days)) return 0;
     text rest = {t.at + 16, t.length - 16};
     if (rest.length >= 3 && rest.at[0] == ':') {
@@ -245,33 +261,203 @@ static int iso_time(text t, int64_t *micros) {
         int size = fraction(rest, &part);
         rest.at += size, rest.length -= size;
     }
-    if (hour > 23 || minute > 59 || second > 59 || !utc_offset(rest, &minutes)) return 0;
-    *micros = (((days * 24 + hour) * 60 + minute - minutes) * 60 + second) * SECOND + part;
-    return *micros >= FIRST_TIME && *micros <= LAST_TIME;
+    if (hour > 23 || minute > 59 || second > 59 || !utc_offset(rest, &time->minutes)) return 0;
+    time->micros = clock(days, hour, minute, second, part);
+    time->has_offset = rest.length > 0;
+    return 1;
 }
 
 /* Seconds, milliseconds or microseconds since 1970, perhaps with a sign and a fraction. */
-static int epoch_time(text t, int64_t per_second, int64_t *micros) {
+static int epoch_time(text t, int64_t per_second, written_time *time) {
     int64_t whole = 0, part = 0;
     int negative = t.length && *t.at == '-';
     t.at += negative, t.length -= negative;
     int i = 0;
     for (; i < t.length && i < 18 && t.at[i] - '0' + 0u < 10; i++) whole = whole * 10 + (t.at[i] - '0');
-    if (!i || whole > LAST_TIME / SECOND * per_second + per_second) return 0;
+    if (!i || whole / per_second > LAST_TIME / SECOND) return 0;
     text rest = {t.at + i, t.length - i};
     if (rest.length && (fraction(rest, &part) != rest.length)) return 0;
-    *micros = whole * (SECOND / per_second) + part / per_second;
-    if (negative) *micros = -*micros;
-    return *micros >= FIRST_TIME && *micros <= LAST_TIME;
+    int64_t micros = whole * (SECOND / per_second) + part / per_second;
+    *time = (written_time){negative ? -micros : micros, 1, 0};
+    return 1;
 }
 
-static int parse_time(const dialect *d, text t, int64_t *micros) {
-    for (int i = 0; i < d->formats; i++) {
-        int32_t format = d->format[i];
-        int64_t per_second = format == EPOCH_S ? 1 : format == EPOCH_MS ? 1000 : SECOND;
-        if (format == ISO ? iso_time(t, micros) : epoch_time(t, per_second, micros)) return 1;
+/* What a pattern of strptime has found; -1: nothing yet. */
+typedef struct {
+    int year, month, day, day_of_year, hour, half_day_hour, minute, second, is_afternoon, has_offset, offset;
+    int64_t part;
+} found_time;
+
+static const char *const MONTHS[] = {"january", "february", "march", "april", "may", "june", "july", "august",
+                                     "september", "october", "november", "december"};
+static const char *const DAYS[] = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"};
+
+/* The length of a name at the start of a text, whatever its case; only its first letters if `letters` is not 0. */
+static int starts_with(text t, const char *name, int letters) {
+    int i = 0;
+    for (; name[i] && (!letters || i < letters); i++)
+        if (i >= t.length || (t.at[i] | 0x20) != name[i]) return 0;
+    return i;
+}
+
+/* The number of the name that the text starts with, from 1, or 0; the longest one if several do. */
+static int name_at(text t, const char *const *names, int count, int letters, int *size) {
+    int found = 0;
+    *size = 0;
+    for (int i = 0; i < count; i++) {
+        int length = starts_with(t, names[i], letters);
+        if (length > *size) found = i + 1, *size = length;
+    }
+    return found;
+}
+
+/* A number of exactly `width` digits within a range; -1 if there is none. */
+static int number_at(text t, int width, int least, int most) {
+    int value = 0;
+    if (t.length < width) return -1;
+    for (int i = 0; i < width; i++) {
+        if (t.at[i] - '0' + 0u >= 10) return -1;
+        value = value * 10 + (t.at[i] - '0');
+    }
+    return value >= least && value <= most ? value : -1;
+}
+
+/* %z: Z, or a sign with HH, HHMM, HH:MM, perhaps with seconds. Gives the length, or 0. */
+static int offset_at(text t, int *seconds) {
+    if (t.length && (*t.at == 'Z' || *t.at == 'z')) { *seconds = 0; return 1; }
+    if (!t.length || (*t.at != '+' && *t.at != '-')) return 0;
+    int hours = number_at((text){t.at + 1, t.length - 1}, 2, 0, 23);
+    if (hours < 0) return 0;
+    int at = 3, colon = t.length > 3 && t.at[3] == ':';
+    int minutes = number_at((text){t.at + at + colon, t.length - at - colon}, 2, 0, 59);
+    if (minutes < 0) minutes = 0;
+    else at += colon + 2;
+    *seconds = (hours * 60 + minutes) * 60 * (*t.at == '-' ? -1 : 1);
+    return at;
+}
+
+/* Matches a text with a pattern of strptime, as Python's does: numbers may have fewer digits, and of several ways the
+ * first is taken in which the rest matches too. */
+static int match(text pattern, text t, found_time *f) {
+    while (pattern.length && pattern.at[0] != '%') {
+        if (white_space(pattern.at, pattern.length)) {
+            int size, spaces = 0;
+            while (pattern.length && (size = white_space(pattern.at, pattern.length)))
+                pattern.at += size, pattern.length -= size;
+            while (t.length && (size = white_space(t.at, t.length))) t.at += size, t.length -= size, spaces++;
+            if (!spaces) return 0;
+            continue;
+        }
+        uint8_t expected = pattern.at[0], byte = t.length ? t.at[0] : 0;
+        int is_letter = (expected | 0x20) - 'a' + 0u < 26;
+        if (!t.length || (is_letter ? (expected | 0x20) != (byte | 0x20) : expected != byte)) return 0;
+        pattern.at++, pattern.length--, t.at++, t.length--;
+    }
+    if (!pattern.length) return !t.length;
+    const uint8_t directive = pattern.at[1];
+    const text rest = {pattern.at + 2, pattern.length - 2};
+    int size = 0, least = 1, widest = 2, narrowest = 1, most = 0;
+    int *value = NULL;
+    switch (directive) {
+    case '%': return t.length && *t.at == '%' && match(rest, (text){t.at + 1, t.length - 1}, f);
+    case 'Y': value = &f->year, widest = narrowest = 4, least = 0, most = 9999; break;
+    case 'y': value = &f->year, widest = narrowest = 2, least = 0, most = 99; break;
+    case 'm': value = &f->month, most = 12; break;
+    case 'd': value = &f->day, most = 31; break;
+    case 'j': value = &f->day_of_year, widest = 3, most = 366; break;
+    case 'H': value = &f->hour, least = 0, most = 23; break;
+    case 'I': value = &f->half_day_hour, most = 12; break;
+    case 'M': value = &f->minute, least = 0, most = 59; break;
+    case 'S': value = &f->second, least = 0, most = 59; break;
+    case 'b': f->month = name_at(t, MONTHS, 12, 3, &size); break;
+    case 'B': f->month = name_at(t, MONTHS, 12, 0, &size); break;
+    case 'a': name_at(t, DAYS, 7, 3, &size); break;
+    case 'A': name_at(t, DAYS, 7, 0, &size); break;
+    case 'p':
+        if (t.length >= 2 && (t.at[1] | 0x20) == 'm' && ((*t.at | 0x20) == 'a' || (*t.at | 0x20) == 'p'))
+            size = 2, f->is_afternoon = (*t.at | 0x20) == 'p';
+        break;
+    case 'z': size = offset_at(t, &f->offset), f->has_offset = 1; break;
+    case 'Z': {
+        static const char *const zones[] = {"utc", "gmt", "z"};
+        name_at(t, zones, 3, 0, &size);
+        f->offset = 0, f->has_offset = 1;
+        break;
+    }
+    case 'f':
+        for (int width = 9; width > 0; width--) {
+            int64_t unit = SECOND / 10, part = 0;
+            if (number_at(t, width, 0, INT32_MAX) < 0) continue;
+            for (int i = 0; i < width; i++, unit /= 10) part += unit * (t.at[i] - '0');
+            f->part = part;
+            if (match(rest, (text){t.at + width, t.length - width}, f)) return 1;
+        }
+        return 0;
+    default: return 0;
+    }
+    if (!value) return size && match(rest, (text){t.at + size, t.length - size}, f);
+    for (int width = widest; width >= narrowest; width--) {
+        int number = number_at(t, width, least, most);
+        if (number < 0) continue;
+        *value = directive == 'y' ? number + (number < 69 ? 2000 : 1900) : number;
+        if (match(rest, (text){t.at + width, t.length - width}, f)) return 1;
     }
     return 0;
+}
+
+static int pattern_time(text pattern, text t, written_time *time) {
+    found_time f = {.year = -1, .month = 1, .day = 1, .day_of_year = -1, .half_day_hour = -1};
+    int64_t days;
+    if (!match(pattern, t, &f)) return 0;
+    if (f.half_day_hour >= 0) f.hour = f.half_day_hour % 12 + 12 * f.is_afternoon;
+    if (f.day_of_year > 0) {
+        if (!day_number(f.year, 1, 1, &days)) return 0;
+        int leap = f.year % 4 == 0 && (f.year % 100 != 0 || f.year % 400 == 0);
+        if (f.day_of_year > 365 + leap) return 0;
+        days += f.day_of_year - 1;
+    } else if (!day_number(f.year, f.month, f.day, &days)) return 0;
+    *time = (written_time){clock(days, f.hour, f.minute, f.second, f.part), f.has_offset, f.offset / 60};
+    return 1;
+}
+
+/* A day of a time zone: from which second of the local day on which offset holds. */
+enum { MOST_PIECES = 8, KNOWN_DAYS = 512, SKIPPED = INT32_MIN };
+typedef struct {
+    int64_t day;
+    int32_t pieces; /* 0: not known */
+    int32_t from[MOST_PIECES], offset[MOST_PIECES]; /* seconds; east of UTC, or SKIPPED where the clock jumps ahead */
+} local_day;
+
+enum parsed { NO_TIME, TIME, UNKNOWN_DAY };
+
+static inline enum parsed to_utc(const dialect *d, const local_day *days, const written_time *written, int64_t *micros) {
+    int64_t shift = written->minutes * (int64_t)60;
+    if (d->is_local && !written->has_offset) {
+        int64_t seconds = written->micros / SECOND - (written->micros % SECOND < 0);
+        int64_t day = seconds / 86400 - (seconds % 86400 < 0), second = seconds - day * 86400;
+        const local_day *known = &days[(uint64_t)day % KNOWN_DAYS];
+        if (!known->pieces || known->day != day) { *micros = day; return UNKNOWN_DAY; }
+        int32_t i = known->pieces - 1;
+        while (i && second < known->from[i]) i--;
+        if (known->offset[i] == SKIPPED) return NO_TIME;
+        shift = known->offset[i];
+    }
+    *micros = written->micros - shift * SECOND;
+    return *micros >= FIRST_TIME && *micros <= LAST_TIME ? TIME : NO_TIME;
+}
+
+/* Parses a time in the first of the dialect's formats that fits. Gives the day instead if that is not known. */
+static inline enum parsed parse_time(const dialect *d, const local_day *days, text t, int64_t *micros) {
+    written_time written;
+    for (int i = 0; i < d->formats; i++) {
+        const format *f = &d->format[i];
+        int fits;
+        if (f->kind == ISO) fits = iso_time(t, &written);
+        else if (f->kind == PATTERN) fits = pattern_time(f->pattern, t, &written);
+        else fits = epoch_time(t, f->kind == EPOCH_S ? 1 : f->kind == EPOCH_MS ? 1000 : SECOND, &written);
+        if (fits) return to_utc(d, days, &written, micros);
+    }
+    return NO_TIME;
 }
 
 /* ---- Columns ---------------------------------------------------------------------------------------------------- */
@@ -395,7 +581,8 @@ typedef struct {
     int64_t lost_spellings;         /* spellings since the start of the block that are known no more */
     int64_t sessions, malformed;    /* rows */
     text question;                  /* NEEDS_PLATFORM: the spelling */
-    int64_t open_at;                /* NEEDS_EXTENT: where the line after an open line starts. NEEDS_DATA: how far */
+    int64_t open_at;                /* NEEDS_EXTENT: where the line after an open line starts. NEEDS_DATA: how far.
+                                     * NEEDS_DAY: the local day, since 1970 */
     int64_t open_state;             /* NEEDS_EXTENT: the state in which it starts */
 
     dialect d;
@@ -420,7 +607,7 @@ typedef struct {
     faults fault_rows;
     spelling *spelling_of;
     int32_t *spelling_at; /* an open hash table of numbers in spelling_of, plus 1 */
-    int64_t spelling_capacity;
+    local_day *days;
 } reader;
 
 /* ---- Splitting -------------------------------------------------------------------------------------------------- */
@@ -511,6 +698,7 @@ typedef struct {
     int32_t inner_state, is_uniform; /* the state at the first line end inside, and whether it is that at all of them */
     int32_t is_known;               /* reading stopped at the second line, as what follows it is known */
     int32_t is_open;                /* the block ends before the record */
+    int32_t is_marked;              /* it has quotes or escapes */
 } record;
 
 /* Whether what follows a line end inside a record is known. */
@@ -553,13 +741,14 @@ static inline void scan(reader *r, record *s, int64_t start, int state, int is_i
             if (is_line_end) break;
             field = offset + 1, is_escaped = has_text = 0, state = BARE;
         } else if (byte == quote) {
+            s->is_marked = 1;
             if (state == QUOTED) {
                 if (offset + 1 < r->size && data[offset + 1] == quote) pass(r, offset + 1), is_escaped = 1;
                 else close = offset, state = CLOSED;
             } else if (state == BARE && !has_text && is_blank(data, field, offset)) open = offset + 1, state = QUOTED;
             else s->bad_quote = offset, has_text = 1;
         } else if (offset + 1 < r->size) { /* an escape */
-            is_escaped = 1;
+            is_escaped = s->is_marked = 1;
             pass(r, ++offset);
             if (data[offset] == '\n' || data[offset] == '\r') goto inner_line;
         }
@@ -770,13 +959,13 @@ static enum reason width_fault(const reader *r, const record *s) {
 }
 
 /* Applies the rules for fields, in order of precedence. */
-static enum reason field_fault(const dialect *d, const text *values, int32_t platform, int64_t *time) {
+static enum reason field_fault(const text *values, int32_t platform, int has_time) {
     if (!values[USER_ID].length) return MISSING_USER_ID;
     if (!values[SESSION_ID].length) return MISSING_SESSION_ID;
     if (!values[PLATFORM].length) return MISSING_PLATFORM;
     if (platform < 0) return UNKNOWN_PLATFORM;
     if (!values[ACTIVITY_TIME].length) return MISSING_ACTIVITY_TIME;
-    if (!parse_time(d, values[ACTIVITY_TIME], time)) return BAD_ACTIVITY_TIME;
+    if (!has_time) return BAD_ACTIVITY_TIME;
     return values[ACTIVITY_TYPE].length ? SOUND : MISSING_ACTIVITY_TYPE;
 }
 
@@ -818,21 +1007,27 @@ static inline enum status read_record(reader *r) {
 
     text values[COLUMNS];
     if (!values_of(r, values)) return NO_MEMORY;
-    if (s.inner_lines || r->last_odd >= s.start)
+    /* A delimiter that is a control character itself may stand in quotes. */
+    if (s.inner_lines || r->last_odd >= s.start || (s.is_marked && r->d.delimiter < 0x20))
         for (int c = 0; c < COLUMNS; c++)
             if (has_control(values[c])) return reject_line(r, &s, CONTROL_CHARACTER);
-    int32_t platform = -1;
+    int32_t platform = -1, number = 0;
     if (values[USER_ID].length && values[SESSION_ID].length && values[PLATFORM].length) {
-        int32_t number = *spelling_place(r, values[PLATFORM], hash(values[PLATFORM], 0));
+        number = *spelling_place(r, values[PLATFORM], hash(values[PLATFORM], 0));
         if (!number) {
             r->question = values[PLATFORM];
             return NEEDS_PLATFORM;
         }
-        r->spelling_of[number - 1].records++;
         platform = r->spelling_of[number - 1].platform;
     }
     int64_t time = 0;
-    why = field_fault(&r->d, values, platform, &time);
+    enum parsed parsed = parse_time(&r->d, r->days, values[ACTIVITY_TIME], &time);
+    if (parsed == UNKNOWN_DAY) {
+        r->open_at = time;
+        return NEEDS_DAY;
+    }
+    if (number) r->spelling_of[number - 1].records++;
+    why = field_fault(values, platform, parsed == TIME);
     if (why != SOUND) {
         enum status status = add_fault(r, r->line, why, s.start, s.end);
         if (status) return status;
@@ -947,7 +1142,7 @@ EXPORTED void uda_close(reader *r) {
     if (r->spelling_at) forget_spellings(r);
     table_free(&r->session_rows);
     faults_free(&r->fault_rows);
-    free(r->records), free(r->recent), free(r->slots), free(r->scratch), free(r->spelling_of), free(r->spelling_at);
+    free(r->days), free(r->records), free(r->recent), free(r->slots), free(r->scratch), free(r->spelling_of), free(r->spelling_at);
     free(r);
 }
 
@@ -965,6 +1160,8 @@ EXPORTED reader *uda_open(const dialect *d, int32_t wanted) {
     r->recent = malloc(RECENT_SESSIONS * sizeof *r->recent);
     r->spelling_at = calloc(2 * KNOWN_SPELLINGS, sizeof *r->spelling_at);
     r->spelling_of = calloc(KNOWN_SPELLINGS, sizeof *r->spelling_of);
+    if (d->is_local) r->days = calloc(KNOWN_DAYS, sizeof *r->days);
+    if (d->is_local && !r->days) { uda_close(r); return NULL; }
     if (r->slots && r->recent && r->spelling_at && r->spelling_of) return r;
     uda_close(r);
     return NULL;
@@ -1008,6 +1205,14 @@ EXPORTED int uda_answer(reader *r, int32_t platform) {
     r->spelling_of[r->spellings] = (spelling){t, sum, platform, 0};
     *spelling_place(r, t, sum) = (int32_t)++r->spellings;
     return DONE;
+}
+
+/* Says which offsets hold on the local day that was asked for, from which second on; at most MOST_PIECES. */
+EXPORTED void uda_tell_day(reader *r, int64_t day, int32_t pieces, const int32_t *from, const int32_t *offset) {
+    local_day *place = &r->days[(uint64_t)day % KNOWN_DAYS];
+    place->day = day, place->pieces = pieces;
+    memcpy(place->from, from, (size_t)pieces * sizeof *from);
+    memcpy(place->offset, offset, (size_t)pieces * sizeof *offset);
 }
 
 /* Says what follows the open line; offsets are those of the block. */

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.contract.columns import COLUMNS
+from uda_assets.contract.dialects import EPOCHS, ISO, Dialect
 from uda_assets.contract.reasons import Reason
+from uda_assets.kernel.zones import offsets_of_day
 
 LIBRARY = Path(__file__).with_name(f"kernel-{sys.platform}.so")
 """The compiled kernel; the build of the package makes it (``build.py``)."""
@@ -27,10 +29,11 @@ class Status(IntEnum):
 
     DONE = 0
     NEEDS_PLATFORM = 1
-    NEEDS_EXTENT = 2
-    NEEDS_DATA = 3
-    TOO_LONG = 4
-    NO_MEMORY = 5
+    NEEDS_DAY = 2
+    NEEDS_EXTENT = 3
+    NEEDS_DATA = 4
+    TOO_LONG = 5
+    NO_MEMORY = 6
 
 
 class Wanted(IntFlag):
@@ -41,36 +44,8 @@ class Wanted(IntFlag):
     FAULTS = 4
 
 
-class TimeFormat(IntEnum):
-    """The forms of times that the kernel knows."""
-
-    ISO = 0
-    EPOCH_S = 1
-    EPOCH_MS = 2
-    EPOCH_US = 3
-
-
-class Dialect(NamedTuple):
-    """How the records of a drop are written.
-
-    Attributes:
-        delimiter: The byte between fields.
-        quote: The byte around quoted fields, which is doubled inside them; empty for none.
-        escape: The byte that makes the next one literal, inside quotes and out; empty for none.
-        trailing_delimiter: Whether each line may end in one more delimiter.
-        null: Texts that stand for an empty field.
-        formats: The forms that times may have, tried in this order.
-    """
-
-    delimiter: bytes = b","
-    quote: bytes = b'"'
-    escape: bytes = b""
-    trailing_delimiter: bool = False
-    null: tuple[bytes, ...] = ()
-    formats: tuple[TimeFormat, ...] = (TimeFormat.ISO,)
-
-
-DEFAULT_DIALECT = Dialect()
+_FORMATS = (ISO, *EPOCHS)
+"""The kernel numbers forms of times in this order; patterns come last."""
 
 
 class Extent(NamedTuple):
@@ -119,7 +94,7 @@ class Columns(NamedTuple):
 
     width: int
     parts: Mapping[str, Sequence[int]]
-    constants: Mapping[str, bytes] = {}  # read only
+    constants: Mapping[str, str] = {}  # read only
 
 
 # ---- C structures ----------------------------------------------------------------------------------------------------
@@ -136,6 +111,12 @@ class CText(Structure):
         return ctypes.string_at(self.at, self.length) if self.length else b""
 
 
+class CFormat(Structure):
+    """A form of times."""
+
+    _fields_ = [("kind", c_int32), ("pattern", CText)]
+
+
 class CDialect(Structure):
     """A dialect, and where the contract's columns are."""
 
@@ -143,7 +124,8 @@ class CDialect(Structure):
         ("delimiter", c_ubyte), ("quote", c_ubyte), ("escape", c_ubyte), ("trailing_delimiter", c_ubyte),
         ("width", c_int32), ("slots", c_int32), ("nulls", c_int32), ("formats", c_int32),
         ("slot_of", POINTER(c_int32)), ("parts", POINTER(c_int32)), ("part_end", c_int32 * len(COLUMNS)),
-        ("constant", CText * len(COLUMNS)), ("null", POINTER(CText)), ("format", POINTER(c_int32)),
+        ("constant", CText * len(COLUMNS)), ("null", POINTER(CText)), ("format", POINTER(CFormat)),
+        ("is_local", c_int32),
         ("longest", c_int64),
     ]  # fmt: skip
 
@@ -204,6 +186,7 @@ def load_library() -> ctypes.CDLL:
         "uda_begin": (None, [reader]),
         "uda_read": (c_int32, [reader, c_char_p, c_int64, c_int32]),
         "uda_answer": (c_int32, [reader, c_int32]),
+        "uda_tell_day": (None, [reader, c_int64, c_int32, POINTER(c_int32), POINTER(c_int32)]),
         "uda_follow": (None, [reader, POINTER(CExtent)]),
         "uda_walk": (c_int32, [reader, c_char_p, c_int64, c_int32, POINTER(CExtent), POINTER(c_int32)]),
         "uda_records": (c_int64, [reader, c_int32, *arrow]),
@@ -270,7 +253,7 @@ class Kernel:
     def __init__(self, dialect: Dialect, columns: Columns, wanted: Wanted, longest: int) -> None:
         self._library = load_library()
         self._reader = None
-        self._width = columns.width
+        self._width, self._zone = columns.width, dialect.timezone
         described, self._kept_alive = _describe(dialect, columns, longest)
         self._reader = self._library.uda_open(byref(described), wanted)
         if not self._reader:
@@ -310,6 +293,13 @@ class Kernel:
         """Tell the kernel the number of the platform that it asked about, or -1 if it is unknown."""
         if self._library.uda_answer(self._reader, platform):
             raise MemoryError("no memory for a platform's spelling")
+
+    def tell_day(self) -> None:
+        """Tell the kernel the offsets of the local day that it asked about."""
+        pieces = offsets_of_day(self._zone, self.state.open_at)
+        numbers = c_int32 * len(pieces)
+        seconds, offsets = numbers(*(second for second, _ in pieces)), numbers(*(offset for _, offset in pieces))
+        self._library.uda_tell_day(self._reader, self.state.open_at, len(pieces), seconds, offsets)
 
     def follow(self, extent: Extent) -> None:
         """Tell the kernel what follows an open line; offsets are those of the block."""
@@ -397,22 +387,29 @@ def _describe(dialect: Dialect, columns: Columns, longest: int) -> tuple[CDialec
     slot_of = (c_int32 * max(1, columns.width))(*(slots.get(at, -1) for at in range(columns.width)))
     listed = [slots[position] for part in parts for position in part]
     part_end = [sum(map(len, parts[: number + 1])) for number in range(len(COLUMNS))]
-    constants = [columns.constants.get(name, b"") for name in COLUMNS]
+    texts: list[bytes] = []
+
+    def text(value: str) -> CText:
+        texts.append(value.encode())
+        return CText(ctypes.cast(c_char_p(texts[-1]), c_void_p), len(texts[-1]))
+
     part_list = (c_int32 * (len(listed) + 1))(*listed)
-    nulls = (CText * (len(dialect.null) + 1))(*map(_text_of, dialect.null))
-    formats = (c_int32 * len(dialect.formats))(*dialect.formats)
+    nulls = (CText * (len(dialect.null) + 1))(*map(text, dialect.null))
+    formats = (CFormat * len(dialect.formats))(
+        *(
+            CFormat(_FORMATS.index(form), text("")) if form in _FORMATS else CFormat(len(_FORMATS), text(form))
+            for form in dialect.formats
+        )
+    )
     described = CDialect(
         _byte(dialect.delimiter), _byte(dialect.quote), _byte(dialect.escape), dialect.trailing_delimiter,
         columns.width, len(positions), len(dialect.null), len(dialect.formats),
         slot_of, part_list, (c_int32 * len(COLUMNS))(*part_end),
-        (CText * len(COLUMNS))(*map(_text_of, constants)), nulls, formats, longest,
+        (CText * len(COLUMNS))(*(text(columns.constants.get(name, "")) for name in COLUMNS)), nulls, formats,
+        dialect.timezone != "UTC", longest,
     )  # fmt: skip
-    return described, [slot_of, part_list, constants, dialect.null, nulls, formats]
+    return described, [slot_of, part_list, texts, nulls, formats]
 
 
-def _byte(text: bytes) -> int:
-    return text[0] if text else 0
-
-
-def _text_of(text: bytes) -> CText:
-    return CText(ctypes.cast(c_char_p(text), c_void_p), len(text))
+def _byte(character: str | None) -> int:
+    return ord(character) if character else 0

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from uda_assets.lake.names import name_fault, printable_name
-from uda_assets.storage import Location, Refusal, Signature, Storage
+from uda_assets.storage import NO_DROP, Location, Refusal, Signature, Storage
 
 
 class Selection(NamedTuple):
@@ -44,23 +44,27 @@ class Listing(NamedTuple):
         drops: The signatures of the drops, by name in ascending order.
         inaccessible: Why other files and directories cannot be drops, by printable name: files with unusable names,
             links that lead out of ``datasets/``, and directories that cannot be listed.
+        ignored: Why files are never read, by printable name: their names are not those of drops.
         problem: Why nothing at all can be listed, if that is so.
     """
 
     drops: dict[str, Signature]
     inaccessible: dict[str, Refusal]
+    ignored: dict[str, str]
     problem: str = ""
 
 
 def list_drops(files: Storage, datasets: Location, selection: Selection) -> Listing:
     """List the drops in a directory now."""
-    listing = Listing({}, {})
+    listing = Listing({}, {}, {})
     found = files.drops_below(datasets)
     if selection != EVERYTHING:
         found = ((name, seen) for name, seen in found if _is_selected(name, seen, selection))
     for name, seen in sorted(found, key=lambda item: item[0]):
         if isinstance(seen, Refusal) and not name:
             listing = listing._replace(problem=f"{datasets}: {seen.advice}, or set UDA_DATA_ROOT")
+        elif seen is NO_DROP:
+            listing.ignored[printable_name(name)] = seen.advice
         elif isinstance(seen, Refusal):
             listing.inaccessible[printable_name(name)] = seen
         elif fault := name_fault(name, remote=files.remote):

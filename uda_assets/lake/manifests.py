@@ -41,6 +41,8 @@ class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         fingerprint: Hash of content and rules.
         spellings: Records by normalised platform spelling, or None if there were too many spellings to list.
         meanings: The platform that each of these spellings meant, or None for an unknown one.
+        dialect: A hash of the dialect in which it was read, or nothing for the default one.
+        is_marked: Whether a byte order mark decided its encoding, against the dialect.
         quarantine: Path of its quarantine below ``quarantine/``, if that does not follow from the drop's name.
         checksums: BLAKE3 of the files beside its part files: ``quarantine``, ``_metadata``, ``_common_metadata``.
     """
@@ -58,6 +60,8 @@ class DropManifest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     spellings: dict[str, int] | None
     meanings: dict[str, str | None]
     converted_at: datetime
+    dialect: str = ""
+    is_marked: bool = False
     quarantine: str = ""
     checksums: dict[str, str] = {}
 
@@ -169,6 +173,15 @@ class PublishedBoard(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime
 
 
+class ExcludedUser(msgspec.Struct, frozen=True, array_like=True):
+    """A user who is left out of the leaderboard, by which pattern, with the sessions that count for nothing."""
+
+    pattern: str
+    platform: str
+    user_id: str
+    session_count: int
+
+
 class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     """From what the result files and the warehouse were last published.
 
@@ -178,6 +191,8 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
         previous: The last leaderboard that differed from it, if any. Ranks are compared with this one.
         files: BLAKE3 of the published files, by path below the data root.
         incoming: BLAKE3 of files that are being put in place. Each of them is either there or as in ``files``.
+        exclude_users: The patterns of users who are left out.
+        excluded: Users whom they leave out, those with most sessions first; at most a thousand.
         superseded: Quarantines, by path below ``quarantine/``, to which the publication before this one referred.
             They are kept for its readers until the next publication.
     """
@@ -192,6 +207,8 @@ class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
     previous: PublishedBoard | None = None
     files: dict[str, str] = {}
     incoming: dict[str, str] = {}
+    exclude_users: str = ""
+    excluded: list[ExcludedUser] = []
     superseded: list[str] = []
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from uda_assets.basics.settings import Settings
-from uda_assets.contract.platforms import platform_table
+from uda_assets.contract.suppliers import rulebook
 from uda_assets.lake import Examined, Lake, open_lake
 from uda_assets.pipeline.rules import Rules, rules_of
 from uda_assets.storage import Signature
@@ -39,10 +39,10 @@ def arrivals(settings: Settings) -> Arrivals:
     """Return what a run under these settings would have to look at.
 
     Raises:
-        UdaError: The data root or its platform table cannot be read.
+        UdaError: The data root or its platform table or suppliers cannot be read.
     """
     lake = open_lake(settings)
-    rules = rules_of(settings, platform_table(lake.root, settings))
+    rules = rules_of(settings, rulebook(lake.root, settings))
     return look_for_arrivals(lake, rules, settings.settle_seconds)
 
 

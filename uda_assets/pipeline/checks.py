@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from datetime import date
+from fnmatch import fnmatchcase
 
 import duckdb
 import polars as pl
@@ -15,9 +17,9 @@ from uda_assets.basics.settings import Settings
 from uda_assets.contract.platforms import Platforms, normalise_platform
 from uda_assets.contract.reasons import Reason
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
+from uda_assets.contract.suppliers import Suppliers
 from uda_assets.ingest import bounds_of, open_source
 from uda_assets.ingest.header import read_header
-from uda_assets.kernel import DEFAULT_DIALECT
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.lake.integrity import DropFiles, inspect_drops
 from uda_assets.pipeline.status import DropEntry, Status
@@ -33,13 +35,15 @@ def _finding(faults: list[str], sound: str, broken: str) -> Finding:
     return Finding(not faults, broken if faults else sound, faults)
 
 
-def headers_readable(lake: Lake, drops: list[str], settings: Settings) -> Finding:
+def headers_readable(lake: Lake, drops: list[str], settings: Settings, suppliers: Suppliers) -> Finding:
     """Check that the header of each drop names every required column once."""
     faults, bounds = [], bounds_of(settings)
     for drop in drops:
         try:
-            with open_source(lake.source(drop), bounds=bounds, most=_HEAD + bounds.record) as source:
-                read_header(source, DEFAULT_DIALECT)
+            dialect = suppliers.dialect_of(drop)
+            source_of = open_source(lake.source(drop), bounds=bounds, dialect=dialect, most=_HEAD + bounds.record)
+            with source_of as source:
+                read_header(source, dialect)
         except UdaError as error:
             faults.append(f"{drop}: {error}")
     return _finding(faults, f"{len(drops)} pending drops have a usable header", f"{len(faults)} drops cannot be read")
@@ -54,8 +58,50 @@ def drops_present(entries: list[DropEntry], problem: str) -> Finding:
     """
     if problem:
         return Finding(False, problem)
-    count = sum(entry.status is not Status.FORGOTTEN for entry in entries)
+    count = sum(entry.status not in (Status.FORGOTTEN, Status.IGNORED) for entry in entries)
     return Finding(count > 0, f"{count} drops" if count else "no drops; put CSV files below the data root's datasets/")
+
+
+def all_files_are_drops(entries: list[DropEntry]) -> Finding:
+    """Check that no file waits below ``datasets/`` that will never be read."""
+    ignored = [entry.drop for entry in entries if entry.status is Status.IGNORED]
+    broken = f"{len(ignored)} files are ignored, as their names are not those of drops; `uda drops` says why"
+    return _finding(ignored[:50], "every file below datasets/ is a drop", broken)
+
+
+def suppliers_deliver(entries: list[DropEntry], suppliers: Suppliers) -> Finding:
+    """Check that each pattern of the suppliers' file matches a drop, and that no drop is claimed by two entries."""
+    names = [entry.drop for entry in entries if entry.status is not Status.IGNORED]
+    faults = [
+        f"{supplier.name}: {pattern!r} matches no drop"
+        for supplier in suppliers
+        for pattern in supplier.drops
+        if not any(fnmatchcase(name, pattern) for name in names)
+    ]
+    for name in names:
+        claimed = [supplier.name for supplier in suppliers if supplier.delivers(name)]
+        if len(claimed) > 1:
+            faults.append(f"{name}: entries {', '.join(claimed)} match; the first one counts")
+    broken = f"{len(faults)} patterns of suppliers.toml match no drop, or drops of several suppliers"
+    return _finding(faults[:50], f"{len(suppliers)} suppliers, each with drops of its own", broken)
+
+
+_LIKE_NULL = re.compile(
+    r"null|none|nan|nil|n/?a|undefined|unknown|anonymous|\(not set\)|\(none\)|\\n|-1|[0-]+|test", re.IGNORECASE
+)
+_FAR_MORE, _FROM = 20, 1_000
+
+
+def listed_users_plausible(board: pl.DataFrame) -> Finding:
+    """Check that no listed id looks like a null marker, and that nobody has far more sessions than all others."""
+    faults = []
+    for (platform,), rows in board.group_by("platform", maintain_order=True):
+        users, counts = rows["user_id"].to_list(), rows["session_count"].to_list()
+        faults += [f"{platform}: {user!r} looks like a null marker" for user in users if _LIKE_NULL.fullmatch(user)]
+        if len(counts) > 1 and counts[0] >= max(_FROM, _FAR_MORE * counts[1]):
+            faults.append(f"{platform}: {users[0]!r} has {counts[0]} sessions, the next one {counts[1]}")
+    broken = f"{len(faults)} listed users may be none; see null in suppliers.toml, and UDA_EXCLUDE_USERS"
+    return _finding(faults[:50], "all listed users look like users", broken)
 
 
 def parquet_schema_matches(files: Mapping[str, DropFiles]) -> Finding:

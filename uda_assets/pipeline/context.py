@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from uda_assets.basics.settings import Settings
-from uda_assets.contract.platforms import Platforms, platform_table
+from uda_assets.contract.suppliers import Rulebook, rulebook
 from uda_assets.engines import Engine, open_engine
 from uda_assets.lake import Lake
 from uda_assets.pipeline.rules import Rules, rules_of
@@ -20,21 +20,21 @@ class Run(NamedTuple):
     Attributes:
         lake: The data root.
         settings: The settings of the run.
-        platforms: The platform table in force.
+        book: The platform table and the suppliers in force.
         engine: The engine that does the heavy work.
         connect: Opens database files.
     """
 
     lake: Lake
     settings: Settings
-    platforms: Platforms
+    book: Rulebook
     engine: Engine
     connect: Connect = plain_database
 
     @property
     def rules(self) -> Rules:
         """The rules of the run."""
-        return rules_of(self.settings, self.platforms)
+        return rules_of(self.settings, self.book)
 
 
 @contextmanager
@@ -46,4 +46,4 @@ def open_run(lake: Lake, settings: Settings) -> Iterator[Run]:
         ClusterFault: The cluster cannot be reached.
     """
     with lake.writing(settings.lock_timeout), open_engine(settings) as engine:
-        yield Run(lake, settings, platform_table(lake.root, settings), engine)
+        yield Run(lake, settings, rulebook(lake.root, settings), engine)

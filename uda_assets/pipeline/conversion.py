@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from uda_assets.basics.errors import DropBusy, DropRejected, DropUnreadable
 from uda_assets.basics.progress import Advance, OnAdvance, Progress
 from uda_assets.basics.settings import ErrorMode
-from uda_assets.contract.platforms import Platforms
+from uda_assets.contract.advice import advice_about_records
 from uda_assets.ingest.convert import CONVERTER_VERSION, Conversion, DropJob
 from uda_assets.lake import DropManifest, Lake, Rejection, Stage
 from uda_assets.pipeline.archive import restore_archived
@@ -214,27 +214,32 @@ def _stage_version(task: _Task, drop: str, content: str, staged: Stage) -> DropM
     try:
         done = run.engine.convert(
             DropJob(
-                run.lake.source(drop), drop, staged.outputs(drop), run.platforms,
-                fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, bounds=rules.bounds,
+                run.lake.source(drop), drop, staged.outputs(drop), run.book.platforms_of(drop),
+                dialect=run.book.suppliers.dialect_of(drop), bounds=rules.bounds,
+                fail_fast=settings.error_mode is ErrorMode.FAIL_FAST,
                 staged=staged.shared, scratch=staged.scratch, beside=task.at_once,
             ),
             task.on_advance,
         )  # fmt: skip
     except DropUnreadable as error:
-        return _rejection(rules, content, error.reason, error.advice, bound=rules.bounds.exceeded_by(error.reason))
+        bound = rules.bounds.exceeded_by(error.reason)
+        return _rejection(rules, drop, content, error.reason, error.advice, bound=bound)
     task.work.add(done)
     if task.on_advance:
         task.on_advance(Advance(drop, 1, 1, done.records))
     if done.reject_ratio > rules.max_reject_ratio:
-        return _too_malformed(done, rules, content)
-    return _manifest(done, drop, content, rules.fingerprint(content), run.platforms)
+        return _too_malformed(done, rules, drop, content)
+    return _manifest(done, drop, content, rules)
 
 
-def _manifest(done: Conversion, drop: str, content: str, fingerprint: str, platforms: Platforms) -> DropManifest:
+def _manifest(done: Conversion, drop: str, content: str, rules: Rules) -> DropManifest:
+    platforms = rules.book.platforms_of(drop)
     return DropManifest(
         drop=drop,
         content=content,
-        fingerprint=fingerprint,
+        fingerprint=rules.fingerprint(drop, content),
+        dialect=rules.dialect_key(drop),
+        is_marked=done.is_marked,
         converter_version=CONVERTER_VERSION,
         records=done.records,
         kept=done.kept,
@@ -250,6 +255,7 @@ def _manifest(done: Conversion, drop: str, content: str, fingerprint: str, platf
 
 def _rejection(
     rules: Rules,
+    drop: str,
     content: str,
     reason: str,
     advice: str,
@@ -260,7 +266,7 @@ def _rejection(
 ) -> Rejection:
     return Rejection(
         content=content,
-        fingerprint=rules.fingerprint(content),
+        fingerprint=rules.fingerprint(drop, content),
         reason=reason,
         advice=advice,
         rejected_at=datetime.now(UTC),
@@ -271,14 +277,17 @@ def _rejection(
     )
 
 
-def _too_malformed(done: Conversion, rules: Rules, content: str) -> Rejection:
+def _too_malformed(done: Conversion, rules: Rules, drop: str, content: str) -> Rejection:
     reason, count = done.reasons.most_common(1)[0]
     advice = (
         f"{done.quarantined} of {done.records} records are malformed ({done.reject_ratio:.0%}, at most "
         f"{rules.max_reject_ratio:.0%} may be), mostly {reason} ({count}); mend and deliver it again, or raise "
         "max_reject_ratio"
     )
-    return _rejection(rules, content, "too_many_malformed", advice, records=done.records, quarantined=done.quarantined)
+    if further := advice_about_records(done.reasons):
+        advice += f"; {further}"
+    counts = {"records": done.records, "quarantined": done.quarantined}
+    return _rejection(rules, drop, content, "too_many_malformed", advice, **counts)
 
 
 def _update_ledger(lake: Lake, report: ConversionReport) -> None:

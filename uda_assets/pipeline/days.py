@@ -18,6 +18,7 @@ from uda_assets.lake import Lake
 from uda_assets.pipeline.results import write_board
 from uda_assets.storage import Location, naming_file
 from uda_assets.warehouse.database import Connect, plain_database, working_database
+from uda_assets.warehouse.exclusion import ranked
 from uda_assets.warehouse.ranking import rank_days
 from uda_assets.warehouse.relations import sessions_in
 
@@ -57,9 +58,11 @@ def _rank(lake: Lake, settings: Settings, days: Sequence[date]) -> dict[date, pl
     if manifest is None:
         raise UdaError("nothing is built yet; materialize top_n_by_platform first")
     with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
-        query = rank_days(sessions_in(lake.sessions, manifest), settings.n, min(days), max(days))
-        ranked = pl.DataFrame(connection.sql(query).pl(), schema=_SCHEMA)
-    return {day: ranked.filter(pl.col("day") == day).drop("day") for day in days}
+        query = rank_days(
+            sessions_in(lake.sessions, manifest), settings.n, min(days), max(days), ranked(settings.exclude_users)
+        )
+        boards = pl.DataFrame(connection.sql(query).pl(), schema=_SCHEMA)
+    return {day: boards.filter(pl.col("day") == day).drop("day") for day in days}
 
 
 def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:

@@ -15,12 +15,15 @@ from uda_assets.basics.errors import DropRejected, MalformedRecord, UdaError
 from uda_assets.basics.limits import block_bytes
 from uda_assets.basics.progress import Advance, OnAdvance
 from uda_assets.basics.settings import ErrorMode, Settings
+from uda_assets.contract.advice import advice_about_records
+from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest import Batch, PlatformNames, Wanted, bounds_of, open_source, read_batches
 from uda_assets.kernel import Exported, Kernel, describe_sessions
 from uda_assets.kernel.stream import ColumnStream
 from uda_assets.warehouse.answers import Answer
 from uda_assets.warehouse.database import RECORD_COLUMNS, parquet_files, parquet_relation, working_database
+from uda_assets.warehouse.exclusion import ranked
 from uda_assets.warehouse.ranking import Window, count_sessions, leaderboard, rank
 
 
@@ -38,9 +41,13 @@ class Inspection(NamedTuple):
 
 
 def inspect_csv(
-    path: Path, settings: Settings, platforms: Platforms, on_advance: OnAdvance | None = None
+    path: Path,
+    settings: Settings,
+    platforms: Platforms,
+    dialect: Dialect = CSV,
+    on_advance: OnAdvance | None = None,
 ) -> Inspection:
-    """Compute the leaderboard of one CSV file.
+    """Compute the leaderboard of one file of delimited text.
 
     The reader drops most repetitions of a session while it reads a block; DuckDB drops the others.
 
@@ -51,13 +58,14 @@ def inspect_csv(
     """
     account, names = _Account(path, settings, on_advance), PlatformNames(platforms)
     with (
-        open_source(path, bounds=bounds_of(settings)) as source,
+        open_source(path, bounds=bounds_of(settings), dialect=dialect) as source,
         tempfile.TemporaryDirectory() as spill,
         working_database(settings, Path(spill)) as connection,
     ):
         read = read_batches(
-            source, names, Wanted.SESSIONS, _take_sessions, threads=settings.threads, block_bytes=block_bytes(settings)
-        )
+            source, names, Wanted.SESSIONS, _take_sessions, dialect=dialect, threads=settings.threads,
+            block_bytes=block_bytes(settings),
+        )  # fmt: skip
         stream = ColumnStream(account.of(read, source.size), describe_sessions)
         with ThreadPoolExecutor(1, thread_name_prefix="uda-count") as pool:
             # The main thread handles signals; an exception from there could not pass through the stream's callbacks.
@@ -66,7 +74,7 @@ def inspect_csv(
             raise stream.error
         connection.execute("CREATE TEMP TABLE names AS SELECT unnest($1) AS name", [names.names or [""]])
         named = "(SELECT name AS platform, user_id, session_count FROM counts JOIN names ON platform = names.rowid)"
-        top = _fetch(connection, rank(named, settings.n))
+        top = _fetch(connection, rank(named, settings.n, ranked(settings.exclude_users)))
     account.require_few_malformed()
     return Inspection(top, account.records, account.reasons)
 
@@ -113,7 +121,7 @@ class _Account:
             raise DropRejected(
                 f"{self._path}: {self.reasons.total()} of {self.records} records are malformed, more than "
                 f"max_reject_ratio ({self._settings.max_reject_ratio:g}) allows; mostly "
-                f"{self.reasons.most_common(1)[0][0]}"
+                f"{self.reasons.most_common(1)[0][0]}; {advice_about_records(self.reasons)}"
             )
 
 
@@ -134,7 +142,12 @@ def inspect_parquet(path: Path, settings: Settings) -> Inspection:
             connection.execute(f"CREATE VIEW records AS FROM {_records(path, files)}")
             _require_columns(connection)
             renamed = "(SELECT *, activity_time AS started_at FROM records)"
-            top = _fetch(connection, leaderboard(_sessions_of(renamed, settings), settings.n, _window(settings)))
+            top = _fetch(
+                connection,
+                leaderboard(
+                    _sessions_of(renamed, settings), settings.n, _window(settings), ranked(settings.exclude_users)
+                ),
+            )
             row = connection.execute("SELECT count(*) FROM records").fetchone()
         except duckdb.Error as error:
             raise UdaError(f"{path} is not a converted drop: {str(error).splitlines()[0]}") from None

@@ -68,6 +68,7 @@ def _publish_files(run: Run, drops: Sequence[DropEntry]) -> pl.DataFrame:
         new_csv, new_parquet = publishing.replacing(lake.result_csv), publishing.replacing(lake.result_parquet)
         with _new_warehouse(run, publishing.replacing(lake.warehouse), manifest) as warehouse:
             leaderboard = warehouse.fill_leaderboard()
+            excluded = warehouse.fill_excluded()
             write_board(leaderboard, new_csv, new_parquet)
             board = board_of(new_csv, settings, published_at)
             previous = previous_board(before, board)
@@ -82,6 +83,7 @@ def _publish_files(run: Run, drops: Sequence[DropEntry]) -> pl.DataFrame:
         publishing.manifest = PublicationManifest(
             generation=manifest.generation, n=settings.n, since=settings.since, until=settings.until,
             published_at=published_at, board=board, previous=previous, superseded=sorted(superseded - outdated),
+            exclude_users=settings.exclude_users, excluded=excluded,
             # The leaderboards of days, and the one that this one is compared with, stay published.
             files=lake.published.files_there(superfluous) | unrecorded_days,
         )  # fmt: skip

@@ -22,6 +22,7 @@ class Status(StrEnum):
     PENDING = "pending"
     FORGOTTEN = "forgotten"
     VANISHED = "vanished"
+    IGNORED = "ignored"
 
 
 class DropEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -35,6 +36,7 @@ class DropEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     fingerprint: str | None = None
     converted_at: datetime | None = None
+    supplier: str | None = None
 
 
 class Inventory(NamedTuple):
@@ -101,12 +103,19 @@ def _entries(inventory: Inventory, rules: Rules, *, as_judged: bool) -> list[Dro
     for drop, content in inventory.contents.checksums.items():
         entry = _present(drop, content, inventory, rules, as_judged=as_judged)
         if entry.status is Status.COMMITTED and drop in damaged:
-            entry = _committed(manifests[drop], Status.PENDING, fingerprint=rules.fingerprint(content))
+            entry = _committed(manifests[drop], Status.PENDING, fingerprint=rules.fingerprint(drop, content))
         entries[drop] = entry
     absent = {*manifests, *inventory.ledger.forgotten, *inventory.archived}.difference(entries)
     for drop in absent:
         entries[drop] = _absent(drop, inventory, rules)
-    return [entries[drop] for drop in sorted(entries)]
+    for name, advice in inventory.listing.ignored.items():
+        entries.setdefault(name, DropEntry(drop=name, status=Status.IGNORED, reason=f"ignored: {advice}"))
+    return [_with_supplier(entries[drop], rules) for drop in sorted(entries)]
+
+
+def _with_supplier(entry: DropEntry, rules: Rules) -> DropEntry:
+    supplier = rules.book.suppliers.of(entry.drop)
+    return msgspec.structs.replace(entry, supplier=supplier.name) if supplier else entry
 
 
 def _unreadable(inventory: Inventory) -> dict[str, str]:
@@ -143,7 +152,7 @@ def _present(drop: str, content: str, inventory: Inventory, rules: Rules, *, as_
     if manifest and is_current and not rejection and drop not in ledger.forgotten:
         # Most drops, most of the time: no fingerprint is needed.
         return _committed(manifest, Status.COMMITTED)
-    fingerprint = rules.fingerprint(content)
+    fingerprint = rules.fingerprint(drop, content)
     if ledger.forgotten.get(drop) == content and (manifest is None or drop in ledger.removing):
         return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=fingerprint)
     if rejection and rejection.content == content:

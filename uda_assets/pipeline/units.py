@@ -32,6 +32,7 @@ from uda_assets.basics.moments import reached
 from uda_assets.lake import PartFile, Segment, SessionsManifest, platform_dir
 from uda_assets.storage import Location, hash_file, is_remote, make_dir, naming_file, storage_of
 from uda_assets.warehouse.database import literal, parquet_files, parquet_relation, working_database
+from uda_assets.warehouse.exclusion import EVERYONE
 from uda_assets.warehouse.ranking import Window, count_sessions, rank_alone
 from uda_assets.warehouse.relations import (
     COUNT_COLUMNS,
@@ -135,12 +136,13 @@ class SplitJob(NamedTuple):
 
 
 class RankJob(NamedTuple):
-    """A request for the first ``n`` users of a unit, by sessions within a window."""
+    """A request for the first ``n`` users of a unit, of those who are ranked, by sessions within a window."""
 
     base: Location
     unit: Unit
     window: Window
     n: int
+    ranked: str = EVERYONE
     layout: str = LAYOUT
 
 
@@ -204,7 +206,7 @@ def rank_unit(job: RankJob, place: Workplace) -> list[tuple[str, int]]:
         else:
             counts = counts_in(job.base, manifest)
             place.bytes_read += _size(job.base / path for path in _paths(manifest.counts, manifest.changed))
-        rows: list[tuple[str, int]] = connection.execute(rank_alone(counts, job.n)).fetchall()
+        rows: list[tuple[str, int]] = connection.execute(rank_alone(counts, job.n, job.ranked)).fetchall()
         return rows
 
 

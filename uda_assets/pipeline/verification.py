@@ -31,6 +31,7 @@ from uda_assets.warehouse.database import (
     parquet_relation,
     working_database,
 )
+from uda_assets.warehouse.exclusion import ranked
 from uda_assets.warehouse.ranking import Window, rank
 from uda_assets.warehouse.relations import counts_in, sessions_in
 
@@ -221,7 +222,7 @@ class _Verification:
             if published and is_complete and published.generation == sessions.generation:
                 in_window = "(SELECT platform, user_id, in_window AS session_count FROM counted WHERE in_window > 0)"
                 board = f"SELECT * FROM {parquet_files([lake.result_parquet])}"
-                counted = rank(in_window, published.n)
+                counted = rank(in_window, published.n, ranked(published.exclude_users))
                 self._require_same(connection, "the leaderboard", _BY_NEXT_RUN, counted=counted, derived=board)
         self._records = kept
 

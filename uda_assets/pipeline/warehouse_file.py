@@ -10,12 +10,14 @@ import polars as pl
 
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.lake import PublishedBoard, SessionsManifest
+from uda_assets.lake.manifests import ExcludedUser
 from uda_assets.pipeline.change import units_of
 from uda_assets.pipeline.context import Run
 from uda_assets.pipeline.days import fill_days
 from uda_assets.pipeline.history import load_board
 from uda_assets.pipeline.status import DropEntry
 from uda_assets.pipeline.units import RankJob, rank_unit
+from uda_assets.warehouse.exclusion import excluded_by, patterns_of, ranked
 from uda_assets.warehouse.lookup import counts_within, quarantine_relation
 from uda_assets.warehouse.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
 from uda_assets.warehouse.ranking import Window, rank
@@ -30,7 +32,13 @@ _DROPS_SCHEMA: dict[str, pl.DataType] = {
     "reason": pl.String(),
     "fingerprint": pl.String(),
     "converted_at": pl.Datetime("us", "UTC"),
+    "supplier": pl.String(),
 }
+
+
+_EXCLUDED = "pattern VARCHAR, platform VARCHAR, user_id VARCHAR, session_count BIGINT"
+_MOST_EXCLUDED = 1_000
+"""Excluded users that the publication names; the warehouse has all of them."""
 
 
 class WarehouseFile:
@@ -75,17 +83,37 @@ class WarehouseFile:
         if self._run.engine.elsewhere:
             candidates = "candidates"
             self._connection.register(candidates, self._candidates(window).to_arrow())
-        self._connection.execute(f"CREATE {temporary} TABLE {table} AS {rank(candidates, self._run.settings.n)}")
+        query = rank(candidates, self._run.settings.n, ranked(self._run.settings.exclude_users))
+        self._connection.execute(f"CREATE {temporary} TABLE {table} AS {query}")
         if self._run.engine.elsewhere:
             self._connection.unregister(candidates)
 
     def _candidates(self, window: Window) -> pl.DataFrame:
         """Return the first users of each unit. The first users of each platform are among them."""
         units = units_of(self._manifest).values()
-        jobs = [RankJob(self._lake.sessions, unit, window, self._run.settings.n) for unit in units]
+        n, listed = self._run.settings.n, ranked(self._run.settings.exclude_users)
+        jobs = [RankJob(self._lake.sessions, unit, window, n, listed) for unit in units]
         found = self._run.engine.run(rank_unit, jobs, self._scratch)
         rows = [(job.unit.platform, *row) for job, unit_rows in zip(jobs, found, strict=True) for row in unit_rows]
         return pl.DataFrame(rows, schema=LEADERBOARD_SCHEMA, orient="row")
+
+    def fill_excluded(self) -> list[ExcludedUser]:
+        """Make the table ``excluded_users``: who is left out of the leaderboard, by which pattern.
+
+        Returns:
+            The ones with the most sessions.
+        """
+        self._connection.execute(f"CREATE TABLE excluded_users ({_EXCLUDED})")
+        for pattern in patterns_of(self._run.settings.exclude_users):
+            self._connection.execute(
+                f"INSERT INTO excluded_users SELECT $pattern, platform, user_id, session_count FROM session_counts "
+                f"WHERE {excluded_by(pattern)} AND (platform, user_id) NOT IN (SELECT (platform, user_id) FROM "
+                "excluded_users)",
+                {"pattern": pattern},
+            )
+        order = "ORDER BY session_count DESC, platform, user_id"
+        rows = self._connection.execute(f"FROM excluded_users {order} LIMIT {_MOST_EXCLUDED}").fetchall()
+        return [ExcludedUser(*row) for row in rows]
 
     def fill_ledger(self, drops: Iterable[DropEntry]) -> None:
         """Make the table ``drops`` and the view ``quarantine``."""
@@ -114,14 +142,15 @@ class WarehouseFile:
         """Make the table ``rank_movement``. A comparison without an earlier leaderboard has no rows."""
         connection = self._connection
         connection.execute(f"CREATE TABLE rank_movement ({MOVEMENT_TABLE})")
-        now = Ranking("top_n_by_platform", board.n, "session_counts")
+        listed = ranked(self._run.settings.exclude_users)
+        now = Ranking("top_n_by_platform", board.n, f"(SELECT * FROM session_counts WHERE {listed})")
         if previous and load_board(connection, self._lake, previous, "previous_board"):
             before = Ranking("previous_board", previous.n)
             connection.execute(f"INSERT INTO rank_movement {movement(Against.PUBLICATION, now, before)}")
         if earlier := period_before(Window(board.since, board.until)):
             self._fill_counts("earlier_counts", earlier, "TEMP")
             self._rank("earlier_board", "earlier_counts", earlier, "TEMP")
-            before = Ranking("earlier_board", board.n, "earlier_counts")
+            before = Ranking("earlier_board", board.n, f"(SELECT * FROM earlier_counts WHERE {listed})")
             connection.execute(f"INSERT INTO rank_movement {movement(Against.PERIOD, now, before)}")
 
 

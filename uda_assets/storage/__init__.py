@@ -1,6 +1,15 @@
 """Access the files of a data root, which is a directory or a prefix in an S3 bucket, through one interface."""
 
-from uda_assets.storage.base import RACY_NANOSECONDS, FileChanged, Guard, Location, Refusal, Signature, Storage
+from uda_assets.storage.base import (
+    NO_DROP,
+    RACY_NANOSECONDS,
+    FileChanged,
+    Guard,
+    Location,
+    Refusal,
+    Signature,
+    Storage,
+)
 from uda_assets.storage.choice import filesystem_of, is_remote, root_of, storage_fault, storage_of
 from uda_assets.storage.directory import (
     Directory,
@@ -16,6 +25,7 @@ from uda_assets.storage.directory import (
 from uda_assets.storage.disk import disk_fault, naming_file, raise_if_exhausted
 
 __all__ = [
+    "NO_DROP",
     "RACY_NANOSECONDS",
     "Directory",
     "FileChanged",

@@ -68,6 +68,13 @@ class Refusal(NamedTuple):
     advice: str
 
 
+NO_DROP = Refusal(
+    "ignored",
+    "its name ends in neither .csv, .tsv nor .txt (or one of these and .gz, .zst, .bz2, .xz, .zip); rename it, move it "
+    "away, or exclude it by UDA_EXCLUDE",
+)
+"""For files below ``datasets/`` that nobody will ever read."""
+
 DropCandidate = tuple[str, Signature | Refusal]
 """A file by its path below a directory, with its signature or with the reason why it is not read."""
 

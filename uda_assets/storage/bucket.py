@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.moments import reached
-from uda_assets.storage.base import DropCandidate, Guard, Location, Signature
+from uda_assets.storage.base import NO_DROP, DropCandidate, Guard, Location, Signature
 from uda_assets.storage.directory import hash_stream
-from uda_assets.storage.drop_names import is_hidden_or_unfinished, may_be_a_drop
+from uda_assets.storage.drop_names import is_a_marker, is_hidden_or_unfinished, may_be_a_drop
 from uda_assets.storage.lease import ObjectChanged, leased
 
 _STREAM_BLOCK = 8 << 20
@@ -55,8 +55,12 @@ class Bucket:
         """List all objects below a prefix to find those that may be drops."""
         for name, signature in self.files_below(directory).items():
             parts = name.split("/")
-            if may_be_a_drop(parts[-1]) and not any(map(is_hidden_or_unfinished, parts)):
+            if any(map(is_hidden_or_unfinished, parts)) or not parts[-1]:
+                continue
+            if may_be_a_drop(parts[-1]):
                 yield name, signature
+            elif not is_a_marker(parts[-1]):
+                yield name, NO_DROP
 
     def files_below(self, directory: Location) -> dict[str, Signature]:
         """List all objects below a prefix, with one request for each thousand of them."""

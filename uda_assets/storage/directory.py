@@ -19,6 +19,7 @@ from blake3 import blake3
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.moments import Killed, reached
 from uda_assets.storage.base import (
+    NO_DROP,
     RACY_NANOSECONDS,
     DropCandidate,
     FileChanged,
@@ -30,7 +31,7 @@ from uda_assets.storage.base import (
     this_process,
 )
 from uda_assets.storage.disk import naming_file
-from uda_assets.storage.drop_names import is_hidden_or_unfinished, may_be_a_drop
+from uda_assets.storage.drop_names import is_a_marker, is_hidden_or_unfinished, may_be_a_drop
 
 _HASH_CHUNK = 1 << 20
 
@@ -295,8 +296,11 @@ def _walk_drops(directory: str, prefix: str, top: str) -> Iterator[DropCandidate
                 yield from _walk_drops(entry.path, f"{prefix}{entry.name}/", top)
             elif entry.is_symlink() and (name := _linked_name(entry)) and not _leads_below(entry.path, top):
                 yield f"{prefix}{name}", _LEADS_OUT
-            elif may_be_a_drop(entry.name) and (signature := _signature_of_entry(entry)):
-                yield f"{prefix}{entry.name}", signature
+            elif signature := _signature_of_entry(entry):
+                if may_be_a_drop(entry.name):
+                    yield f"{prefix}{entry.name}", signature
+                elif not is_a_marker(entry.name):
+                    yield f"{prefix}{entry.name}", NO_DROP
 
 
 _LEADS_OUT = Refusal("link_leads_out", "it is a link that leads out of datasets; replace it by what it leads to")

@@ -18,6 +18,7 @@ from uda_assets.basics.settings import Settings
 from uda_assets.lake import DropManifest, Lake, SessionsManifest
 from uda_assets.warehouse.answers import Answer
 from uda_assets.warehouse.database import configure, empty_relation, open_published, parquet_files, working_database
+from uda_assets.warehouse.exclusion import ranked
 from uda_assets.warehouse.movement import MOVEMENT_COLUMNS
 from uda_assets.warehouse.ranking import Window, count_sessions, rank_alone
 from uda_assets.warehouse.relations import SESSIONS, contributions_in, counts_in, sessions_in
@@ -48,13 +49,13 @@ def leaderboard_of(lake: Lake, settings: Settings, manifest: SessionsManifest, p
     Each platform gets a query of its own, which reads only that platform's files.
     """
     names = [name for name in sorted(manifest.platforms) if platform in (None, name)]
-    window = Window(settings.since, settings.until)
+    window, listed = Window(settings.since, settings.until), ranked(settings.exclude_users)
     with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
         rows = [
             (name, *row)
             for name in names
             for row in connection.execute(
-                rank_alone(counts_within(lake, _of_platform(manifest, name), window), settings.n)
+                rank_alone(counts_within(lake, _of_platform(manifest, name), window), settings.n, listed)
             ).fetchall()
         ]
     return Answer(LEADERBOARD_COLUMNS, rows)

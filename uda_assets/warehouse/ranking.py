@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
+from uda_assets.warehouse.exclusion import EVERYONE
+
 _LARGEST_HEAP = 10_000
 """For a larger N, sorting all users costs no more than finding the largest counts first."""
 
@@ -39,15 +41,16 @@ def count_sessions(sessions: str, window: Window) -> str:
     )
 
 
-def rank(counts: str, n: int) -> str:
+def rank(counts: str, n: int, ranked: str = EVERYONE) -> str:
     """Return SQL for the leaderboard: the top ``n`` users of each platform by session count, ties by user_id.
 
-    Only the few users who reach their platform's n-th largest count are sorted.
+    Only the few users who reach their platform's n-th largest count are sorted. ``ranked`` is the condition of users
+    who may be listed.
     """
     n = int(n)
     largest = f"unnest(max(session_count, {min(n, _LARGEST_HEAP)})) AS session_count"
     return f"""
-        WITH counted AS (SELECT platform, user_id, session_count FROM {counts}),
+        WITH counted AS (SELECT platform, user_id, session_count FROM {counts} WHERE {ranked}),
         largest AS (SELECT platform, {largest} FROM counted GROUP BY platform),
         least AS (SELECT platform, min(session_count) AS needed FROM largest GROUP BY platform HAVING count(*) = {n})
         SELECT platform, user_id, session_count
@@ -56,21 +59,24 @@ def rank(counts: str, n: int) -> str:
         ORDER BY platform, session_count DESC, user_id"""
 
 
-def leaderboard(sessions: str, n: int, window: Window) -> str:
+def leaderboard(sessions: str, n: int, window: Window, ranked: str = EVERYONE) -> str:
     """Return SQL for the leaderboard of a relation of sessions."""
-    return rank(f"({count_sessions(sessions, window)})", n)
+    return rank(f"({count_sessions(sessions, window)})", n, ranked)
 
 
-def rank_alone(counts: str, n: int) -> str:
+def rank_alone(counts: str, n: int, ranked: str = EVERYONE) -> str:
     """Return SQL for the top ``n`` users (``user_id, session_count``) from the counts of a single platform.
 
     For a single platform DuckDB can skip rows that cannot be among the first ``n``: nearly all of a file that is sorted
     by count.
     """
-    return f"SELECT user_id, session_count FROM {counts} ORDER BY session_count DESC, user_id LIMIT {int(n)}"
+    return (
+        f"SELECT user_id, session_count FROM {counts} WHERE {ranked} "
+        f"ORDER BY session_count DESC, user_id LIMIT {int(n)}"
+    )
 
 
-def rank_days(sessions: str, n: int, first: date, last: date) -> str:
+def rank_days(sessions: str, n: int, first: date, last: date, ranked: str = EVERYONE) -> str:
     """Return SQL for the leaderboards of the days from ``first`` to ``last`` (UTC), both included.
 
     Its columns are ``day`` and those of a leaderboard, sorted by day, platform and rank. The sessions are read once.
@@ -81,7 +87,7 @@ def rank_days(sessions: str, n: int, first: date, last: date) -> str:
         SELECT day, platform, user_id, session_count FROM (
             SELECT DATE '1970-01-01' + (epoch_us(started_at) // 86400000000)::INTEGER AS day, platform, user_id,
                    count(*) AS session_count
-            FROM {sessions} WHERE {window.condition} GROUP BY day, platform, user_id)
+            FROM {sessions} WHERE {window.condition} AND {ranked} GROUP BY day, platform, user_id)
         QUALIFY row_number() OVER (PARTITION BY day, platform ORDER BY session_count DESC, user_id) <= {int(n)}
         ORDER BY day, platform, session_count DESC, user_id"""
 

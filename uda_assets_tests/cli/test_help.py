@@ -44,6 +44,7 @@ def test_every_example_of_every_help_works(
     chain.deliver(root, "sample.csv", SAMPLE.read_text(errors="surrogateescape").encode("ascii", "replace").decode())
     chain.run(root)
     shutil.copy(SAMPLE, tmp_path / "drop.csv")
+    (root / "suppliers.toml").write_text('[[supplier]]\nname = "acme"\ndrops = ["acme/*"]\n')
     (tmp_path / "query.sql").write_text("SELECT count(*) AS drops FROM drops")
     (tmp_path / "dagster").mkdir()
     for name in ("__init__.py", "__main__.py"):

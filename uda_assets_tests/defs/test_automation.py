@@ -192,7 +192,7 @@ def test_tags_name_the_drops(root: Path, instance: dg.DagsterInstance) -> None:
 
 
 def test_names_that_are_no_drops_are_not_asked_for(root: Path, instance: dg.DagsterInstance) -> None:
-    for name in ("a.csv.part", "a.csv.tmp", ".a.csv", ".hidden/a.csv", "coming.part/a.csv", "a.txt", "a.csv.zip"):
+    for name in ("a.csv.part", "a.csv.tmp", ".a.csv", ".hidden/a.csv", "coming.part/a.csv", "a.pdf", "a.csv.rar"):
         path = root / "datasets" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(HEADER + line("u"))
@@ -240,7 +240,7 @@ def test_a_tick_opens_no_drop_and_no_file_of_a_drop(root: Path, instance: dg.Dag
     with opened_files() as opened:
         assert request(root, instance).tags["uda/drops"] == "2"
     below = {str(Path(path).relative_to(root)) for path in opened if path.startswith(str(root))}
-    assert below <= {".uda/examined.json", ".uda/format.json", "platforms.toml"}
+    assert below <= {".uda/examined.json", ".uda/format.json", "platforms.toml", "suppliers.toml"}
 
 
 def test_the_run_key_is_that_of_the_pending_set(root: Path, instance: dg.DagsterInstance) -> None:

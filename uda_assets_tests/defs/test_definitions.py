@@ -36,7 +36,12 @@ ASSETS: dict[str, dict[str, Any]] = {
         "layer": "raw",
         "metadata": TABLE,
         "partitions": None,
-        "checks": {"drops_present": "warns", "headers_readable": "warns"},
+        "checks": {
+            "all_files_are_drops": "warns",
+            "drops_present": "warns",
+            "headers_readable": "warns",
+            "suppliers_deliver": "warns",
+        },
     },
     "platform_parquet": COMMON
     | {
@@ -72,7 +77,11 @@ ASSETS: dict[str, dict[str, Any]] = {
         "metadata": TABLE,
         "overdue": "warns after 12 hours, fails after 24 hours",
         "partitions": None,
-        "checks": {"leaderboard_recounted": "warns", "leaderboard_well_formed": "warns"},
+        "checks": {
+            "leaderboard_recounted": "warns",
+            "leaderboard_well_formed": "warns",
+            "listed_users_plausible": "warns",
+        },
     },
     "leaderboard_report": COMMON
     | {
@@ -95,7 +104,7 @@ ASSETS: dict[str, dict[str, Any]] = {
 }
 
 JOBS = {
-    "leaderboard_job": {"assets": CHAIN, "checks": 15, "executor": "in_process", "partitioned": False},
+    "leaderboard_job": {"assets": CHAIN, "checks": 18, "executor": "in_process", "partitioned": False},
     "daily_leaderboard_job": {
         "assets": ["daily_top_n_by_platform"],
         "checks": 1,

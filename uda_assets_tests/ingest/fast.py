@@ -140,7 +140,7 @@ def convert_by(
         (root / "drop.csv").write_bytes(data)
         job = DropJob(
             root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"),
-            Platforms(keep_unknown=keep_unknown), root, root, fail_fast, bounds,
+            Platforms(keep_unknown=keep_unknown), root, root, fail_fast=fail_fast, bounds=bounds,
         )  # fmt: skip
         try:
             done = convert(job)

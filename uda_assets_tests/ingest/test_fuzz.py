@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
 from uda_assets.basics.errors import DropUnreadable, UdaError
+from uda_assets.contract.dialects import CSV
 from uda_assets.ingest import Source
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS
 from uda_assets.ingest.header import Header, read_header
-from uda_assets.kernel import DEFAULT_DIALECT
 from uda_assets.lake import open_lake
 from uda_assets_tests.corpus.judging import expected
 from uda_assets_tests.corpus.pollutions import PACK, Polluted, corpus
@@ -128,7 +128,7 @@ def check_header(data: bytes) -> None:
 def _header(data: bytes) -> tuple[str | None, Header | None]:
     source = Source(len(data), lambda length, offset: data[offset : offset + length], DEFAULT_BOUNDS)
     try:
-        return None, read_header(source, DEFAULT_DIALECT)
+        return None, read_header(source, CSV)
     except DropUnreadable as error:
         return REJECTIONS[error.reason], None
 

@@ -99,7 +99,9 @@ def run_chain(settings: Settings, tell: Callable[[str], None]) -> None:
     lake = open_lake(settings)
     with open_run(lake, settings) as run:
         tell("phase catalogue")
-        headers_readable(lake, pending(drop_ledger(take_inventory(lake, check_files=True), run.rules)), settings)
+        headers_readable(
+            lake, pending(drop_ledger(take_inventory(lake, check_files=True), run.rules)), settings, run.book.suppliers
+        )
     with open_run(lake, settings) as run:
         tell("phase conversion")
         convert_pending(run)

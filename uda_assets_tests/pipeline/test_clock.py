@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from uda_assets.contract.platforms import platform_table
+from uda_assets.contract.suppliers import rulebook
 from uda_assets.lake import open_lake
 from uda_assets.pipeline.arrivals import arrivals, look_for_arrivals
 from uda_assets.pipeline.rules import rules_of
@@ -64,7 +64,7 @@ def test_no_drop_waits_for_ever_to_settle(tmp_path: Path, seconds: float) -> Non
     deliver(tmp_path, "a.csv", HEADER + record("a"))
     settings = settings_of(tmp_path)
     os.utime(tmp_path / "datasets/a.csv", (time.time() + seconds,) * 2)
-    rules = rules_of(settings, platform_table(root_of(settings), settings))
+    rules = rules_of(settings, rulebook(root_of(settings), settings))
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch, 2.5 if seconds > 0 else 0)
         found = look_for_arrivals(open_lake(settings), rules, settle_seconds=2)

@@ -90,8 +90,8 @@ def test_what_is_no_memory_size_is_named(text: str) -> None:
 
 
 def test_little_memory_makes_small_blocks() -> None:
-    sizes = [block_bytes(load_settings({}, memory_limit=text, threads=2)) for text in ("4GiB", "96MiB", "1MiB")]
-    assert sizes == [8 << 20, 2 << 20, 1 << 18]
+    sizes = [block_bytes(load_settings({}, memory_limit=text, threads=2)) for text in ("4GiB", "48MiB", "1MiB")]
+    assert sizes == [4 << 20, 2 << 20, 1 << 18]
 
 
 def test_limits_reach_duckdb_and_pyarrow(tmp_path: Path) -> None:

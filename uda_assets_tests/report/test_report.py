@@ -227,7 +227,7 @@ def test_the_size_is_bounded_and_what_is_left_out_is_said(tmp_path: Path) -> Non
     with duckdb.connect(tmp_path / "uda.duckdb") as warehouse:
         warehouse.execute(
             "INSERT INTO drops SELECT repeat('<', 5000) || number, 'committed', 1, 1, 0, repeat('&', 5000), "
-            f"sha256('x'), now() FROM range({MOST_DROPS + 5 - drops}) AS numbers(number)"
+            f"sha256('x'), now(), NULL FROM range({MOST_DROPS + 5 - drops}) AS numbers(number)"
         )
     path = report_of(tmp_path, keep_unknown_platforms=True)
     assert path.stat().st_size < LARGEST_REPORT

@@ -82,7 +82,7 @@ def test_a_cluster_gives_the_same_bytes_on_a_bucket(root: Root, tmp_path: Path) 
 def test_what_lies_below_a_drops_name_in_the_archive_is_not_its_raw_file(root: Root) -> None:
     root.deliver("a.csv", DROPS["a.csv"])
     root.run()
-    root.files.mv(f"{root.base}/datasets/a.csv", f"{root.base}/archive/a.csv/notes.txt")
+    root.files.mv(f"{root.base}/datasets/a.csv", f"{root.base}/archive/a.csv/notes.pdf")
     (part,) = [name for name in root.names() if name.startswith("dataset_parquets/") and "platform=iOS" in name]
     root.files.rm(f"{root.base}/{part}")
     assert root.run() == []

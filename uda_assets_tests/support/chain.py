@@ -12,7 +12,7 @@ import pytest
 
 from uda_assets.basics import moments
 from uda_assets.basics.settings import Settings, load_settings
-from uda_assets.contract.platforms import platform_table
+from uda_assets.contract.suppliers import rulebook
 from uda_assets.engines import Engine
 from uda_assets.lake import Lake, open_lake
 from uda_assets.lake.integrity import inspect_drops
@@ -50,7 +50,7 @@ def running(lake: Lake, settings: Settings, engine: Engine | None = None) -> Ite
             yield opened
     else:
         with lake.writing(settings.lock_timeout):
-            yield Run(lake, settings, platform_table(lake.root, settings), engine)
+            yield Run(lake, settings, rulebook(lake.root, settings), engine)
 
 
 def build(lake: Lake, settings: Settings, engine: Engine | None = None) -> ConversionReport:
@@ -106,7 +106,7 @@ def verify(lake: Lake) -> None:
 
 def statuses(lake: Lake, settings: Settings) -> dict[str, DropEntry]:
     """Where each drop stands."""
-    rules = rules_of(settings, platform_table(lake.root, settings))
+    rules = rules_of(settings, rulebook(lake.root, settings))
     return {entry.drop: entry for entry in drop_ledger(take_inventory(lake, check_files=True), rules)}
 
 

@@ -13,7 +13,7 @@ import polars as pl
 # Bare, or quoted with doubled quotes inside.
 _FIELD = '("(?:[^"]|"")*"|[^",]*)'
 _SPACE = r"[\s\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x0b]"
-_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)?"
+_TIME = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:[0-5]\d(\.\d{1,9})?)?(Z|z| UTC|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)?"
 _WIDE = "ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ"
 _NARROW = "abcdefghijklmnopqrstuvwxyz" * 2
 
@@ -35,7 +35,8 @@ named AS (
     FROM unquoted)
 SELECT platform, user_id, count(DISTINCT session_id) AS session_count FROM named
 WHERE user_id <> '' AND session_id <> '' AND activity <> '' AND platform IS NOT NULL
-  AND regexp_full_match(moment, '{_TIME}') AND try_cast(moment[1:19] AS TIMESTAMP) IS NOT NULL
+  AND regexp_full_match(moment, '{_TIME}')
+  AND try_cast(regexp_extract(upper(moment), '^[-0-9]+[T ][:0-9]+') AS TIMESTAMP) IS NOT NULL
   AND NOT regexp_matches(concat(user_id, session_id, platform, activity), '\\p{{Cc}}')
 GROUP BY platform, user_id ORDER BY platform, session_count DESC, user_id"""
 
