@@ -113,7 +113,7 @@ static int white_space(const uint8_t *p, int64_t left) {
     if (p[0] == 0xE3) return p[1] == 0x80 && p[2] == 0x80 ? 3 : 0;
     if (p[0] != 0xE2) return 0;
     if (p[1] == 0x81) return p[2] == 0x9F ? 3 : 0;
-    return p[1] == 0x80 && (p[2] <= 0x8A || p[2] == 0xA8 || p[2] == 0xA9 || p[2] == 0xAF) ? 3 : 0;
+    return p[1] == 0x80 && ((p[2] >= 0x80 && p[2] <= 0x8A) || p[2] == 0xA8 || p[2] == 0xA9 || p[2] == 0xAF) ? 3 : 0;
 }
 
 static text trim_edges(text t) {

@@ -14,6 +14,7 @@ import pytest
 
 from uda_assets.basics.errors import DropUnreadable
 from uda_assets.basics.limits import Workplace
+from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest import Source, open_source, parts, read_batches
 from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
@@ -44,6 +45,7 @@ def read_fast(
     keep_unknown: bool = False,
     suffix: str = "",
     bounds: Bounds = DEFAULT_BOUNDS,
+    dialect: Dialect = CSV,
 ) -> Answer:
     """Rejection, kept records and quarantined records, both sorted."""
     kept: list[tuple[object, ...]] = []
@@ -53,7 +55,7 @@ def read_fast(
         with _opened(data, suffix, bounds) as source:
             platforms = PlatformNames(Platforms(keep_unknown=keep_unknown))
             batches = read_batches(
-                source, platforms, CONVERTED, take_converted, threads=threads, block_bytes=block_bytes
+                source, platforms, CONVERTED, take_converted, threads=threads, block_bytes=block_bytes, dialect=dialect
             )
             for batch in batches:
                 found = [
@@ -166,9 +168,9 @@ def _rows(platform: str, records: pl.DataFrame) -> list[tuple[object, ...]]:
     return [(user, session, platform, at.astimezone(UTC), kind) for user, session, at, kind in records.rows()]
 
 
-def read_slow(data: bytes, *, keep_unknown: bool = False) -> Answer:
+def read_slow(data: bytes, *, keep_unknown: bool = False, dialect: reference.Dialect = reference.PLAIN) -> Answer:
     """The same of the reference reader."""
-    reading = reference.read(data, keep_unknown=keep_unknown)
+    reading = reference.read(data, keep_unknown=keep_unknown, dialect=dialect)
     kept: list[tuple[object, ...]] = [tuple(record)[1:] for record in reading.kept]
     quarantined: list[tuple[object, ...]] = [tuple(record) for record in reading.quarantined]
     return reading.rejection, sorted(kept, key=repr), sorted(quarantined, key=repr)

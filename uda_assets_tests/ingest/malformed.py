@@ -176,6 +176,7 @@ BLANK_LINES = [
     Case("an empty quoted field is not blank", H + b'""\n' + G, [3], [(2, "too_few_fields")]),
     Case("a comma is not blank", H + b",\n" + G, [3], [(2, "too_few_fields")]),
     Case("a bare 0x85 is not NEL", H + b"\x85\n" + G, [3], [(2, "encoding")]),
+    Case("white space and the start of more of it", H + b'\xc2\x85\xe2\x80"\n' + G, [3], [(2, "encoding")]),
     Case("within quotes they belong to the record", N + GOOD + b',"\n\n \n"\n' + GN, [2, 6], []),
     Case(
         "a cut quoted field leaves a blank line behind",

@@ -27,6 +27,8 @@ from uda_assets.ingest import PlatformNames, open_source, read_batches
 from uda_assets.ingest.convert import CONVERTED, take_converted
 from uda_assets.kernel import REASONS
 from uda_assets_tests.ingest import reference
+from uda_assets_tests.ingest.fast import read_fast, read_slow
+from uda_assets_tests.ingest.strategies import mutated_files
 
 EXAMPLES = int(os.environ.get("UDA_TEST_EXAMPLES", "150"))
 TIMES: dict[str, Callable[[datetime, str], str]] = {
@@ -198,3 +200,54 @@ def test_every_hour_of_some_years_is_converted_as_zoneinfo_does() -> None:
         kept, reasons = read(File(entry, lines.encode(), [], []), block_bytes=1 << 20)
         assert {row[0]: row[3] for row in kept} == {f"u{i}": at for i, at in enumerate(expected) if at}
         assert reasons == ["bad_activity_time"] * expected.count(None)
+
+
+# --- Hostile files ------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def hostile(draw: st.DrawFn) -> tuple[bytes, reference.Dialect]:
+    """A mutated file whose delimiters and quotes are those of a dialect, with a few escapes and null markers in it."""
+    data: bytes = draw(mutated_files())
+    dialect = reference.Dialect(
+        delimiter=draw(st.sampled_from(",;\t|\x1f")), quote=draw(st.sampled_from(['"', "'", ""])),
+        escape=draw(st.sampled_from(["", "\\", "^"])), trailing_delimiter=draw(st.booleans()),
+        null=tuple(draw(st.lists(st.sampled_from(["u1", "N", "\\N"]), max_size=2))),
+        skip_lines=draw(st.sampled_from([0, 0, 1, 2])),
+        header=draw(st.sampled_from([(), (), COLUMNS, (*COLUMNS, "note")])),
+        columns=draw(st.sampled_from([{}, {"session_id": ("user_id", "session_id")}, {"activity_type": ("platform",)}])),
+        constants=draw(st.sampled_from([{}, {"platform": "Web"}])),
+        formats=draw(st.sampled_from([("iso",), ("epoch_s", "iso"), ("%Y-%m-%d %H:%M:%S", "iso")])),
+        timezone=draw(st.sampled_from(["UTC", "Europe/Berlin"])),
+    )  # fmt: skip
+    data = data.replace(b",", dialect.delimiter.encode())
+    if dialect.quote:
+        data = data.replace(b'"', dialect.quote.encode())
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, len(data)))
+        put = draw(
+            st.sampled_from(
+                [
+                    dialect.escape,
+                    dialect.escape + "\n",
+                    dialect.escape + dialect.delimiter,
+                    dialect.quote,
+                    dialect.delimiter,
+                    "\\N",
+                    dialect.delimiter + "\n",
+                    dialect.escape + "\r\n",
+                ]
+            )
+        )
+        data = data[:at] + put.encode() + data[at:]
+    return data, dialect
+
+
+@given(case=hostile(), block_bytes=st.sampled_from([1, 37, 200, 1 << 20]), threads=st.integers(1, 2))
+@settings(max_examples=2 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_hostile_files_are_read_as_the_reference_reads_them(
+    case: tuple[bytes, reference.Dialect], block_bytes: int, threads: int
+) -> None:
+    data, dialect = case
+    ours = Dialect(**dialect._asdict())
+    assert read_fast(data, block_bytes=block_bytes, threads=threads, dialect=ours) == read_slow(data, dialect=dialect)
