@@ -3,7 +3,7 @@
     uv run --group bench python -m benchmarks --sizes 1M,10M --output results.json --output results.md --chart r.svg
 
 P1 bare leaderboard from CSV; P2 whole chain with warehouse; P3 increments; P4 scaling from each size to the next; P5
-another leaderboard after a build; P6 many drops; P7 the generator. 10M takes 3 GB in --work, 100M takes 30 GB.
+another leaderboard after a build; P6 many drops; P7 the generator; P9 dialects. 10M takes 3 GB in --work, 100M 30 GB.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import bare, chain, deltas, generation, lookup, many_drops, scaling
+from benchmarks import bare, chain, deltas, dialects, generation, lookup, many_drops, scaling
 from benchmarks.contest import Contest, Context
 from benchmarks.report import Report, markdown, this_machine, write_report
 
@@ -28,6 +28,7 @@ GROUPS: dict[str, Callable[[Context], Iterator[Contest]]] = {
     "P5": lookup.contests,
     "P6": many_drops.contests,
     "P7": generation.contests,
+    "P9": dialects.contests,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bare, chain, contest, lookup
+from benchmarks import bare, chain, contest, dialects, lookup
 from benchmarks.__main__ import sizes
 from benchmarks.contest import Contender, Contest, Run, compare, in_turn
 from benchmarks.datasets import Dataset, dataset, wrong_rows
@@ -46,6 +46,13 @@ def test_bare_leaderboards_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyP
     }  # fmt: skip
     assert all(len(row.ratios) == 1 for row in race.rows if not row.ours)
     assert len(race.verdicts) == 3
+
+
+def test_dialects_give_the_same_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest, "WARM_UP", 0)
+    race = dialects.dialects(dataset(tmp_path / "work", RECORDS, visits=True), tmp_path, repeats=1)
+    assert race.faults == []
+    assert answers(race) == {dialects.DEFAULT: 0, dialects.SEMICOLONS: 0, dialects.UTF_16: 0}
 
 
 def test_chains_and_what_is_asked_of_them_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

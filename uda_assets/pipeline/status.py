@@ -114,7 +114,7 @@ def _entries(inventory: Inventory, rules: Rules, *, as_judged: bool) -> list[Dro
 
 
 def _with_supplier(entry: DropEntry, rules: Rules) -> DropEntry:
-    supplier = rules.book.suppliers.of(entry.drop)
+    supplier = rules.book.suppliers.of(entry.drop) if entry.status is not Status.IGNORED else None
     return msgspec.structs.replace(entry, supplier=supplier.name) if supplier else entry
 
 

@@ -170,6 +170,7 @@ class DropRow(msgspec.Struct, frozen=True):
     reason: str
     fingerprint: str
     converted_at: datetime | None
+    supplier: str
 
 
 class Quality(msgspec.Struct, kw_only=True):
@@ -468,7 +469,7 @@ class _Reader:
         published = self._published
         rows = self._rows(f"""
             SELECT {shortened_sql("drop")}, status, records, kept, quarantined,
-                   {shortened_sql("reason", _LONGEST_ADVICE)}, fingerprint, epoch_us(converted_at) FROM drops
+                   {shortened_sql("reason", _LONGEST_ADVICE)}, fingerprint, epoch_us(converted_at), supplier FROM drops
             ORDER BY CASE status WHEN 'rejected' THEN 0 WHEN 'pending' THEN 1 WHEN 'committed' THEN 2 ELSE 3 END,
                      converted_at DESC, drop LIMIT {MOST_DROPS}""")
         return Provenance(
@@ -526,7 +527,15 @@ def _drop_row(row: tuple[Any, ...]) -> DropRow:
     reason = Shortened(*row[7:10]).shown() if row[7] is not None else ""
     status, records, kept, quarantined = row[3:7]
     return DropRow(
-        Shortened(*row[:3]).shown(), status, records, kept, quarantined, reason, row[10] or "", _moment_of(row[11])
+        Shortened(*row[:3]).shown(),
+        status,
+        records,
+        kept,
+        quarantined,
+        reason,
+        row[10] or "",
+        _moment_of(row[11]),
+        shown(row[12] or ""),
     )
 
 

@@ -79,6 +79,21 @@ def test_a_cluster_gives_the_same_bytes_on_a_bucket(root: Root, tmp_path: Path) 
     assert (fault["drop"], fault["line"]) == ("large.csv", 4_002)
 
 
+def test_suppliers_are_those_of_the_bucket(root: Root) -> None:
+    drop = (HEADER + record("s1")).replace(",", ";")
+    root.deliver("acme/a.csv", drop)
+    root.deliver("acme/notes.pdf", "x")
+    assert root.run() == []
+    entry = '[[supplier]]\nname = "acme"\ndrops = ["acme/*"]\ndelimiter = ";"\n'
+    root.files.pipe_file(f"{root.base}/suppliers.toml", entry.encode())
+    assert root.run() == ["acme/a.csv"]
+    assert root.run() == []
+    found = chain.statuses(root.lake(), root.settings())
+    assert {drop: (entry.status, entry.supplier) for drop, entry in found.items()} == {
+        "acme/a.csv": ("committed", "acme"), "acme/notes.pdf": ("ignored", None),
+    }  # fmt: skip
+
+
 def test_what_lies_below_a_drops_name_in_the_archive_is_not_its_raw_file(root: Root) -> None:
     root.deliver("a.csv", DROPS["a.csv"])
     root.run()

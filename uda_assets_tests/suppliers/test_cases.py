@@ -9,6 +9,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +19,10 @@ from typing import NamedTuple
 import pytest
 
 from uda_assets.cli import run as uda
-from uda_assets_tests.support.chain import ledger, published, run
+from uda_assets.engines.dask import DaskEngine
+from uda_assets.lake import open_lake
+from uda_assets_tests.support.chain import build, ledger, published, run, settings_of
+from uda_assets_tests.support.cluster import in_process_client
 
 HEADER = "user_id,session_id,platform,activity_time,activity_type"
 ROWS = [
@@ -144,13 +148,12 @@ def entry_of(case: Case) -> str:
     return f'[[supplier]]\nname = "acme"\ndrops = ["*"]\n{case.entry}\n'
 
 
-@pytest.mark.parametrize("engine", ["polars"])
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_with_its_entry(tmp_path: Path, case: Case, engine: str) -> None:
+def test_with_its_entry(tmp_path: Path, case: Case) -> None:
     deliver(tmp_path, case)
     if case.entry:
         (tmp_path / "suppliers.toml").write_text(entry_of(case), encoding="utf-8")
-    report = run(tmp_path, engine=engine)
+    report = run(tmp_path)
     assert not report.rejected
     entry = ledger(tmp_path)[case.file]
     malformed = sum(case.reasons.values())
@@ -169,8 +172,26 @@ def test_without_it_the_advice_names_the_key(tmp_path: Path, case: Case) -> None
     report = run(tmp_path)
     (rejection,) = report.rejected.values()
     assert "uda sniff" in rejection.advice
-    assert pytest.importorskip("re").search(case.advice, rejection.advice), rejection.advice
+    assert re.search(case.advice or "", rejection.advice), rejection.advice
     assert rejection.advice in (ledger(tmp_path)[case.file].reason or "")
+
+
+def test_all_at_once_on_a_cluster(tmp_path: Path) -> None:
+    """Each is a supplier of its own; drops are divided into the smallest ranges that can be."""
+    entries = []
+    for case in CASES:
+        deliver(tmp_path, case._replace(file=f"{case.name}/{case.file}"))
+        if case.entry:
+            entries.append(f'[[supplier]]\nname = "{case.name}"\ndrops = ["{case.name}/*"]\n{case.entry}\n')
+    (tmp_path / "suppliers.toml").write_text("".join(entries), encoding="utf-8")
+    configured = settings_of(tmp_path)
+    with in_process_client() as client:
+        report = build(open_lake(configured), configured, DaskEngine(client, configured, range_bytes=1))
+    assert not report.rejected
+    found = {manifest.drop: (manifest.kept, manifest.reasons) for manifest in report.converted}
+    assert found == {f"{case.name}/{case.file}": (case.kept, case.reasons) for case in CASES}
+    suppliers = {drop: entry.supplier for drop, entry in ledger(tmp_path).items()}
+    assert suppliers == {f"{case.name}/{case.file}": case.name if case.entry else None for case in CASES}
 
 
 def test_the_inspector_takes_a_supplier_by_name_or_by_the_files_name(
