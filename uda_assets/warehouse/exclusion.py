@@ -42,8 +42,29 @@ def _piece(piece: str) -> str:
     if piece == "?":
         return "."
     if len(piece) > 2 and piece.startswith("["):
-        inside = piece[1:-1]
-        negated, inside = ("^", inside[1:]) if inside.startswith("!") else ("", inside)
-        escaped = re.sub(r"([\[\]\\^&~|])", r"\\\1", inside)
-        return f"[{negated}{escaped}]" if inside else re.escape(piece)
+        return _character_class(piece[1:-1])
     return re.escape(piece)
+
+
+def _character_class(inside: str) -> str:
+    """Return a set of characters, of which ranges that run backwards are no part, as for :mod:`fnmatch`."""
+    is_negated = inside.startswith("!") and len(inside) > 1
+    inside, parts, at = inside[is_negated:], [], 0
+    while at < len(inside):
+        if inside[at + 1 : at + 2] == "-" and at + 2 < len(inside):
+            if inside[at] <= inside[at + 2]:
+                parts.append(f"{_literal(inside[at])}-{_literal(inside[at + 2])}")
+            at += 3
+        else:
+            parts.append(_literal(inside[at]))
+            at += 1
+    if not parts:
+        return "." if is_negated else _NOTHING
+    return f"[{'^' * is_negated}{''.join(parts)}]"
+
+
+def _literal(character: str) -> str:
+    return f"\\x{{{ord(character):x}}}"
+
+
+_NOTHING = r"[^\x{0}-\x{10ffff}]"

@@ -31,7 +31,7 @@ from uda_assets_tests.support.chain import HEADER, deliver, published, record, r
 @example(pattern="[a-b]", user="b")
 @example(pattern="[]a]", user="]")
 @example(pattern="[", user="[")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_patterns_mean_what_they_mean_to_fnmatch(pattern: str, user: str) -> None:
     with duckdb.connect() as connection:
         row = connection.execute(f"SELECT {excluded_by(pattern)} FROM (SELECT ? AS user_id)", [user]).fetchone()

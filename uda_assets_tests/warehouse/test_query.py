@@ -66,7 +66,7 @@ def ask(root: Path, sql: str) -> list[tuple[Any, ...]]:
         ('SELECT "drop", line, raw FROM quarantine', [("sub/a [x]*'y.csv", 4, "broken \x1b[31m")]),
         ("WITH these AS (FROM drops) SELECT count(*) FROM these, range(3)", [(6,)]),
         ("VALUES (1), (2)", [(1,), (2,)]),
-        ("SELECT count(*) FROM (SHOW TABLES)", [(8,)]),
+        ("SELECT count(*) FROM (SHOW TABLES)", [(9,)]),
         ("SELECT column_name FROM (DESCRIBE session_counts)", [("platform",), ("user_id",), ("session_count",)]),
         ("SELECT value FROM json_each('[7]')", [("7",)]),
         ("SELECT started_at::VARCHAR FROM sessions LIMIT 1", [("2026-01-01 00:00:00+00",)]),
