@@ -127,7 +127,7 @@ def test_each_block_says_what_it_is_and_who_runs_it() -> None:
         text = page.read_text(encoding="utf-8")
         assert not re.search(r"(?m)^    +(?:uv|uda|dagster|apt-get|systemctl|export) ", text), f"{page}: use a fence"
         for block in blocks(page):
-            assert block.language in {"sh", "python", "yaml", "toml", "cron", "text"}, f"{page}: {block.text}"
+            assert block.language in {"sh", "python", "yaml", "toml", "cron", "csv", "text"}, f"{page}: {block.text}"
             if block.tested_by:
                 assert (PROJECT / block.tested_by).exists(), f"{page}: {block.tested_by}"
 
