@@ -36,6 +36,7 @@ ELSEWHERE = {
     r"dagster instance migrate": "uda_assets_tests/integration/test_postgres.py",
     r"dagster asset materialize.*": "uda_assets_tests/integration/test_materialize_command.py",
     r"pip install uv": ".ci/run",
+    r"uv sync --reinstall-package uda-assets": "uda_assets_tests/kernel/test_build.py",
     r"dagster dev.*": "uda_assets_tests/support/dev_server.py",
 }
 """Commands within the text of a page, and who runs them."""

@@ -1,6 +1,6 @@
 """Reading CSV drops with every record accounted for."""
 
-from uda_assets.ingest.bounds import Bounds, bounds_of
+from uda_assets.basics.bounds import Bounds, bounds_of
 from uda_assets.ingest.reader import Batch, PlatformNames, read_batches
 from uda_assets.ingest.source import Source, open_source
 from uda_assets.kernel import Wanted

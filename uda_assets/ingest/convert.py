@@ -11,12 +11,12 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
+from uda_assets.basics.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.basics.errors import MalformedRecord
 from uda_assets.basics.progress import Advance, OnAdvance
 from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.contract.platforms import Platforms
 from uda_assets.contract.schemas import QUARANTINE_PARQUET_SCHEMA
-from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, PlatformNames, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.kernel import REASONS, Kernel, Wanted

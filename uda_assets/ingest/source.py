@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import lzma
 import os
 import re
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from uda_assets.basics.errors import DropUnreadable, UdaError, one_line
+from uda_assets.basics.bounds import DEFAULT_BOUNDS, Bounds
+from uda_assets.basics.errors import DropUnreadable, UdaError
 from uda_assets.basics.interruption import raise_if_stopped
 from uda_assets.contract.dialects import CSV, Dialect
-from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.storage import Location, filesystem_of, is_remote, naming_file
-from uda_assets.storage.drop_names import compression_of, is_delimited_text, is_hidden_or_unfinished
+from uda_assets.storage.archives import decompressed, temporary_file
+from uda_assets.storage.drop_names import compression_of
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK = 1 << 20
@@ -230,7 +227,7 @@ def open_source(
             else:
                 file: BinaryIO = stack.enter_context(path.open("rb"))
                 if compression:
-                    file = stack.enter_context(_decompressed(file, compression, spill, bounds, most))
+                    file = stack.enter_context(decompressed(file, compression, spill, bounds, most))
                 source = Source.of_file(file, spill or Path(tempfile.gettempdir()) if compression else path, bounds)
         mark = _marked_encoding(source.read(0, _LONGEST_MARK)) if dialect.byte_order_mark else None
         encoding = mark or dialect.encoding
@@ -254,89 +251,6 @@ def _clear_errors(path: Location) -> Iterator[None]:
     except PermissionError:
         raise UdaError(f"{path} cannot be read: permission denied") from None
 
-
-@contextmanager
-def _temporary(spill: Path | None) -> Iterator[tuple[BinaryIO, Path]]:
-    """Yield an unnamed temporary file, and the directory that an error names."""
-    with tempfile.TemporaryFile(dir=spill) as file:
-        yield file, spill or Path(tempfile.gettempdir())
-
-
-# ---- Archives --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _decompressed(
-    file: BinaryIO, compression: str, spill: Path | None, bounds: Bounds, most: int | None
-) -> Iterator[BinaryIO]:
-    """Yield a temporary file with the content of an archive."""
-    with _temporary(spill) as (plain, directory):
-        if file.seek(0, os.SEEK_END):
-            file.seek(0)
-            with _broken_archives(), _unpacked(file, compression) as archive:
-                written = 0
-                while (most is None or written < most) and (chunk := archive.read(_CHUNK)):
-                    raise_if_stopped()
-                    written += len(chunk)
-                    bounds.require_within(written, file.tell())
-                    with naming_file(directory):
-                        plain.write(chunk)
-            with naming_file(directory):
-                plain.flush()
-        yield plain
-
-
-_BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
-
-
-@contextmanager
-def _broken_archives() -> Iterator[None]:
-    """Turn the errors of all libraries for a broken archive into one."""
-    try:
-        yield
-    except _BROKEN as error:
-        if isinstance(error, UdaError) or getattr(error, "errno", None) is not None:
-            raise  # the disk failed, and the archive may be sound
-        raise DropUnreadable(
-            "broken_archive", f"cannot be decompressed ({one_line(error)}); deliver the file again"
-        ) from error
-
-
-@contextmanager
-def _unpacked(file: BinaryIO, compression: str) -> Iterator[Any]:
-    """Open an archive; all of its members or frames are read, but a ``.zip`` file must hold one drop alone."""
-    if compression == ".zip":
-        with zipfile.ZipFile(file) as archive, archive.open(_only_member(archive)) as member:
-            yield member
-    elif compression in (".bz2", ".xz"):
-        with bz2.BZ2File(file) if compression == ".bz2" else lzma.LZMAFile(file) as unpacked:
-            yield unpacked
-    else:
-        import pyarrow as pa  # noqa: PLC0415 - for a plain drop, the import would take longer than the reading
-
-        codec = "gzip" if compression == ".gz" else "zstd"
-        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) as stream:
-            yield stream
-
-
-def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    found = [
-        info
-        for info in archive.infolist()
-        if not info.is_dir()
-        and is_delimited_text(info.filename)
-        and not any(map(is_hidden_or_unfinished, info.filename.split("/")))
-        and not info.filename.startswith("__MACOSX/")
-    ]
-    if len(found) != 1:
-        raise DropUnreadable(
-            "not_one_file",
-            f"it holds {len(found)} files that end in .csv, .tsv or .txt instead of one; deliver each file by itself",
-        )
-    return found[0]
-
-
-# ---- Encodings -------------------------------------------------------------------------------------------------------
 
 _MARKS = [
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
@@ -362,7 +276,7 @@ def _transcoded(source: Source, encoding: str, spill: Path | None, most: int | N
     """
     errors = "strict" if _WHOLE.match(encoding) else "surrogateescape"
     decoder = codecs.getincrementaldecoder(encoding)(errors)
-    with _temporary(spill) as (plain, directory):
+    with temporary_file(spill) as (plain, directory):
         position = 0
         while position < source.size and (most is None or position < most):
             chunk = source.read(position, _CHUNK)

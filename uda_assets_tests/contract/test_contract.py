@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from uda_assets.basics.bounds import DEFAULT_BOUNDS
 from uda_assets.basics.errors import UdaError
 from uda_assets.contract.columns import COLUMNS, WHITE_SPACE
 from uda_assets.contract.platforms import ContractError, Platforms, normalise_platform, platforms_from, read_platforms
 from uda_assets.contract.reasons import STRUCTURAL, Reason
 from uda_assets.ingest import PlatformNames, Source, Wanted, read_batches
-from uda_assets.ingest.bounds import DEFAULT_BOUNDS
 from uda_assets_tests.ingest import reference
 from uda_assets_tests.ingest.fast import read_fast, untaken
 

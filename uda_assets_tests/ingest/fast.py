@@ -12,12 +12,12 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from uda_assets.basics.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.basics.errors import DropUnreadable
 from uda_assets.basics.limits import Workplace
 from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.contract.platforms import Platforms
 from uda_assets.ingest import Source, open_source, parts, read_batches
-from uda_assets.ingest.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.ingest.convert import CONVERTED, Conversion, DropJob, take_converted
 from uda_assets.ingest.parts import ATTEMPTS, Attempt, convert_in_parts, convert_part
 from uda_assets.ingest.reader import Part, PlatformNames

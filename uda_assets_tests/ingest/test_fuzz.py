@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
+from uda_assets.basics.bounds import DEFAULT_BOUNDS
 from uda_assets.basics.errors import DropUnreadable, UdaError
 from uda_assets.contract.dialects import CSV
 from uda_assets.ingest import Source
-from uda_assets.ingest.bounds import DEFAULT_BOUNDS
 from uda_assets.ingest.header import Header, read_header
 from uda_assets.lake import open_lake
 from uda_assets_tests.corpus.judging import expected
