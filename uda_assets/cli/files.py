@@ -28,6 +28,21 @@ def errors_name(path: Path) -> Iterator[None]:
         raise UdaError(f"{path}: {error}") from None
 
 
+def drop_name(path: Path, settings: Settings) -> str:
+    """Return the name by which a file is a supplier's: that of a drop if it is below ``datasets/``, or its own."""
+    from uda_assets.storage import root_of
+
+    try:
+        # Only the directory is resolved, because the drop itself may be a link to a file elsewhere.
+        return (
+            (path.parent.resolve() / path.name)
+            .relative_to(Path(str(root_of(settings)), "datasets").resolve())
+            .as_posix()
+        )
+    except (ValueError, OSError):
+        return path.name
+
+
 def open_data_root(settings: Settings) -> Lake:
     """Open the data root of the settings, which must exist.
 

@@ -9,7 +9,7 @@ import click
 
 from uda_assets.cli import options
 from uda_assets.cli.display import Outcome, progress, summarize
-from uda_assets.cli.files import errors_name, refuse_directory, require_readable
+from uda_assets.cli.files import drop_name, errors_name, refuse_directory, require_readable
 
 
 @options.command(
@@ -59,7 +59,9 @@ def inspector(
             require_readable(path)
             shown.begin({path.name: 1})
             with errors_name(path):
-                dialect, platforms = rulebook(root_of(settings), settings).reading_of(path.name, supplier)
+                dialect, platforms = rulebook(root_of(settings), settings).reading_of(
+                    drop_name(path, settings), supplier
+                )
                 found = inspect_csv(path, settings, platforms, dialect, shown.advance)
         else:
             if not path.is_dir():

@@ -54,6 +54,19 @@ def test_a_drop_that_is_sound_again_under_other_rules_is_not_told_as_rejected(ro
     assert published(root, "SELECT status, kept FROM drops") == [("committed", 2)]
 
 
+def test_suppliers_of_a_single_run(root: Path) -> None:
+    deliver(root, "acme.csv", (HEADER + record("a")).replace(",", ";"))
+    deliver(root, "b.csv", HEADER + record("b", user="null"))
+    checks = materialize(
+        platform_parquet={"suppliers": [{"name": "acme", "drops": ["acme*"], "delimiter": ";"}]},
+        top_n_by_platform={"exclude_users": "nu*"},
+    )
+    assert checks["no_rejected_drops"]
+    assert published(root, "FROM top_n_by_platform") == [("iOS", "u1", 1)]
+    assert published(root, "SELECT user_id, pattern FROM excluded_users") == [("null", "nu*")]
+    assert not materialize(top_n_by_platform={"exclude_users": ""})["listed_users_plausible"]
+
+
 def test_no_window_is_a_choice_that_the_environment_does_not_replace(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,9 +198,10 @@ def test_the_inspector_takes_a_supplier_by_name_or_by_the_files_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UDA_DATA_ROOT", str(tmp_path))
-    entry = '[[supplier]]\nname = "acme"\ndrops = ["*_acme.csv"]\ndelimiter = ";"\n'
+    entry = '[[supplier]]\nname = "acme"\ndrops = ["*_acme.csv", "shop/*"]\ndelimiter = ";"\n'
     (tmp_path / "suppliers.toml").write_text(entry, encoding="utf-8")
-    for name, options in [("x_acme.csv", []), ("other.csv", ["--supplier", "acme"])]:
+    (tmp_path / "datasets/shop").mkdir(parents=True)
+    for name, options in [("x_acme.csv", []), ("datasets/shop/x.csv", []), ("other.csv", ["--supplier", "acme"])]:
         (tmp_path / name).write_text(text(delimiter=";"))
         assert uda(["inspector", "--filepath", str(tmp_path / name), "--format", "csv", *options]) == 0
         assert capsys.readouterr().out.splitlines()[1:] == ["Android,u1,1", "Web,u2,1", "iOS,u1,1"]
