@@ -14,6 +14,11 @@ ISO, EPOCHS = "iso", ("epoch_s", "epoch_ms", "epoch_us")
 COMMA, TAB = ",", "\t"
 
 
+def usual_delimiter(drop: str) -> str:
+    """Return the delimiter of a drop of which no other is stated: a tab if its name says so."""
+    return TAB if ".tsv" in PurePosixPath(drop.lower()).suffixes[-2:] else COMMA
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a drop is written. The defaults are those of a drop whose supplier has no entry.
@@ -51,8 +56,7 @@ class Dialect:
 
     def of(self, drop: str) -> Dialect:
         """Return the dialect with the delimiter that follows from a drop's name, unless it is given."""
-        tabs = ".tsv" in PurePosixPath(drop.lower()).suffixes[-2:]
-        return replace(self, delimiter=self.delimiter or (TAB if tabs else COMMA))
+        return replace(self, delimiter=self.delimiter or usual_delimiter(drop))
 
     def key(self, drop: str) -> str:
         """Return a hash of all in which the dialect differs from the default for a drop, or nothing if it does not.

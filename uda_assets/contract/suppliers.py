@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
 from uda_assets.contract.columns import COLUMNS, WHITE_SPACE
-from uda_assets.contract.dialects import DEFAULT_DIALECT, EPOCHS, ISO, Dialect
+from uda_assets.contract.dialects import DEFAULT_DIALECT, EPOCHS, ISO, Dialect, usual_delimiter
 from uda_assets.contract.platforms import ContractError, Platforms, platform_table
 
 if TYPE_CHECKING:
@@ -97,12 +97,24 @@ class Rulebook:
 
     def __init__(self, platforms: Platforms, suppliers: Suppliers = Suppliers()) -> None:  # noqa: B008 - never changed
         self.platforms, self.suppliers = platforms, suppliers
+        self._keys: dict[tuple[str, str], str] = {}
         self._own = {supplier: platforms.preceded(spellings) for supplier, _, _, spellings in suppliers if spellings}
 
     def platforms_of(self, drop: str) -> Platforms:
         """Return the platform table for a drop: its supplier's own spellings come before all others."""
         supplier = self.suppliers.of(drop)
         return self._own.get(supplier.name, self.platforms) if supplier else self.platforms
+
+    def dialect_key(self, drop: str) -> str:
+        """Return what stands for the dialect of a drop in its manifest; nothing for the default one."""
+        supplier = self.suppliers.of(drop)
+        if supplier is None:
+            return ""
+        # This is asked for every drop, and there are few answers.
+        place = (supplier.name, usual_delimiter(drop))
+        if place not in self._keys:
+            self._keys[place] = supplier.dialect.key(drop)
+        return self._keys[place]
 
     def reading_of(self, file: str, supplier: str | None) -> tuple[Dialect, Platforms]:
         """Return how a file is read: as by a named supplier, or by the one whose patterns match the file's name.

@@ -238,7 +238,7 @@ def _manifest(done: Conversion, drop: str, content: str, rules: Rules) -> DropMa
         drop=drop,
         content=content,
         fingerprint=rules.fingerprint(drop, content),
-        dialect=rules.dialect_key(drop),
+        dialect=rules.book.dialect_key(drop),
         is_marked=done.is_marked,
         converter_version=CONVERTER_VERSION,
         records=done.records,

@@ -31,17 +31,14 @@ class Rules(NamedTuple):
         parts = [CONVERTER_VERSION, self.book.key, repr(self.max_reject_ratio), repr(self.bounds)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def dialect_key(self, drop: str) -> str:
-        """Return what stands for the dialect of a drop in its manifest; nothing for the default one."""
-        return self.book.suppliers.dialect_of(drop).key(drop)
-
     def _heeds_marks(self, drop: str) -> bool:
-        return self.book.suppliers.dialect_of(drop).byte_order_mark
+        supplier = self.book.suppliers.of(drop)
+        return supplier is not None and supplier.dialect.byte_order_mark
 
     def fingerprint(self, drop: str, content: str) -> str:
         """Return the fingerprint of a drop: a hash of its content and of the rules that apply to its records."""
         parts = [content, CONVERTER_VERSION, self.book.platforms_of(drop).fingerprint]
-        parts += [part for part in (self.dialect_key(drop), "marks" * self._heeds_marks(drop)) if part]
+        parts += [part for part in (self.book.dialect_key(drop), "marks" * self._heeds_marks(drop)) if part]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def would_repeat(self, manifest: DropManifest, content: str) -> bool:
@@ -52,7 +49,7 @@ class Rules(NamedTuple):
         drop = manifest.drop
         if manifest.content != content or manifest.converter_version != CONVERTER_VERSION:
             return False
-        if manifest.dialect != self.dialect_key(drop) or (manifest.is_marked and not self._heeds_marks(drop)):
+        if manifest.dialect != self.book.dialect_key(drop) or (manifest.is_marked and not self._heeds_marks(drop)):
             return False
         if manifest.spellings is None:
             return manifest.fingerprint == self.fingerprint(drop, content)
