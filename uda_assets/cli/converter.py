@@ -11,7 +11,7 @@ import click
 from uda_assets.basics.errors import UdaError, UsageError
 from uda_assets.cli import options
 from uda_assets.cli.display import Outcome, is_terminal, progress, summarize
-from uda_assets.cli.files import errors_name, print_path, require_readable
+from uda_assets.cli.files import errors_name, name_below, print_path, require_readable
 
 if TYPE_CHECKING:
     from uda_assets.basics.settings import Settings
@@ -160,10 +160,8 @@ def _drop_name(lake: Lake, path: Path) -> str | None:
     from uda_assets.lake import printable_name
 
     require_readable(path)
-    try:
-        # Only the directory is resolved, because the drop itself may be a link to a file elsewhere.
-        name = (path.parent.resolve() / path.name).relative_to(lake.datasets.resolve()).as_posix()
-    except ValueError:
+    name = name_below(lake.datasets, path)
+    if name is None:
         return None
     if name in lake.raw.listing().drops:
         return name

@@ -32,15 +32,16 @@ def drop_name(path: Path, settings: Settings) -> str:
     """Return the name by which a file is a supplier's: that of a drop if it is below ``datasets/``, or its own."""
     from uda_assets.storage import root_of
 
+    return name_below(Path(str(root_of(settings)), "datasets"), path) or path.name
+
+
+def name_below(datasets: Path, path: Path) -> str | None:
+    """Return the name that a drop at a path has, or None if the path is not below ``datasets``."""
     try:
         # Only the directory is resolved, because the drop itself may be a link to a file elsewhere.
-        return (
-            (path.parent.resolve() / path.name)
-            .relative_to(Path(str(root_of(settings)), "datasets").resolve())
-            .as_posix()
-        )
+        return (path.parent.resolve() / path.name).relative_to(datasets.resolve()).as_posix()
     except (ValueError, OSError):
-        return path.name
+        return None
 
 
 def open_data_root(settings: Settings) -> Lake:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
-from uda_assets.contract.columns import COLUMNS, WHITE_SPACE
+from uda_assets.contract.columns import COLUMNS, WHITE_SPACE, comparable
 from uda_assets.contract.dialects import DEFAULT_DIALECT, EPOCHS, ISO, Dialect, usual_delimiter
 from uda_assets.contract.platforms import ContractError, Platforms, platform_table
 
@@ -377,10 +377,10 @@ class _Entry:
                 raise self._wrong(key, f"must not be the same character as {against}, {value!r}")
 
     def _require_columns(self, dialect: Dialect) -> None:
-        names = [name.strip(WHITE_SPACE).casefold() for name in dialect.header]
+        names = [comparable(name) for name in dialect.header]
         for column in COLUMNS if names else ():
             for wanted in dialect.columns.get(column, (column,)):
-                count = names.count(wanted.strip(WHITE_SPACE).casefold())
+                count = names.count(comparable(wanted))
                 if count > 1:
                     raise self._wrong("header", f"names {wanted} more than once")
                 if not count and column not in dialect.constants:

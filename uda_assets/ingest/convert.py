@@ -62,7 +62,7 @@ class Conversion:
     """What a conversion read and wrote.
 
     Attributes:
-        records: Records read, as counted by the tokeniser.
+        records: Records read.
         kept: Rows written to the part files.
         reasons: Quarantined records by reason.
         files: The part files.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from uda_assets.basics.errors import DropUnreadable
 from uda_assets.contract.advice import advice_about_encoding, advice_about_header
-from uda_assets.contract.columns import COLUMNS, WHITE_SPACE
+from uda_assets.contract.columns import COLUMNS, WHITE_SPACE, comparable
 from uda_assets.contract.dialects import Dialect
 from uda_assets.ingest.source import Source
 from uda_assets.kernel import Columns, Kernel, Wanted
@@ -50,7 +50,7 @@ def read_header(source: Source, dialect: Dialect) -> Header:
             names = _names(line.content, dialect, number)
             return Header(_columns_of(names, dialect, number, text), line.following, number + 1)
     if dialect.header:
-        return Header(_columns_of([_comparable(name) for name in dialect.header], dialect, 0, ""), body, skipped + 1)
+        return Header(_columns_of([comparable(name) for name in dialect.header], dialect, 0, ""), body, skipped + 1)
     raise DropUnreadable("no_header", f"there is no header; the first line must name {', '.join(COLUMNS)}")
 
 
@@ -66,10 +66,6 @@ def _text_of(line: bytes, number: int) -> str:
             f"{advice_about_encoding(line[:100])}",
         )
     return text
-
-
-def _comparable(name: str) -> str:
-    return name.strip(WHITE_SPACE).casefold()
 
 
 def _names(line: bytes, dialect: Dialect, number: int) -> list[str]:
@@ -99,7 +95,7 @@ def _columns_of(names: list[str], dialect: Dialect, number: int, text: str) -> C
     parts, constants = {}, {}
     missing, repeated = [], []
     for column in COLUMNS:
-        wanted = [_comparable(name) for name in dialect.columns.get(column, (column,))]
+        wanted = [comparable(name) for name in dialect.columns.get(column, (column,))]
         absent = [name for name in wanted if name not in names]
         if absent and column in dialect.constants:
             constants[column] = dialect.constants[column]

@@ -21,8 +21,8 @@ import duckdb
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.limits import block_bytes
 from uda_assets.basics.settings import Settings
-from uda_assets.contract.columns import COLUMNS, WHITE_SPACE
-from uda_assets.contract.dialects import CSV, EPOCHS, ISO, Dialect
+from uda_assets.contract.columns import COLUMNS, WHITE_SPACE, comparable
+from uda_assets.contract.dialects import CSV, EPOCHS, ISO, Dialect, usual_delimiter
 from uda_assets.contract.platforms import Platforms, normalise_platform
 from uda_assets.contract.suppliers import entries_of
 from uda_assets.ingest import PlatformNames, Wanted, bounds_of, open_source, read_batches
@@ -181,8 +181,7 @@ class _Sniffer:
     def _split(self, lines: Sequence[str]) -> tuple[str, str]:
         """Return delimiter and quote: what DuckDB's sniffer says, or else the most regular delimiter."""
         delimiter, quote = self._by_duckdb(lines) or (_most_regular(lines), '"')
-        default = "\t" if ".tsv" in self._path.name.lower() else ","
-        if delimiter != default:
+        if delimiter != usual_delimiter(self._path.name):
             self._stated("delimiter", delimiter, f"{delimiter!r} splits the lines into the same number of fields")
         if quote != '"' and quote and any(quote in line for line in lines):
             self._stated("quote", quote, f"fields stand in {quote}")
@@ -227,7 +226,7 @@ class _Sniffer:
 
     def _header(self, rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
         first = rows[0]
-        if any(self._is_time(value) for value in first) and not any(_comparable(name) in COLUMNS for name in first):
+        if any(self._is_time(value) for value in first) and not any(comparable(name) in COLUMNS for name in first):
             names = [f"column_{number}" for number in range(1, len(first) + 1)]
             self._grounds.append("header: the first line has a time, so that it is a record")
             return names, rows
@@ -250,10 +249,10 @@ class _Sniffer:
     def _roles(self, names: list[str], records: list[list[str]]) -> dict[str, int]:
         """Return which column of the file is which of the contract."""
         has_header = not all(name.startswith("column_") for name in names)
-        comparable = [_comparable(name) for name in names]
+        compared = [comparable(name) for name in names]
         roles: dict[str, int] = {}
         for column, likely in _NAMES.items():
-            place = next((comparable.index(name) for name in likely if name in comparable), None)
+            place = next((compared.index(name) for name in likely if name in compared), None)
             if place is not None and place not in roles.values():
                 roles[column] = place
         for column, fits in self._looks():
@@ -264,7 +263,7 @@ class _Sniffer:
                     self._grounds.append(f"{column}: most values of {names[place]!r} look like that")
         if not has_header:
             return self._named_by_place(names, roles)
-        renamed = {column: names[place] for column, place in roles.items() if comparable[place] != column}
+        renamed = {column: names[place] for column, place in roles.items() if compared[place] != column}
         if renamed:
             self._entry["columns"] = renamed
             self._grounds.append(f"columns: by their names, or by what is in them: {renamed}")
@@ -357,10 +356,6 @@ class _Sniffer:
         self._entry[key] = value
         self._grounds.append(f"{key}: {ground}")
         return value
-
-
-def _comparable(name: str) -> str:
-    return name.strip(WHITE_SPACE).casefold()
 
 
 def _most_regular(lines: Sequence[str]) -> str:
