@@ -70,11 +70,11 @@ def check(lake: Lake, settings: Settings) -> None:
     """The checks of the chain; all must hold."""
     board = pl.read_parquet(lake.results / "Result_top_n_by_platform.parquet")
     with tempfile.TemporaryDirectory() as spill, working_database(settings, Path(spill)) as connection:
-        manifests = lake.converted.manifests()
-        footers = inspect_drops(lake, manifests)
+        state = lake.state()
+        footers = inspect_drops(lake, state)
         findings = [
             parquet_schema_matches(footers),
-            records_accounted(manifests, footers),
+            records_accounted(state.drops, footers),
             session_key_unique(lake, connection),
             events_accounted(lake, connection.cursor()),
             leaderboard_recounted(lake, connection.cursor(), board, Window()),

@@ -66,7 +66,7 @@ def converted(data: Dataset, scratch: Path) -> tuple[Path, list[Share]]:
     with open_run(lake, settings) as run:
         convert_pending(run)
     by_platform: dict[str, list[PartSource]] = defaultdict(list)
-    for name, manifest in lake.converted.manifests().items():
+    for name, manifest in lake.state().drops.items():
         for file in manifest.files:
             by_platform[file.platform].append(PartSource(lake.parquet_dir(name) / file.path, name))
     shares = [

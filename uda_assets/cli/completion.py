@@ -22,7 +22,7 @@ _MOST_NAMES = 200
 def drops(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a committed drop."""
     del parameter
-    return _complete(context, incomplete, lambda lake: lake.converted.manifests())
+    return _complete(context, incomplete, lambda lake: lake.state().drops)
 
 
 def platforms(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -30,8 +30,8 @@ def platforms(context: click.Context, parameter: click.Parameter, incomplete: st
     del parameter
 
     def names(lake: Lake) -> Iterable[str]:
-        manifest = lake.merged.read()
-        return manifest.platforms if manifest else ()
+        sessions = lake.state().sessions
+        return sessions.platforms if sessions else ()
 
     return _complete(context, incomplete, names)
 

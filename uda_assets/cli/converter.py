@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uda_assets.contract.dialects import Dialect
     from uda_assets.contract.platforms import Platforms
     from uda_assets.lake import Lake
-    from uda_assets.pipeline.conversion import ConversionReport
+    from uda_assets.pipeline.batch import ConversionReport
 
 
 @options.command(
@@ -134,8 +134,9 @@ def _convert_file(
     ):
         staged = Path(scratch)
         shown.begin({source.name: 1})
+        outputs = Outputs(staged / "data", "", staged / "quarantine", staged / "data")
         job = DropJob(
-            source, source.name, Outputs(staged / "data", "", staged / "quarantine"), platforms, staged, staged,
+            source, source.name, outputs, platforms, staged, staged,
             dialect=dialect, fail_fast=settings.error_mode is ErrorMode.FAIL_FAST, bounds=bounds_of(settings),
         )  # fmt: skip
         converted = convert(job, Reading(threads=settings.threads, spill=staged), shown.advance)

@@ -59,10 +59,9 @@ def quarantine(context: click.Context, drop: str | None, form: str | None, data_
     from uda_assets.warehouse.lookup import read_quarantine
 
     lake = open_data_root(settings)
-    manifest = lake.converted.manifest(drop) if drop is not None else None
-    if drop is not None and manifest is None:
+    if drop is not None and drop not in lake.state().drops:
         raise UdaError(f"there is no committed drop {drop!r}; `uda drops` lists them")
-    print_table(read_quarantine(lake, settings, manifest), Format(form or "table"))
+    print_table(read_quarantine(lake, settings, drop), Format(form or "table"))
 
 
 @options.command(
@@ -164,15 +163,15 @@ def leaderboard(
         _ = form or output_kind(output)
         refuse_directory(output)
     lake = open_data_root(settings)
-    manifest = lake.merged.read()
-    if manifest is None:
+    sessions = lake.state().sessions
+    if sessions is None:
         raise UdaError(BUILD_FIRST)
-    if platform is not None and platform not in manifest.platforms:
+    if platform is not None and platform not in sessions.platforms:
         platform = _platform_of(platform, settings)
     if movement:
         answer = published_movement(lake, settings, platform)
     else:
-        answer = leaderboard_of(lake, settings, manifest, platform)
+        answer = leaderboard_of(lake, settings, sessions, platform)
     if output:
         write_table(answer, output, Format(form) if form else None)
     else:

@@ -9,7 +9,7 @@ from uda_assets.basics.settings import ErrorMode, Settings
 from uda_assets.basics.visible import visibly
 from uda_assets.defs.common import DEFAULTS, moment_text
 from uda_assets.defs.resources import LakeResource, readable_failures
-from uda_assets.pipeline.arrivals import Arrivals, arrivals
+from uda_assets.pipeline.status import Waiting, waiting
 
 PENDING_TAG = "uda/pending"
 """The tag that holds the key of the pending set for which a run was started."""
@@ -118,11 +118,11 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
     running = _under_way(instance)
     with readable_failures():
         settings = lake.settings()
-        found = arrivals(settings)
+        found = waiting(settings)
     if not found.pending and not found.unpublished:
-        waiting = f"; {len(found.unsettled)} are still changing" if found.unsettled else ""
+        unsettled = f"; {len(found.unsettled)} are still changing" if found.unsettled else ""
         problem = f": {found.problem}" if found.problem else ""
-        return dg.SkipReason(f"no drops are pending{waiting}{problem}")
+        return dg.SkipReason(f"no drops are pending{unsettled}{problem}")
     if running:
         return dg.SkipReason(f"run {running.run_id} is under way; {_what(found)} can wait for the next one")
     earlier = instance.get_runs(dg.RunsFilter(tags={PENDING_TAG: found.key}), limit=_ATTEMPTS)
@@ -147,7 +147,7 @@ def _under_way(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
     return next((run for run in by_hand if _CHAIN & (run.asset_selection or set())), None)
 
 
-def _what(found: Arrivals) -> str:
+def _what(found: Waiting) -> str:
     return f"{len(found.pending)} drops" if found.pending else "unpublished drops"
 
 
@@ -157,9 +157,9 @@ def _conversion_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool
     return any(failure.dagster_event and failure.dagster_event.step_key == "platform_parquet" for failure in failures)
 
 
-def _tags(found: Arrivals, attempt: int) -> dict[str, str]:
+def _tags(found: Waiting, attempt: int) -> dict[str, str]:
     tags = {PENDING_TAG: found.key, "uda/drops": str(len(found.pending)), "uda/drop_names": _names(found.pending)}
-    if found.rules_changed:
+    if found.is_changed_by_rules:
         tags["uda/because"] = "rules changed"
     elif not found.pending:
         tags["uda/because"] = "an earlier run did not publish"

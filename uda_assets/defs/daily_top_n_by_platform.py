@@ -5,6 +5,7 @@ import warnings
 from datetime import date
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
 from uda_assets.contract.dictionary import DAILY_LEADERBOARD
@@ -38,6 +39,18 @@ class DailyConfig(dg.Config):
     )
 
 
+def day_published(day: date, board: pl.DataFrame) -> dg.AssetMaterialization:
+    """Return the event that a run of the chain published the leaderboard of a day."""
+    return dg.AssetMaterialization(
+        asset_key="daily_top_n_by_platform",
+        partition=day.isoformat(),
+        metadata={
+            "dagster/row_count": board.height,
+            "sessions_of_the_listed": int(board["session_count"].sum()),
+        },
+    )
+
+
 @dg.asset(
     deps=["deduped_sessions"],
     group_name=GROUP,
@@ -57,8 +70,9 @@ def daily_top_n_by_platform(
     **What it is.** A session belongs to the day on which it started, so that a user's daily counts add up to the
     all-time count. Results are in `results/daily/`, and in the warehouse as `daily_top_n_by_platform`.
 
-    **What to do.** Materialize a range of days, which takes one run. Do so again after old drops were corrected. The
-    schedule makes the day before, soon after midnight UTC.
+    **What to do.** Usually nothing: each run of the chain publishes the days whose sessions it changed, and records
+    that here. For another N, or for other users to leave out, materialize a day or a range of days, which takes one
+    run. These days keep what you chose.
     """
     started = time.perf_counter()
     days = [date.fromisoformat(key) for key in context.partition_keys]

@@ -23,6 +23,26 @@ class SessionsConfig(dg.Config):
     memory_limit: str = Field(default=DEFAULTS.memory_limit, description="Memory before the merge spills to disk.")
 
 
+_CHECKS = [
+    dg.AssetCheckSpec(
+        "session_key_unique",
+        asset="deduped_sessions",
+        blocking=True,
+        description="No (platform, user_id, session_id) has two rows, so that no session counts twice. If not, another "
+        "program changed files below `sessions/`, and no leaderboard is made: delete that directory and materialize "
+        "again.",
+    ),
+    dg.AssetCheckSpec(
+        "events_accounted",
+        asset="deduped_sessions",
+        blocking=True,
+        description="Records kept over all drops = sum of events over sessions, both counted on disk, so that no "
+        "record is lost. If not, files were lost or another program changed them, and no leaderboard is made: delete "
+        "the directory `sessions/` and materialize again.",
+    ),
+]
+
+
 @dg.asset(
     deps=["platform_parquet"],
     group_name=GROUP,
@@ -30,9 +50,13 @@ class SessionsConfig(dg.Config):
     kinds={"duckdb", "parquet"},
     tags=tags("core"),
     metadata=table_metadata(SESSIONS),
+    check_specs=_CHECKS,
 )
 def deduped_sessions(
-    config: SessionsConfig, lake: LakeResource, warehouse: WarehouseResource, engine: EngineResource
+    config: SessionsConfig,
+    lake: LakeResource,
+    warehouse: WarehouseResource,
+    engine: EngineResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row for each (platform, user_id, session_id): when it started and ended, and how many records it has.
 
@@ -54,6 +78,10 @@ def deduped_sessions(
             opened.on_progress = None
         with warehouse.scratch(run.lake, settings) as connection:
             preview = sample_sessions(run.lake, connection, merged.manifest)
+            checks = [
+                check_result(session_key_unique(run.lake, connection), "session_key_unique"),
+                check_result(events_accounted(run.lake, connection), "events_accounted"),
+            ]
     return dg.MaterializeResult(
         metadata={
             **table_metadata(SESSIONS),
@@ -73,29 +101,6 @@ def deduped_sessions(
             "rows_written": merged.rows_written,
             "buckets": merged.manifest.buckets,
             **engine_metadata(before, opened.account()),
-        }
+        },
+        check_results=checks,
     )
-
-
-@dg.asset_check(asset=deduped_sessions, name="session_key_unique", blocking=True)
-def check_session_key_unique(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """No (platform, user_id, session_id) has two rows, so that no session counts twice.
-
-    If not, another program changed files below `sessions/`, and no leaderboard is made: delete that directory and
-    materialize again.
-    """
-    root = lake.open()
-    with warehouse.scratch(root, lake.settings()) as connection:
-        return check_result(session_key_unique(root, connection))
-
-
-@dg.asset_check(asset=deduped_sessions, name="events_accounted", blocking=True)
-def check_events_accounted(lake: LakeResource, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Records kept over all drops = sum of events over sessions, both counted on disk, so that no record is lost.
-
-    If not, files were lost or another program changed them, and no leaderboard is made: delete the directory
-    `sessions/` and materialize again.
-    """
-    root = lake.open()
-    with warehouse.scratch(root, lake.settings()) as connection:
-        return check_result(events_accounted(root, connection))

@@ -3,12 +3,10 @@
 import time
 
 import dagster as dg
-import polars as pl
 
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, tags
-from uda_assets.defs.markdown import picture
-from uda_assets.defs.resources import LakeResource
-from uda_assets.report import build_report, published_picture, write_report
+from uda_assets.defs.resources import LakeResource, readable_failures
+from uda_assets.report import build_report, is_reported, write_report
 from uda_assets.report.verify import is_self_contained, shows_leaderboard
 
 _CHECKS = [
@@ -44,19 +42,27 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
     **What to do.** `uda report --open` shows it. Materialize it alone to make it again from the published warehouse.
     """
     started, settings = time.perf_counter(), lake.settings()
-    with lake.writing(settings) as root:
-        path = write_report(root, build_report(root, settings))
+    with readable_failures():
+        root = lake.open()
+        is_new = not is_reported(root, root.state(), lake.book(settings).platforms)
+    if is_new:
+        with lake.writing(settings) as root:
+            write_report(root, build_report(root, settings))
+    with readable_failures(), root.scratch() as scratch:
+        page, result = scratch / root.report.name, scratch / root.result_csv.name
+        root.files.fetch(root.report, page)
+        root.files.fetch(root.result_csv, result)
+        size = page.stat().st_size
         findings = {
-            "report_shows_leaderboard": shows_leaderboard(path, root.result_csv),
-            "report_self_contained": is_self_contained(path),
+            "report_shows_leaderboard": shows_leaderboard(page, result),
+            "report_self_contained": is_self_contained(page),
         }
-        chart = published_picture(root, pl.read_parquet(root.files.read(root.result_parquet)))
     return dg.MaterializeResult(
         metadata={
-            "chart": dg.MetadataValue.md(picture(chart, "Sessions of the leading users of each platform")),
-            "bytes": path.stat().st_size,
+            "is_new": is_new,
+            "bytes": size,
             "seconds": round(time.perf_counter() - started, 3),
-            "path": file_at(path),
+            "path": file_at(root.report),
         },
         check_results=[check_result(finding, name) for name, finding in findings.items()],
     )

@@ -1,13 +1,11 @@
 """The converted drops: Parquet by platform, and the quarantine."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from uda_assets.basics.findings import Finding
 from uda_assets.basics.progress import Log
 from uda_assets.contract.dictionary import QUARANTINE, RECORDS
 from uda_assets.defs.common import (
@@ -22,8 +20,9 @@ from uda_assets.defs.common import (
     tags,
 )
 from uda_assets.defs.markdown import conversions_table, quarantine_table, rejections_table, worst_drops_table
-from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata, readable_failures
+from uda_assets.defs.resources import EngineResource, LakeResource, engine_metadata
 from uda_assets.lake.integrity import inspect_drops
+from uda_assets.pipeline.batch import ConversionReport
 from uda_assets.pipeline.checks import (
     drop_volume_usual,
     files_as_written,
@@ -33,9 +32,9 @@ from uda_assets.pipeline.checks import (
     records_accounted,
     reject_ratio_low,
 )
+from uda_assets.pipeline.context import Run
 from uda_assets.pipeline.conversion import convert_pending
-from uda_assets.pipeline.rules import rules_of
-from uda_assets.pipeline.status import drop_ledger_as_judged, take_inventory
+from uda_assets.pipeline.status import Inventory, drop_ledger_as_judged
 
 
 class ConversionConfig(dg.Config):
@@ -72,70 +71,7 @@ class ConversionConfig(dg.Config):
     )
 
 
-@dg.asset(
-    deps=["raw_csv"],
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"polars", "parquet"},
-    tags=tags("clean"),
-    metadata=table_metadata(RECORDS),
-)
-def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """The accepted records of every drop as Parquet by platform, and its malformed ones as quarantine.
-
-    **What it is.** Each drop becomes `dataset_parquets/<drop>.parquet/platform=…/`, and each malformed record a row
-    of `quarantine/` with its drop, line, reason and raw text. Nothing is lost: records read = kept + quarantined.
-    Only drops that are new, changed, or affected by changed rules are converted.
-
-    **What to do.** `quarantine_by_reason` says how to mend each kind of fault, and `uda quarantine --drop D` shows the
-    records. Correct the lines and deliver the whole file again under the same name. Add unknown spellings of platforms
-    to `platforms.toml`: the next run then keeps their records.
-    """
-    started = time.perf_counter()
-    settings = lake.settings(
-        error_mode=config.error_mode,
-        max_reject_ratio=config.max_reject_ratio,
-        engine=config.engine,
-        keep_unknown_platforms=config.keep_unknown_platforms,
-        threads=config.threads,
-        memory_limit=config.memory_limit,
-        max_drops_per_run=config.max_drops_per_run,
-    )
-    opened = engine.of(settings)
-    before = opened.account()
-    with lake.run(settings, opened, platforms=config.platforms, suppliers=config.suppliers) as run:
-        report = convert_pending(run, settle_seconds=config.settle_seconds, progress=Log(dg.get_dagster_logger().info))
-        manifests = run.lake.converted.manifests()
-    converted, seconds = sum(one.records for one in report.converted), time.perf_counter() - started
-    return dg.MaterializeResult(
-        metadata={
-            **table_metadata(RECORDS),
-            "dagster/row_count": sum(manifest.kept for manifest in manifests.values()),
-            "quarantine_by_reason": dg.MetadataValue.md(quarantine_table(manifests)),
-            "quarantine_by_drop": dg.MetadataValue.md(worst_drops_table(manifests)),
-            "converted_drops": dg.MetadataValue.md(conversions_table(report.converted)),
-            "rejected_drops": dg.MetadataValue.md(rejections_table(report.rejected)),
-            "drops": len(manifests),
-            "converted_now": len(report.converted),
-            "rejected_now": len(report.rejected),
-            "put_off": len(report.put_off),
-            "records": sum(manifest.records for manifest in manifests.values()),
-            "quarantined": sum(manifest.quarantined for manifest in manifests.values()),
-            "seconds": round(seconds, 3),
-            "records_per_second": round(converted / seconds),
-            "path": file_at(run.lake.parquets),
-            "quarantine_path": file_at(run.lake.quarantine),
-            "quarantine_columns": table_schema(QUARANTINE),
-            "files_read": report.work.drops,
-            "bytes_read": report.work.bytes_read,
-            "passes_over_input": round(report.work.passes, 3),
-            "rows_written": report.work.rows_written,
-            **engine_metadata(before, opened.account()),
-        }
-    )
-
-
-_ON_DISK = [
+_CHECKS = [
     dg.AssetCheckSpec(
         "schema_matches_contract",
         asset="platform_parquet",
@@ -158,8 +94,6 @@ _ON_DISK = [
         description="Each file of a drop is there and has the checksum with which it was written. If not, the next run "
         "makes it anew from the raw file. If there is none, `uda verify` says what to do.",
     ),
-]
-_BY_MANIFEST = [
     dg.AssetCheckSpec(
         "no_rejected_drops",
         asset="platform_parquet",
@@ -189,35 +123,87 @@ _BY_MANIFEST = [
 ]
 
 
-# Checks that look at the same files share a step, because listing ten thousand drops is most of the work.
-@dg.multi_asset_check(specs=_ON_DISK, name="platform_parquet_on_disk")
-def check_platform_parquet_on_disk(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
-    """Check the converted files by their footers and checksums. A file that has not changed is not opened again."""
-    with readable_failures():
-        root = lake.open()
-        manifests = root.converted.manifests()
-        files = inspect_drops(root, manifests)
-        yield _result("schema_matches_contract", parquet_schema_matches(files))
-        yield _result("records_accounted", records_accounted(manifests, files))
-        yield _result("files_as_written", files_as_written(files))
+@dg.asset(
+    deps=["raw_csv"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    tags=tags("clean"),
+    metadata=table_metadata(RECORDS),
+    check_specs=_CHECKS,
+)
+def platform_parquet(config: ConversionConfig, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The accepted records of every drop as Parquet by platform, and its malformed ones as quarantine.
+
+    **What it is.** Each drop becomes `dataset_parquets/<drop>.parquet/platform=…/`, and each malformed record a row
+    of `quarantine/` with its drop, line, reason and raw text. Nothing is lost: records read = kept + quarantined.
+    Only drops that are new, changed, or affected by changed rules are converted.
+
+    **What to do.** `quarantine_by_reason` says how to mend each kind of fault, and `uda quarantine --drop D` shows the
+    records. Correct the lines and deliver the whole file again under the same name. Add unknown spellings of platforms
+    to `platforms.toml`: the next run then keeps their records.
+    """
+    started = time.perf_counter()
+    settings = lake.settings(
+        error_mode=config.error_mode,
+        max_reject_ratio=config.max_reject_ratio,
+        engine=config.engine,
+        keep_unknown_platforms=config.keep_unknown_platforms,
+        threads=config.threads,
+        memory_limit=config.memory_limit,
+        max_drops_per_run=config.max_drops_per_run,
+    )
+    opened = engine.of(settings)
+    before = opened.account()
+    with lake.run(settings, opened, platforms=config.platforms, suppliers=config.suppliers) as run:
+        report = convert_pending(run, settle_seconds=config.settle_seconds, progress=Log(dg.get_dagster_logger().info))
+        manifests = run.lake.state().drops
+        checks = _checked(run, report)
+    converted, seconds = sum(one.records for one in report.converted), time.perf_counter() - started
+    return dg.MaterializeResult(
+        metadata={
+            **table_metadata(RECORDS),
+            "dagster/row_count": sum(manifest.kept for manifest in manifests.values()),
+            "quarantine_by_reason": dg.MetadataValue.md(quarantine_table(manifests)),
+            "quarantine_by_drop": dg.MetadataValue.md(worst_drops_table(manifests)),
+            "converted_drops": dg.MetadataValue.md(conversions_table(report.converted)),
+            "rejected_drops": dg.MetadataValue.md(rejections_table(report.rejected)),
+            "drops": len(manifests),
+            "converted_now": len(report.converted),
+            "rejected_now": len(report.rejected),
+            "put_off": len(report.put_off),
+            "records": sum(manifest.records for manifest in manifests.values()),
+            "quarantined": sum(manifest.quarantined for manifest in manifests.values()),
+            "seconds": round(seconds, 3),
+            "records_per_second": round(converted / seconds),
+            "path": file_at(run.lake.parquets),
+            "quarantine_path": file_at(run.lake.quarantine),
+            "quarantine_columns": table_schema(QUARANTINE),
+            "files_read": report.work.drops,
+            "bytes_read": report.work.bytes_read,
+            "passes_over_input": round(report.work.passes, 3),
+            "rows_written": report.work.rows_written,
+            **engine_metadata(before, opened.account()),
+        },
+        check_results=checks,
+    )
 
 
-@dg.multi_asset_check(specs=_BY_MANIFEST, name="platform_parquet_by_manifest")
-def check_platform_parquet_by_manifest(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
-    """Check the records of all drops by their manifests."""
-    with readable_failures():
-        settings, root = lake.settings(), lake.open()
-        book, limit = lake.book(settings), settings.max_reject_ratio
-        inventory = take_inventory(root, check_files=False)
-        manifests = inventory.manifests
-        # The config of the run may be stricter than the settings of the next one.
-        entries = drop_ledger_as_judged(inventory, rules_of(settings, book))
-        rejected = no_rejected_drops(entries)
-        yield _result("no_rejected_drops", rejected)
-        yield _result("reject_ratio_low", reject_ratio_low(manifests, limit), warning=True)
-        yield _result("drop_volume_usual", drop_volume_usual(manifests), warning=True)
-        yield _result("platforms_known", platforms_known(manifests, book.platforms), warning=True)
-
-
-def _result(name: str, finding: Finding, *, warning: bool = False) -> dg.AssetCheckResult:
-    return check_result(finding, name, warning=warning, asset=dg.AssetKey("platform_parquet"))
+def _checked(run: Run, report: ConversionReport) -> list[dg.AssetCheckResult]:
+    """Check what is on disk, and what the manifests say. A file that has not changed is not opened again."""
+    lake, state = run.lake, run.lake.state()
+    if report.converted:
+        # Without a conversion, all files have just been looked at.
+        state = state.noting(files=inspect_drops(lake, state))
+        lake.commit(state)
+    limit = run.settings.max_reject_ratio
+    rejected = no_rejected_drops(drop_ledger_as_judged(Inventory(state, report.listing), run.rules))
+    return [
+        check_result(parquet_schema_matches(state.files), "schema_matches_contract"),
+        check_result(records_accounted(state.drops, state.files), "records_accounted"),
+        check_result(files_as_written(state.files), "files_as_written"),
+        check_result(rejected, "no_rejected_drops"),
+        check_result(reject_ratio_low(state.drops, limit), "reject_ratio_low", warning=True),
+        check_result(drop_volume_usual(state.drops), "drop_volume_usual", warning=True),
+        check_result(platforms_known(state.drops, run.book.platforms), "platforms_known", warning=True),
+    ]

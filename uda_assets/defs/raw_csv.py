@@ -8,7 +8,7 @@ import dagster as dg
 from uda_assets.contract.dictionary import DROPS, RAW
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, table_metadata, table_schema, tags
 from uda_assets.defs.markdown import ledger_table
-from uda_assets.defs.resources import LakeResource
+from uda_assets.defs.resources import LakeResource, readable_failures
 from uda_assets.pipeline.checks import all_files_are_drops, drops_present, headers_readable, suppliers_deliver
 from uda_assets.pipeline.rules import rules_of
 from uda_assets.pipeline.status import drop_ledger, pending, take_inventory
@@ -59,12 +59,17 @@ def raw_csv(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-ar
     """
     started, settings = time.perf_counter(), lake.settings()
     book = lake.book(settings)
-    with lake.writing(settings) as root:
-        # The conversion and its checks look at the converted files.
+    with readable_failures():
+        root = lake.open()
+        root.require_place()
+        # The conversion looks at the converted files.
         inventory = take_inventory(root, check_files=False)
         entries = drop_ledger(inventory, rules_of(settings, book))
         readable = headers_readable(root, pending(entries), settings, book.suppliers)
         sizes = sum(signature.size for signature in inventory.listing.drops.values())
+    if inventory.is_news:
+        with lake.writing(settings) as root:
+            root.commit(root.state().noting(raw=inventory.state.raw))
     counts = Counter(entry.status.value for entry in entries)
     return dg.MaterializeResult(
         metadata={

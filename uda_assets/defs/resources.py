@@ -14,7 +14,7 @@ from uda_assets.basics.errors import MalformedRecord, UdaError, memory_fault
 from uda_assets.basics.settings import EngineName, Settings, load_settings
 from uda_assets.contract.suppliers import Rulebook, rulebook
 from uda_assets.engines import Account, Engine, open_engine
-from uda_assets.lake import Lake, open_lake
+from uda_assets.lake import DayRule, Lake, open_lake
 from uda_assets.pipeline.context import Run
 from uda_assets.storage import disk_fault, root_of, storage_fault
 from uda_assets.warehouse.database import Connect, configure, plain_database
@@ -24,6 +24,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The data root. The default is ``UDA_DATA_ROOT``, or ``data`` below the working directory."""
 
     data_root: str | None = None
+    _books: dict[str, Rulebook] = PrivateAttr(default_factory=dict)
 
     def settings(self, **overrides: Any) -> Settings:
         """Return the settings in force. Values from run config override them."""
@@ -36,10 +37,18 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         with readable_failures():
             return open_lake(settings)
 
-    def book(self, settings: Settings) -> Rulebook:
-        """Return the platform table and the suppliers in force."""
+    def book(self, settings: Settings, platforms: object = None, suppliers: object = None) -> Rulebook:
+        """Return the platform table and the suppliers in force, with those of run config.
+
+        They are read once for all steps of a run, so that all work by the same rules.
+        """
+        key = repr((_run_id(), settings.keep_unknown_platforms, platforms or None, suppliers or None))
+        if _run_id() and key in self._books:
+            return self._books[key]
         with readable_failures():
-            return rulebook(root_of(settings), settings)
+            book = rulebook(root_of(settings), settings, platforms, suppliers)
+        self._books = {name: known for name, known in self._books.items() if repr(_run_id()) in name} | {key: book}
+        return book
 
     @contextmanager
     def writing(self, settings: Settings) -> Iterator[Lake]:
@@ -56,6 +65,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         engine: Engine,
         *,
         connect: Connect = plain_database,
+        days: DayRule | None = None,
         platforms: object = None,
         suppliers: object = None,
     ) -> Iterator[Run]:
@@ -65,11 +75,12 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             settings: The settings of the run.
             engine: The engine that does the heavy work.
             connect: Opens database files.
+            days: How leaderboards of days are made, if not by the N and the excluded users of these settings.
             platforms: Further platforms and spellings from run config.
             suppliers: Entries of suppliers from run config, which come before those of the file.
         """
         with self.writing(settings) as lake:
-            yield Run(lake, settings, rulebook(lake.root, settings, platforms, suppliers), engine, connect)
+            yield Run(lake, settings, self.book(settings, platforms, suppliers), engine, connect, days)
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -115,6 +126,14 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             return self._cluster
 
 
+def _run_id() -> str | None:
+    """Return the run that is being executed, or None outside of one."""
+    try:
+        return dg.OpExecutionContext.get().run_id
+    except dg.DagsterInvariantViolationError:
+        return None
+
+
 def engine_metadata(before: Account, after: Account) -> dict[str, Any]:
     """Return what an engine did between two accounts of it."""
     link = {"dashboard": dg.MetadataValue.url(after.dashboard)} if after.dashboard else {}
@@ -155,6 +174,10 @@ def readable_failures() -> Iterator[None]:
 def resources() -> dg.Definitions:
     """Provide the resources of all assets."""
     return dg.Definitions(
-        resources={"lake": LakeResource(), "warehouse": WarehouseResource(), "engine": EngineResource()},
+        resources={
+            "lake": LakeResource(),
+            "warehouse": WarehouseResource(),
+            "engine": EngineResource(),
+        },
         executor=dg.in_process_executor,
     )

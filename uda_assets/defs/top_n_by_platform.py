@@ -18,8 +18,10 @@ from uda_assets.defs.common import (
     table_metadata,
     tags,
 )
+from uda_assets.defs.daily_top_n_by_platform import day_published
 from uda_assets.defs.markdown import leaderboard_table, ledger_table, picture
 from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseResource, engine_metadata
+from uda_assets.lake import DayRule
 from uda_assets.pipeline.checks import leaderboard_recounted, leaderboard_well_formed, listed_users_plausible
 from uda_assets.pipeline.publishing import publish
 from uda_assets.report import published_picture
@@ -75,7 +77,11 @@ _CHECKS = [
     check_specs=_CHECKS,
 )
 def top_n_by_platform(
-    config: LeaderboardConfig, lake: LakeResource, warehouse: WarehouseResource, engine: EngineResource
+    context: dg.AssetExecutionContext,
+    config: LeaderboardConfig,
+    lake: LakeResource,
+    warehouse: WarehouseResource,
+    engine: EngineResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The top N users of each platform by unique sessions: Result CSV and Parquet, and the DuckDB warehouse.
 
@@ -83,6 +89,8 @@ def top_n_by_platform(
     tables `top_n_by_platform`, `daily_top_n_by_platform`, `sessions`, `session_counts`, `drops`, `quarantine`,
     `rank_movement` and `publication`. Among equal counts, the smaller user id comes first. The same inputs give the
     same bytes. A new leaderboard replaces the one before in one step.
+
+    The run that changes the sessions of a day publishes that day's leaderboard too, in the same step.
 
     **What to do.** For another N or window, set `n`, `since` and `until` in the launchpad, or run
     `uda leaderboard --n 7 --since …`, which publishes nothing. If the UI shows it as overdue, it was not made for
@@ -94,8 +102,12 @@ def top_n_by_platform(
     settings = lake.settings(n=config.n, engine=config.engine, exclude_users=config.exclude_users, **window)
     opened = engine.of(settings)
     before = opened.account()
-    with lake.run(settings, opened, connect=warehouse.connect) as run:
+    # Run config is about this leaderboard. Those of days follow the settings.
+    by_day = DayRule(lake.settings().n, lake.settings().exclude_users)
+    with lake.run(settings, opened, connect=warehouse.connect, days=by_day) as run:
         published = publish(run)
+        for day, of_day in published.days.items():
+            context.log_event(day_published(day, of_day))
         board = published.leaderboard
         with warehouse.scratch(run.lake, settings) as connection:
             recounted = leaderboard_recounted(run.lake, connection, board, Window(settings.since, settings.until))
@@ -110,9 +122,10 @@ def top_n_by_platform(
             "ledger": dg.MetadataValue.md(ledger_table(published.drops)),
             "n": settings.n,
             "exclude_users": settings.exclude_users,
-            "excluded_users": len(publication.excluded) if (publication := run.lake.published.read()) else 0,
+            "excluded_users": len(publication.excluded) if (publication := run.lake.state().publication) else 0,
             "platforms": board["platform"].n_unique(),
             "sessions_of_the_listed": int(board["session_count"].sum()),
+            "days_published": len(published.days),
             "seconds": round(time.perf_counter() - started, 3),
             "result_csv": file_at(published.csv),
             "result_parquet": file_at(published.parquet),

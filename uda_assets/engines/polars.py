@@ -47,8 +47,7 @@ class PolarsEngine:
         self._start(1)
         threads = max(1, self._settings.threads // job.beside)
         done = convert(job, Reading(threads, block_bytes(self._settings), job.scratch), on_advance)
-        written = sum((job.outputs.parts / file.path).stat().st_size for file in done.files)
-        self._finish(done.bytes_read, written + job.outputs.quarantine.stat().st_size)
+        self._finish(done.bytes_read, done.bytes_written)
         return done
 
     def run(self, task: Callable[[Job, Workplace], Result], jobs: Sequence[Job], staged: Path) -> list[Result]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from uda_assets.basics.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.basics.errors import MalformedRecord
@@ -20,14 +21,16 @@ from uda_assets.contract.schemas import QUARANTINE_PARQUET_SCHEMA
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, PlatformNames, read_batches
 from uda_assets.ingest.source import open_source
 from uda_assets.kernel import REASONS, Kernel, Wanted
-from uda_assets.lake import Outputs, PartFile
-from uda_assets.lake.drop_files import PartWriters, quarantine_writer, write_summaries
+from uda_assets.lake import QUARANTINE, Outputs, PartFile
+from uda_assets.lake.drop_files import PartWriters, WrittenFile, quarantine_writer, write_summaries
 from uda_assets.storage import Location
 
 CONVERTER_VERSION = "3"
 """Part of every fingerprint: raise it when the same drop would be converted differently."""
 
 _MAX_SPELLINGS = 1_000
+_SEVERAL = -1
+"""The identity of a drop that changed while its parts were read."""
 
 
 class Converted(NamedTuple):
@@ -66,21 +69,29 @@ class Conversion:
         kept: Rows written to the part files.
         reasons: Quarantined records by reason.
         files: The part files.
+        footers: Their footers, in the same order.
+        rows_quarantined: The rows of the quarantine, according to its footer.
         spellings: Records by normalised platform spelling; None where there were too many to list.
         checksums: BLAKE3 of what was written beside the part files: ``quarantine``, and the summaries by name.
         size: Bytes of the plain drop.
         bytes_read: Bytes of it that were read.
+        bytes_written: Bytes of part files and quarantine.
         is_marked: Whether a byte order mark decided its encoding, against the dialect.
+        identity: What the signature of the object that was read says of its identity; None on a file system.
 
     """
 
     size: int = 0
     bytes_read: int = 0
+    bytes_written: int = 0
     is_marked: bool = False
     records: int = 0
     kept: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     files: list[PartFile] = field(default_factory=list)
+    footers: list[pq.FileMetaData] = field(default_factory=list)
+    rows_quarantined: int = 0
+    identity: int | None = None
     spellings: Counter[str] | None = field(default_factory=Counter)
     checksums: dict[str, str] = field(default_factory=dict)
 
@@ -104,10 +115,18 @@ class Conversion:
     def join(self, part: Conversion) -> None:
         """Count a part of the drop that was read on its own; its files are not taken over."""
         self.bytes_read += part.bytes_read
+        if part.identity != self.identity:
+            self.identity = _SEVERAL
         self.records += part.records
         self.kept += part.kept
         self.reasons.update(part.reasons)
         self._add_spellings(part.spellings)
+
+    def add_quarantine(self, written: WrittenFile) -> None:
+        """Count the rows of the quarantine, which is complete."""
+        self.checksums[QUARANTINE] = written.checksum
+        self.rows_quarantined = written.footer.num_rows
+        self.bytes_written += written.size
 
     def _add_spellings(self, spellings: Mapping[str, int] | None) -> None:
         if spellings is None:
@@ -189,7 +208,8 @@ def convert(job: DropJob, reading: Reading, on_advance: OnAdvance | None = None)
             batches, job.drop, job.outputs, threads=reading.threads, fail_fast=job.fail_fast, on_progress=on_progress
         )
         done.size, done.bytes_read, done.is_marked = plain.size, plain.bytes_read, plain.is_marked
-    done.checksums |= write_summaries(job.outputs.parts, done.files)
+        done.identity = plain.identity
+    done.checksums |= write_summaries(job.outputs.summaries, done.files, done.footers)
     return done
 
 
@@ -213,7 +233,7 @@ def write_batches(
     done = Conversion()
     with (
         PartWriters(outputs, threads) as parts,
-        quarantine_writer(outputs.quarantine, done.checksums) as malformed,
+        quarantine_writer(outputs.quarantine) as malformed,
     ):
         for batch in batches:
             if fail_fast and batch.first_fault:
@@ -224,7 +244,8 @@ def write_batches(
                 malformed.write(_quarantined(drop, batch.kept.malformed, batch.start))
             if on_progress:
                 on_progress(batch.position, done.records)
-    done.files = parts.files
+    done.files, done.footers, done.bytes_written = parts.files, parts.footers, parts.size
+    done.add_quarantine(malformed.written)
     return done
 
 

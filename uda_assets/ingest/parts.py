@@ -88,7 +88,7 @@ def convert_alone(job: DropJob, place: Workplace) -> Attempt:
     attempt = _new_attempt(job)
     reading = Reading(place.threads, block_bytes(place), place.spill)
     done = convert(job._replace(outputs=_outputs_of(attempt)), reading)
-    _account(place, attempt, done)
+    _account(place, done)
     return Attempt(attempt, done)
 
 
@@ -97,10 +97,10 @@ def adopt(job: DropJob, attempt: Attempt) -> Conversion:
     files = storage_of(job.outputs.parts)
     done = attempt.done
     _move_parts(job, attempt, 0)
-    for name in ("_metadata", "_common_metadata"):
-        files.move(attempt.directory / "data" / name, job.outputs.parts / name)
     files.move(attempt.directory / "quarantine.parquet", job.outputs.quarantine)
     done.files = _named(job, done.files, 0)
+    # Those of the attempt name its files as they were called there.
+    done.checksums |= write_summaries(job.outputs.summaries, done.files, done.footers)
     return done
 
 
@@ -127,9 +127,9 @@ def convert_part(job: DropJob, part: Part, place: Workplace) -> Attempt:
         except MalformedRecord as malformed:
             # Only the caller knows where the part really starts, and so whether this is a record.
             done, fault = Conversion(), (malformed.line, malformed.reason, malformed.raw)
-        done.bytes_read = plain.bytes_read
+        done.bytes_read, done.identity = plain.bytes_read, plain.identity
     if fault is None:
-        _account(place, attempt, done)
+        _account(place, done)
     return Attempt(attempt, done, *reached[0], fault)
 
 
@@ -141,13 +141,12 @@ def _new_attempt(job: DropJob) -> Location:
 
 
 def _outputs_of(attempt: Location) -> Outputs:
-    return Outputs(attempt / "data", "", attempt / "quarantine.parquet")
+    return Outputs(attempt / "data", "", attempt / "quarantine.parquet", attempt / "data")
 
 
-def _account(place: Workplace, attempt: Location, done: Conversion) -> None:
+def _account(place: Workplace, done: Conversion) -> None:
     place.bytes_read += done.bytes_read
-    place.bytes_written += (attempt / "quarantine.parquet").stat().st_size
-    place.bytes_written += sum((attempt / "data" / file.path).stat().st_size for file in done.files)
+    place.bytes_written += done.bytes_written
 
 
 def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversion:
@@ -162,10 +161,10 @@ def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversio
     with open_source(job.source, bounds=job.bounds, dialect=job.dialect) as plain:
         header = read_header(plain, job.dialect)
         parts = [Part(*bounds, 0) for bounds in cut(plain, header.body, plain.size, part_bytes)]
-        whole.size, whole.bytes_read = plain.size, plain.bytes_read
+        whole.size, whole.bytes_read, whole.identity = plain.size, plain.bytes_read, plain.identity
     pending = [submit(job, part) for part in parts]
     try:
-        with quarantine_writer(job.outputs.quarantine, whole.checksums) as malformed:
+        with quarantine_writer(job.outputs.quarantine) as malformed:
             position, line = header.body, header.line
             for number, (part, found) in enumerate(zip(parts, pending, strict=True)):
                 if part.stop <= position:
@@ -184,8 +183,11 @@ def convert_in_parts(job: DropJob, part_bytes: int, submit: Submit) -> Conversio
     finally:
         for found in pending:
             found.cancel()
-    whole.files.sort(key=lambda file: file.platform)
-    whole.checksums |= write_summaries(job.outputs.parts, whole.files)
+    whole.add_quarantine(malformed.written)
+    in_order = sorted(range(len(whole.files)), key=lambda number: whole.files[number].platform)
+    whole.files = [whole.files[number] for number in in_order]
+    whole.footers = [whole.footers[number] for number in in_order]
+    whole.checksums |= write_summaries(job.outputs.summaries, whole.files, whole.footers)
     return whole
 
 
@@ -193,6 +195,7 @@ def _join(job: DropJob, whole: Conversion, attempt: Attempt, number: int) -> Non
     whole.join(attempt.done)
     _move_parts(job, attempt, number)
     whole.files += _named(job, attempt.done.files, number)
+    whole.footers += attempt.done.footers
 
 
 def _move_parts(job: DropJob, attempt: Attempt, number: int) -> None:

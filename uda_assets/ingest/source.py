@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import re
 import tempfile
@@ -10,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from uda_assets.basics.bounds import DEFAULT_BOUNDS, Bounds
 from uda_assets.basics.errors import DropUnreadable, UdaError
 from uda_assets.basics.interruption import raise_if_stopped
 from uda_assets.contract.dialects import CSV, Dialect
-from uda_assets.storage import Location, filesystem_of, is_remote, naming_file
+from uda_assets.storage import Location, is_remote, naming_file, object_file
 from uda_assets.storage.archives import decompressed, temporary_file
 from uda_assets.storage.drop_names import compression_of
 
@@ -47,6 +48,7 @@ class Source:
         bounds: The largest size of a record, among other bounds.
         bytes_read: How many bytes have been read so far.
         is_marked: Whether a byte order mark decided the encoding, against the dialect.
+        identity: What the signature of the object that is read says of its identity; None on a file system.
     """
 
     def __init__(self, size: int, read_at: Callable[[int, int], bytes], bounds: Bounds) -> None:
@@ -56,6 +58,7 @@ class Source:
         self.bounds = bounds
         self.bytes_read = 0
         self.is_marked = False
+        self.identity: int | None = None
 
     @classmethod
     def of_file(cls, file: BinaryIO, path: Location, bounds: Bounds) -> Source:
@@ -71,11 +74,10 @@ class Source:
     @classmethod
     def of_object(cls, path: Location, bounds: Bounds) -> Source:
         """Read an uncompressed object in a bucket, with one request for each read."""
-        files = filesystem_of(path)
-        key = str(path)
-        return cls(
-            files.size(key), lambda length, offset: files.cat_file(key, start=offset, end=offset + length), bounds
-        )
+        file = object_file(path)
+        source = cls(file.size, lambda length, offset: file.read_at(offset, length), bounds)
+        source.identity = file.identity
+        return source
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, or fewer at the end of the drop.
@@ -189,7 +191,7 @@ def reads_directly(path: Location, dialect: Dialect) -> bool:
         return False
     if not dialect.byte_order_mark:
         return True
-    with path.open("rb") as file:
+    with _opened(path) as file:
         return _marked_encoding(file.read(_LONGEST_MARK)) is None
 
 
@@ -225,18 +227,24 @@ def open_source(
             if is_remote(path) and not compression:
                 source = Source.of_object(path, bounds)
             else:
-                file: BinaryIO = stack.enter_context(path.open("rb"))
+                opened = file = stack.enter_context(_opened(path))
                 if compression:
                     file = stack.enter_context(decompressed(file, compression, spill, bounds, most))
                 source = Source.of_file(file, spill or Path(tempfile.gettempdir()) if compression else path, bounds)
+                if is_remote(path):
+                    source.identity = cast("Any", opened).raw.identity
         mark = _marked_encoding(source.read(0, _LONGEST_MARK)) if dialect.byte_order_mark else None
         encoding = mark or dialect.encoding
         if encoding != "utf-8":
             plain = stack.enter_context(_transcoded(source, encoding, spill, most))
-            plain.bytes_read = source.bytes_read
+            plain.bytes_read, plain.identity = source.bytes_read, source.identity
             source = plain
         source.is_marked = encoding != dialect.encoding
         yield source
+
+
+def _opened(path: Location) -> BinaryIO:
+    return cast("BinaryIO", io.BufferedReader(object_file(path), _CHUNK)) if is_remote(path) else path.open("rb")
 
 
 @contextmanager

@@ -1,46 +1,57 @@
-"""The data root: its layout, its manifests, how a change is committed, and whether files are as they were written."""
+"""The data root: its layout, its state and how that is replaced, and whether files are as they were written."""
 
-from uda_assets.lake.commits import Outputs, Stage
 from uda_assets.lake.lake import Lake, open_lake
-from uda_assets.lake.layout import MANIFEST
-from uda_assets.lake.listing import EVERYTHING, Listing, Selection
-from uda_assets.lake.manifests import (
+from uda_assets.lake.layout import MANIFEST, SUMMARIES
+from uda_assets.lake.listing import EVERYTHING, NOTHING, Listing, Selection
+from uda_assets.lake.names import platform_dir, printable_name
+from uda_assets.lake.raw_files import Look
+from uda_assets.lake.staging import Outputs, Stage, StagedDrop
+from uda_assets.lake.state import (
     FORMAT,
     QUARANTINE,
+    DayRule,
+    DropFiles,
     DropManifest,
-    Examined,
-    Ledger,
+    ExcludedUser,
+    FileFault,
     PartFile,
-    PublicationManifest,
+    Publication,
     PublishedBoard,
+    PublishedDay,
     Rejection,
     Segment,
     SessionsManifest,
+    State,
     Version,
 )
-from uda_assets.lake.names import platform_dir, printable_name
-from uda_assets.lake.raw_files import Contents
 
 __all__ = [
     "EVERYTHING",
     "FORMAT",
     "MANIFEST",
+    "NOTHING",
     "QUARANTINE",
-    "Contents",
+    "SUMMARIES",
+    "DayRule",
+    "DropFiles",
     "DropManifest",
-    "Examined",
+    "ExcludedUser",
+    "FileFault",
     "Lake",
-    "Ledger",
     "Listing",
+    "Look",
     "Outputs",
     "PartFile",
-    "PublicationManifest",
+    "Publication",
     "PublishedBoard",
+    "PublishedDay",
     "Rejection",
     "Segment",
     "Selection",
     "SessionsManifest",
     "Stage",
+    "StagedDrop",
+    "State",
     "Version",
     "open_lake",
     "platform_dir",

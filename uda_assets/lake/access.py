@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
+from uda_assets.basics.errors import UdaError
 from uda_assets.lake.layout import Layout
-from uda_assets.lake.sealed import sealed
-from uda_assets.storage import Guard, Location, Storage
+from uda_assets.storage import Hold, Location, Storage
 
 _REQUESTS_AT_ONCE = 16
 """The number of requests to a bucket that are under way at a time."""
@@ -27,35 +26,29 @@ class Access:
     Attributes:
         layout: The paths below the data root.
         files: The storage that holds them.
-        guard: The lock, while this process holds it.
+        hold: The root, while this process holds it.
     """
 
     def __init__(self, layout: Layout, files: Storage) -> None:
         self.layout = layout
         self.files = files
-        self.guard: Guard | None = None
+        self.hold: Hold | None = None
 
-    def require_lock(self) -> None:
-        """Raise an error if this process has lost the lock. A lease can end while its holder is busy.
+    def require_lock(self) -> Hold:
+        """Return the root, which this process holds.
 
         Raises:
-            UdaError: Another writer may hold the lock by now.
+            UdaError: It is not held, or not any more: a lease can end while its holder is busy.
         """
-        if self.guard is not None:
-            self.guard.require()
+        if self.hold is None:
+            raise UdaError(f"{self.layout.root} is not locked for writing")
+        self.hold.require()
+        return self.hold
 
-    @contextmanager
-    def replacing(self, path: Location) -> Iterator[Path]:
-        """Yield a local path to write to. It replaces the file in one step at the end, and is dropped on any error."""
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files, by their paths relative to the data root."""
         self.require_lock()
-        with self.files.replacing(path) as new:
-            yield new
-            self.require_lock()
-
-    def commit(self, path: Location, manifest: msgspec.Struct) -> None:
-        """Replace a manifest in one step."""
-        self.require_lock()
-        self.files.commit(path, sealed(manifest))
+        self.files.remove(self.layout.root / path for path in paths)
 
     def side_by_side(self, function: Callable[[K], T], items: list[K]) -> Iterator[tuple[K, T]]:
         """Yield each item with its result. In a bucket several calls run at once, because each waits for an answer."""

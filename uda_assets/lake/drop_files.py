@@ -9,15 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uda_assets.contract.schemas import PARQUET_SCHEMA, QUARANTINE_PARQUET_SCHEMA
-from uda_assets.lake.commits import Outputs
-from uda_assets.lake.manifests import QUARANTINE, PartFile
 from uda_assets.lake.names import platform_dir
+from uda_assets.lake.staging import Outputs
+from uda_assets.lake.state import PartFile
 from uda_assets.storage import Location, hash_file, naming_file, storage_of
 
 ROW_GROUP_ROWS = 256_000
@@ -40,8 +40,27 @@ _QUARANTINE_OPTIONS = _COMPRESSION | {
 }
 
 
+class WrittenFile(NamedTuple):
+    """A Parquet file that is complete: its BLAKE3, its footer, read from the file itself, and its size in bytes."""
+
+    checksum: str
+    footer: pq.FileMetaData
+    size: int
+
+
+def written_file(path: Path) -> WrittenFile:
+    """Look at a file that is complete, while the system still has it in memory."""
+    return WrittenFile(hash_file(path), pq.read_metadata(path), path.stat().st_size)
+
+
 class NamedWriter:
-    """Writes a Parquet file; an error says which file that is."""
+    """Writes a Parquet file; an error says which file that is.
+
+    Attributes:
+        written: The file, once it is complete.
+    """
+
+    written: WrittenFile
 
     def __init__(
         self, file: Path | IO[bytes], location: Location, schema: pa.Schema, options: Mapping[str, object]
@@ -92,28 +111,29 @@ def parquet_writer(
 
 
 @contextmanager
-def quarantine_writer(location: Location, checksums: dict[str, str]) -> Iterator[NamedWriter]:
-    """Writes malformed records, in ``QUARANTINE_PARQUET_SCHEMA``, and puts the file's BLAKE3 among the checksums."""
+def quarantine_writer(location: Location) -> Iterator[NamedWriter]:
+    """Yield a writer of malformed records, in ``QUARANTINE_PARQUET_SCHEMA``."""
     with storage_of(location).replacing(location) as path:
         with parquet_writer(path, location, QUARANTINE_PARQUET_SCHEMA, _QUARANTINE_OPTIONS) as writer:
             yield writer
-        checksums[QUARANTINE] = hash_file(path)
+        writer.written = written_file(path)
 
 
-def write_summaries(target: Location, files: Iterable[PartFile]) -> dict[str, str]:
-    """``_common_metadata`` holds the schema, ``_metadata`` also where each row group is; gives BLAKE3 by name."""
+def write_summaries(target: Location, files: Iterable[PartFile], footers: Iterable[pq.FileMetaData]) -> dict[str, str]:
+    """Write the summaries of part files below a directory, and return their BLAKE3 by name.
+
+    ``_common_metadata`` holds the schema, ``_metadata`` also where each row group is.
+    """
     storage, checksums = storage_of(target), {}
     with storage.replacing(target / "_common_metadata") as path, naming_file(target / "_common_metadata"):
         pq.write_metadata(PARQUET_SCHEMA, path)
         checksums["_common_metadata"] = hash_file(path)
-    footers = []
-    for file in files:
-        with naming_file(target / file.path), (target / file.path).open("rb") as written:
-            footer = pq.read_metadata(written)
+    collected = []
+    for file, footer in zip(files, footers, strict=True):
         footer.set_file_path(file.path)
-        footers.append(footer)
+        collected.append(footer)
     with storage.replacing(target / "_metadata") as path, naming_file(target / "_metadata"):
-        pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=footers)
+        pq.write_metadata(PARQUET_SCHEMA, path, metadata_collector=collected)
         checksums["_metadata"] = hash_file(path)
     return checksums
 
@@ -129,7 +149,7 @@ class PartWriters:
         self._waiting: dict[str, list[pa.RecordBatch]] = {}
         self._writing: dict[str, Future[None]] = {}
         self._rows: Counter[str] = Counter()
-        self._checksums: dict[str, str] = {}
+        self._written: dict[str, WrittenFile] = {}
 
     def __enter__(self) -> PartWriters:
         self._stack.__enter__()
@@ -159,9 +179,19 @@ class PartWriters:
     def files(self) -> list[PartFile]:
         """The part files, by platform."""
         return [
-            PartFile(part_path(name, 0, self._suffix), name, self._rows[name], checksum=self._checksums[name])
+            PartFile(part_path(name, 0, self._suffix), name, self._rows[name], checksum=self._written[name].checksum)
             for name in sorted(self._writers)
         ]
+
+    @property
+    def size(self) -> int:
+        """The size of the part files in bytes."""
+        return sum(written.size for written in self._written.values())
+
+    @property
+    def footers(self) -> list[pq.FileMetaData]:
+        """The footers of the part files."""
+        return [self._written[name].footer for name in sorted(self._writers)]
 
     def write(self, kept: Mapping[str, pa.RecordBatch]) -> None:
         """Add records; row groups are written as they fill."""
@@ -196,17 +226,16 @@ class PartWriters:
         if platform not in self._writers:
             location = self._target / part_path(platform, 0, self._suffix)
             path = self._stack.enter_context(self._storage.replacing(location))
-            self._stack.enter_context(self._hashing(platform, path))
+            self._stack.enter_context(self._looking_at(platform, path))
             kept_open = len(self._writers) < _MOST_OPEN
             writer = parquet_writer(path, location, PARQUET_SCHEMA, _PART_OPTIONS, kept_open=kept_open)
             self._writers[platform] = self._stack.enter_context(writer)
         return self._writers[platform]
 
     @contextmanager
-    def _hashing(self, platform: str, path: Path) -> Iterator[None]:
-        """Hash a file when it is complete, while the system still has it in memory."""
+    def _looking_at(self, platform: str, path: Path) -> Iterator[None]:
         yield
-        self._checksums[platform] = hash_file(path)
+        self._written[platform] = written_file(path)
 
 
 def part_path(platform: str, number: int = 0, suffix: str = "") -> str:

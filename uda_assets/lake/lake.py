@@ -1,4 +1,4 @@
-"""The lake: one data root, its parts, and the lock of its writer. Its files are the truth."""
+"""The lake: one data root, its state, and the lock of its writer. Its files are the truth."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.limits import limit_pools
-from uda_assets.basics.moments import reached
 from uda_assets.basics.settings import Settings
 from uda_assets.lake.access import Access, Notes
-from uda_assets.lake.converted import ConvertedDrops
-from uda_assets.lake.layout import MANIFEST, Layout, absolute_root
+from uda_assets.lake.garbage import sweep
+from uda_assets.lake.layout import Layout, absolute_root
 from uda_assets.lake.listing import EVERYTHING, Selection
-from uda_assets.lake.manifests import Examined, LakeFormat, SessionsManifest
-from uda_assets.lake.memory import memory_of
-from uda_assets.lake.published import Published
 from uda_assets.lake.raw_files import RawFiles
-from uda_assets.lake.state_files import LedgerFile, StateFile
+from uda_assets.lake.root import StateFiles
+from uda_assets.lake.staging import Stage, StagedDrop, open_stage
+from uda_assets.lake.state import State
 from uda_assets.storage import Location, can_rename, in_use, is_in_use, root_of, storage_of
 
 _SPILL = "spill-"
@@ -36,11 +33,7 @@ class Lake(Layout):
     Attributes:
         files: The storage that holds it.
         raw: The raw files, and their archive.
-        converted: The committed drops.
-        merged: The manifest of the sessions.
-        published: The manifest of what is published.
-        ledger: The ledger of rejected and forgotten drops.
-        examined: The note of what the last run left nothing to do for.
+        states: The states on disk.
         notes: Notes that save work and can be lost.
     """
 
@@ -48,88 +41,63 @@ class Lake(Layout):
         super().__init__(absolute_root(root))
         self.files = storage_of(self.root)
         self.access = Access(self, self.files)
-        memory = memory_of(str(self.root))
-        self.raw = RawFiles(self.access, selection, memory)
-        self.converted = ConvertedDrops(self.access, self.raw, memory)
-        self.merged = StateFile(self.access, self.sessions / MANIFEST, SessionsManifest)
-        self.published = Published(self.access)
-        self.ledger = LedgerFile(self.access)
-        self.examined = StateFile(self.access, self.internal / "examined.json", Examined)
-        self.format = StateFile(self.access, self.internal / "format.json", LakeFormat)
+        self.raw = RawFiles(self.access, selection)
+        self.states = StateFiles(self, self.files)
         self.notes = Notes(self.access)
+        self._held: State | None = None
 
-    def state_files(self) -> list[StateFile[Any]]:
-        """Return all manifests except those of drops."""
-        return [self.format, self.examined, self.ledger, self.merged, self.published]
+    # -- the state -----------------------------------------------------------------------------------------------
 
-    # -- forgetting drops ----------------------------------------------------------------------------------------
+    def state(self) -> State:
+        """Return the current state. Only the holder of the lock changes it, and need not read it again.
 
-    def forget(self, drop: str, content: str) -> None:
-        """Remove a drop's converted form. It is not converted again while its raw file has this content."""
-        ledger = self.ledger.load()
-        ledger.forgotten[drop] = content
-        ledger.rejections.pop(drop, None)
-        ledger.removing.append(drop)
-        self.ledger.write(ledger)
-        reached("forget: noted")
-        self._complete_removals()
+        Raises:
+            OtherFormat: Another version of this program wrote it.
+        """
+        return self._held or self.states.read()
 
-    def _complete_removals(self) -> None:
-        ledger = self.ledger.load()
-        if not ledger.removing:
-            return
-        self.converted.remove(ledger.removing)
-        ledger.removed = sorted({*ledger.removed, *ledger.removing})
-        ledger.removing.clear()
-        self.ledger.write(ledger)
+    def commit(self, state: State) -> State:
+        """Make a state the current one, in one step, and return it.
 
-    def finish_removals(self) -> None:
-        """Remove the quarantines of forgotten drops, to which nothing published refers any more."""
-        ledger = self.ledger.load()
-        if not ledger.removed and not self.files.remote:
-            return
-        self.converted.remove_quarantines(ledger.removed)
-        reached("forget: quarantine removed")
-        if ledger.removed:
-            ledger.removed.clear()
-            self.ledger.write(ledger)
+        Raises:
+            UdaError: The lock was lost to another writer. Nothing has changed.
+        """
+        hold = self.access.require_lock()
+        new = state.noting(serial=self.state().serial + 1)
+        self.states.write(new, hold)
+        self._held = new
+        return new
 
-    # -- the files of sessions -----------------------------------------------------------------------------------
-
-    def remove_unreferenced_sessions(self, manifest: SessionsManifest) -> None:
-        """Remove the files of sessions that a manifest does not name."""
-        named = {*manifest.paths(), *manifest.superseded}
-        below = self.files.files_below(self.sessions)
-        self.access.require_lock()
-        debris = [path for path in below if path.endswith((".parquet", ".tmp")) and path not in named]
-        self.files.remove(self.sessions / path for path in debris)
-
-    # -- lock ----------------------------------------------------------------------------------------------------
+    # -- the lock ------------------------------------------------------------------------------------------------
 
     @contextmanager
     def writing(self, timeout: float) -> Iterator[None]:
-        """Be the only writer of the data root. First complete or remove what an earlier writer left behind.
+        """Be the only writer of the data root. First remove what a writer that died, or gave up, has left behind.
 
         Raises:
             UdaError: Another writer held the lock for ``timeout`` seconds, or the data root cannot be written.
-            OtherFormat: Another version of this program wrote some of it.
+            OtherFormat: Another version of this program wrote it.
         """
-        self._require_place()
-        self.require_format()
-        with self.files.locked(self.internal / "lock", timeout) as guard:
-            self.access.guard = guard
+        self.require_place()
+        if not self.files.remote:
+            # So that not even the lock of another format is touched. In a bucket this would be one more request.
+            self.states.read()
+        with self.files.held(self.states.path, timeout) as hold:
+            self.access.hold = hold
             try:
                 self._require_one_file_system()
-                self._require_formats()
-                self.converted.recover()
+                self._held = found = self.states.state_in(hold.content)
+                if hold.abandoned or self.states.is_restored:
+                    if self.states.is_restored:
+                        self.commit(found)
+                    self.states.remove_others(hold.content)
+                    sweep(self.access, found)
                 self._remove_old_spills()
-                self._complete_removals()
                 yield
             finally:
-                self.access.guard = None
-                self.converted.release()
+                self.access.hold = self._held = None
 
-    def _require_place(self) -> None:
+    def require_place(self) -> None:
         """Raise an error if the data root is no directory and cannot become one, as with a mistyped path."""
         if self.files.remote or self.root.is_dir():
             return
@@ -150,24 +118,19 @@ class Lake(Layout):
                     "there in one step; mount the data root as a whole"
                 )
 
-    def require_format(self) -> None:
-        """Raise an error if another version of this program wrote the data root. One small file tells.
+    # -- temporary files -----------------------------------------------------------------------------------------
 
-        Raises:
-            OtherFormat: Another version did.
-        """
-        self.format.read()
+    def stage(self) -> AbstractContextManager[Stage]:
+        """Open a stage for files that are not committed yet."""
+        return open_stage(self, self.files, self.access.require_lock())
 
-    def _require_formats(self) -> None:
-        """Check the format of each manifest before anything is written, then note the format of the data root."""
-        known = self.format.read()
-        if known is None or not self.files.remote:
-            # In a bucket this would cost a request for each. A writer of another format changes the note first.
-            for file in self.state_files():
-                file.read()
-        self.converted.hold()
-        if known is None:
-            self.format.write(LakeFormat())
+    def staged(self, stage: Stage, drop: str) -> StagedDrop:
+        """Return a place in a stage for the converted form of a drop."""
+        if self.files.remote:
+            is_first = drop not in self.state().drops
+        else:
+            is_first = not self.parquet_dir(drop).exists() and not self.quarantine_file(drop).exists()
+        return StagedDrop(self, self.files, stage, drop, is_first=is_first)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -186,16 +149,10 @@ class Lake(Layout):
 
 
 def open_lake(settings: Settings) -> Lake:
-    """Open the data root that the settings name, with the drops that they select.
-
-    Raises:
-        OtherFormat: Another version of this program wrote it.
-    """
+    """Open the data root that the settings name, with the drops that they select."""
     limit_pools(settings)
     selection = Selection(_patterns(settings.include), _patterns(settings.exclude), settings.modified_after)
-    lake = Lake(root_of(settings), selection)
-    lake.require_format()
-    return lake
+    return Lake(root_of(settings), selection)
 
 
 def _patterns(text: str) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.lake.names import escaped
+from uda_assets.lake.state import DropManifest
 from uda_assets.storage import Location
 
 MANIFEST = "_manifest.json"
-"""The name of the manifest of a converted drop, of the sessions, and of what is published."""
-
+"""The name of the manifest beside the files of a converted drop, and beside those of the sessions."""
+SUMMARIES = ("_common_metadata", "_metadata")
+"""The names of the files that sum up the part files of a converted drop, for other tools."""
 
 _MISREAD_BY_DUCKDB = "\\?"
 """DuckDB takes the first for a separator, and the second for the beginning of options."""
@@ -48,8 +50,27 @@ class Layout:
         return self.parquets / self.name_of(drop)
 
     def quarantine_file(self, drop: str) -> Location:
-        """Return the file of a drop's malformed records, unless its manifest names another one."""
+        """Return the file of the malformed records of a drop's first version."""
         return self.quarantine / self.name_of(drop)
+
+    def paths_of(self, manifest: DropManifest) -> list[str]:
+        """Return the paths of a committed drop's files, relative to the data root."""
+        base = f"{self.parquets.name}/{self.name_of(manifest.drop)}"
+        beside = [f"{base}/{name}" for name in (*SUMMARIES, MANIFEST)]
+        return [*self.part_paths(manifest), *beside, self.quarantine_path(manifest)]
+
+    def part_paths(self, manifest: DropManifest) -> list[str]:
+        """Return the paths of a committed drop's part files, relative to the data root."""
+        base = f"{self.parquets.name}/{self.name_of(manifest.drop)}"
+        return [f"{base}/{file.path}" for file in manifest.files]
+
+    def quarantine_path(self, manifest: DropManifest) -> str:
+        """Return the path of a committed drop's quarantine, relative to the data root."""
+        return f"{self.quarantine.name}/{manifest.quarantine}"
+
+    def session_path(self, path: str) -> str:
+        """Return the path of a file of the sessions, relative to the data root."""
+        return f"{self.sessions.name}/{path}"
 
     def below(self, path: Location) -> str:
         """Return a path relative to the data root."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import NamedTuple
 
 from uda_assets.lake.names import name_fault, printable_name
@@ -38,20 +40,27 @@ EVERYTHING = Selection()
 
 
 class Listing(NamedTuple):
-    """What is below ``datasets/``.
+    """What is below ``datasets/`` and ``archive/``.
 
     Attributes:
         drops: The signatures of the drops, by name in ascending order.
         inaccessible: Why other files and directories cannot be drops, by printable name: files with unusable names,
             links that lead out of ``datasets/``, and directories that cannot be listed.
         ignored: Why files are never read, by printable name: their names are not those of drops.
+        archived: The signatures of the archived raw files by drop. Each is the latest of its drop.
+        obstacles: What is in the place of archived drops below ``datasets/``, so that they cannot be restored.
         problem: Why nothing at all can be listed, if that is so.
     """
 
     drops: dict[str, Signature]
     inaccessible: dict[str, Refusal]
     ignored: dict[str, str]
+    archived: Mapping[str, Signature] = MappingProxyType({})
+    obstacles: Mapping[str, str] = MappingProxyType({})
     problem: str = ""
+
+
+NOTHING = Listing({}, {}, {})
 
 
 def list_drops(files: Storage, datasets: Location, selection: Selection) -> Listing:

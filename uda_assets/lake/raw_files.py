@@ -4,44 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
-from uda_assets.basics.errors import DropBusy, UdaError
+from uda_assets.basics.errors import DropBusy
 from uda_assets.lake.access import Access
 from uda_assets.lake.listing import EVERYTHING, Listing, Selection, list_drops
-from uda_assets.lake.manifests import Version
-from uda_assets.lake.memory import Memory
-from uda_assets.lake.sealed import as_json, read_json
-from uda_assets.storage import FileChanged, Location, Signature, raise_if_exhausted
+from uda_assets.lake.state import Version
+from uda_assets.storage import FileChanged, Location, Refusal, Signature, raise_if_exhausted
 
 
-class Contents(NamedTuple):
-    """The checksums (BLAKE3) of drops, and why the other drops could not be read."""
+class Look(NamedTuple):
+    """What a look at the raw files found.
 
-    checksums: dict[str, str]
-    unreadable: dict[str, str]
+    Attributes:
+        listing: What is there.
+        versions: The drops that could be read, with their checksums.
+    """
+
+    listing: Listing
+    versions: dict[str, Version]
 
 
 class RawFiles:
     """The raw files below ``datasets/``, and those below ``archive/``."""
 
-    def __init__(self, access: Access, selection: Selection, memory: Memory) -> None:
+    def __init__(self, access: Access, selection: Selection) -> None:
         self._access = access
         self._layout, self._files = access.layout, access.files
         self._selection = selection
-        self._memory = memory
-        self._versions: dict[str, Version] = {}
-        self._note = self._layout.internal / "catalogue.json"
 
     def listing(self) -> Listing:
-        """List what is below ``datasets/`` now. No drop is opened."""
+        """List what is below ``datasets/`` and ``archive/`` now. No drop is opened."""
         listing = list_drops(self._files, self._layout.datasets, self._selection)
-        return listing._replace(problem=listing.problem or self._problem())
-
-    def archived(self) -> dict[str, Signature]:
-        """Return the signatures of the archived raw files by drop. Each is the latest of its drop."""
-        return list_drops(self._files, self._layout.archive, EVERYTHING).drops
+        archived = list_drops(self._files, self._layout.archive, EVERYTHING).drops
+        obstacles = {drop: found for drop in archived.keys() - listing.drops.keys() if (found := self._obstacle(drop))}
+        return listing._replace(archived=archived, obstacles=obstacles, problem=listing.problem or self._problem())
 
     def _problem(self) -> str:
         """Return why there is no directory of drops, or nothing."""
@@ -50,21 +47,21 @@ class RawFiles:
             return ""
         for path, what in ((root, "data root"), (datasets, "directory")):
             if not path.exists():
-                return f"there is no {what} {path}; make it, or set UDA_DATA_ROOT"
+                return f"there is no {what} {path}; make {datasets}, or set UDA_DATA_ROOT"
             if not path.is_dir():
                 return f"{path} is a file, not a {what}; set UDA_DATA_ROOT to a directory that holds datasets/"
         return ""
 
     # -- contents ------------------------------------------------------------------------------------------------
 
-    def contents(self, drops: Mapping[str, Signature]) -> Contents:
-        """Return the checksum of each drop. A file with the signature that it had when last hashed is not read again.
+    def look(self, known: Mapping[str, Version]) -> Look:
+        """List the drops and hash them. A file with the signature that it had when last hashed is not read again.
 
-        A drop that has vanished since it was listed is in neither part of the answer.
+        A drop that vanishes meanwhile is in neither part of the answer. One that cannot be read is inaccessible.
         """
-        known = self._known_versions()
+        listing = self.listing()
         versions: dict[str, Version] = {}
-        unreadable: dict[str, str] = {}
+        inaccessible = dict(listing.inaccessible)
 
         def version_or_error(item: tuple[str, Signature]) -> Version | OSError:
             drop, signature = item
@@ -74,49 +71,35 @@ class RawFiles:
                 raise_if_exhausted(error)
                 return error
 
-        for (drop, _), version in self._access.side_by_side(version_or_error, list(drops.items())):
+        for (drop, _), version in self._access.side_by_side(version_or_error, list(listing.drops.items())):
             if isinstance(version, Version):
                 versions[drop] = version
             elif not isinstance(version, FileNotFoundError):
-                unreadable[drop] = version.strerror or str(version)
-        trusted = {drop: version for drop, version in versions.items() if not version.racy}
-        if trusted != known:
-            # The note only saves work the next time, and this process may not be allowed to write here.
-            with suppress(UdaError, OSError):
-                self._files.note(self._note, as_json(trusted))
-        self._versions = trusted
-        return Contents({drop: version.content for drop, version in versions.items()}, unreadable)
+                fault = version.strerror or str(version)
+                advice = f"it cannot be read ({fault}); make it readable, or deliver it again"
+                inaccessible[drop] = Refusal("unreadable", advice)
+        drops = {drop: signature for drop, signature in listing.drops.items() if drop in versions}
+        return Look(listing._replace(drops=drops, inaccessible=inaccessible), versions)
 
-    def version(self, drop: str) -> Version:
+    def version(self, drop: str, known: Version | None = None) -> Version:
         """Return what is in a drop now.
 
         Raises:
             DropBusy: The drop has vanished, or cannot be read.
         """
         try:
-            return self._version(drop, self._files.signature(self._layout.source(drop)), self._versions.get(drop))
+            return self._version(drop, self._files.signature(self._layout.source(drop)), known)
         except OSError as error:
             raise_if_exhausted(error)
             raise DropBusy(f"drop {drop!r} cannot be read: {error.strerror or error}; deliver it again") from None
 
     def is_still(self, drop: str, version: Version) -> bool:
         """Return whether a drop is unchanged. It is hashed again if its signature alone cannot tell."""
-        now = self.version(drop)
-        if now.signature != version.signature:
-            return False
-        return not version.racy or self._files.hash(self._layout.source(drop)) == version.content
-
-    def _known_versions(self) -> dict[str, Version]:
-        try:
-            signature = self._files.signature(self._note)
-        except OSError:
-            return {}
-        if self._memory.versions is None or self._memory.versions[0] != signature:
-            self._memory.versions = signature, read_json(self._files, self._note, dict[str, Version]) or {}
-        return self._memory.versions[1]
+        now = self.version(drop, version)
+        return now.signature == version.signature and now.content == version.content
 
     def _version(self, drop: str, signature: Signature, known: Version | None) -> Version:
-        if known and known.signature == signature:
+        if known and known.signature == signature and not known.racy:
             return known
         racy = self._files.is_racy(signature)
         return Version(signature, self._files.hash(self._layout.source(drop)), racy)
@@ -167,14 +150,14 @@ class RawFiles:
         no such drop.
         """
         archived, source = self._layout.archive / drop, self._layout.source(drop)
-        if source.exists() or self.obstacle(drop) or not self.is_archived(drop, content):
+        if source.exists() or self._obstacle(drop) or not self.is_archived(drop, content):
             return False
         if not self._selection.takes(drop, self._files.signature(archived)):
             return False
         self._files.move(archived, source)
         return True
 
-    def obstacle(self, drop: str) -> str | None:
+    def _obstacle(self, drop: str) -> str | None:
         """Return what is in the place of an archived drop below ``datasets/``, or None if it can be restored."""
         if self._files.remote:
             return None

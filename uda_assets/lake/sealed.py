@@ -1,4 +1,4 @@
-"""Manifests on disk: JSON that ends with a checksum of everything before it, its seal.
+"""The manifests beside the files, for other tools: JSON that ends with a checksum of everything before it, its seal.
 
 A bit that flips on a disk is thus found when the manifest is read, and not in what is made of it.
 """
@@ -12,7 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from uda_assets.basics.errors import DamagedFile, OtherFormat
-from uda_assets.lake.manifests import FORMAT
+from uda_assets.lake.state import FORMAT
 from uda_assets.storage import Location, Storage
 
 _SEAL = ',\n  "checksum": "{}"\n}}'
@@ -47,27 +47,6 @@ def read_manifest(files: Storage, path: Location, kind: type[T]) -> T | None:
     return _decoded(content, path, kind)
 
 
-def read_undamaged(files: Storage, path: Location, kind: type[T]) -> T | None:
-    """Read a manifest. Return None if there is none, or if it is damaged and must be made anew.
-
-    Raises:
-        OtherFormat: Another version of this program wrote it.
-    """
-    try:
-        return read_manifest(files, path, kind)
-    except DamagedFile:
-        return None
-
-
-def read_json(files: Storage, path: Location, kind: type[T]) -> T | None:
-    """Read a JSON file that is no manifest. Return None if there is none, or if it is damaged."""
-    content = _content(files, path)
-    try:
-        return None if content is None else _decoded(content, path, kind)
-    except DamagedFile:
-        return None
-
-
 def _decoded(content: bytes, path: Location, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
@@ -76,7 +55,7 @@ def _decoded(content: bytes, path: Location, kind: type[T]) -> T:
 
 
 def _damaged(path: Location, fault: str) -> DamagedFile:
-    return DamagedFile(f"{path} is damaged ({fault}); remove it, and the next run makes it anew")
+    return DamagedFile(f"{path} is damaged ({fault})")
 
 
 def _content(files: Storage, path: Location) -> bytes | None:
@@ -86,14 +65,9 @@ def _content(files: Storage, path: Location) -> bytes | None:
         return None
 
 
-def as_json(value: object) -> bytes:
-    """Encode a value as JSON that people can read."""
-    return msgspec.json.format(msgspec.json.encode(value))
-
-
 def sealed(manifest: msgspec.Struct) -> bytes:
-    """Encode a manifest as JSON, with a checksum of it as the last member."""
-    content = as_json(manifest)
+    """Encode a manifest as JSON that people can read, with a checksum of it as the last member."""
+    content = msgspec.json.format(msgspec.json.encode(manifest))
     return content.removesuffix(b"\n}") + _SEAL.format(blake3(content).hexdigest()).encode()
 
 

@@ -20,8 +20,7 @@ from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.contract.suppliers import Suppliers
 from uda_assets.ingest import bounds_of, open_source
 from uda_assets.ingest.header import read_header
-from uda_assets.lake import DropManifest, Lake, SessionsManifest
-from uda_assets.lake.integrity import DropFiles, inspect_drops
+from uda_assets.lake import DropFiles, DropManifest, Lake, SessionsManifest
 from uda_assets.pipeline.status import DropEntry, Status
 from uda_assets.pipeline.volume import unusual_drops
 from uda_assets.warehouse.ranking import Window
@@ -184,7 +183,7 @@ def session_key_unique(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Fin
 
     The first build touches all sessions. The others were checked when they were last touched.
     """
-    manifest = lake.merged.read() or SessionsManifest()
+    manifest = lake.state().sessions or SessionsManifest()
     fresh = [segment for segment in manifest.segments if segment.path in manifest.fresh]
     touched = ""
     if len(fresh) < len(manifest.segments):
@@ -205,12 +204,15 @@ def session_key_unique(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Fin
 
 
 def events_accounted(lake: Lake, connection: duckdb.DuckDBPyConnection) -> Finding:
-    """Check that records kept over all drops = sum of ``events`` over sessions, both counted on disk."""
-    manifest = lake.merged.read() or SessionsManifest()
+    """Check that records kept over all drops = sum of ``events`` over sessions.
+
+    The first are counted by the footers of the drops' files, the second by reading the files of the sessions.
+    """
+    state = lake.state()
+    manifest = state.sessions or SessionsManifest()
     sessions = sessions_in(lake.sessions, manifest)
     events = int((connection.execute(f"SELECT coalesce(sum(events), 0) FROM {sessions}").fetchone() or (0,))[0])
-    drops = inspect_drops(lake, lake.converted.manifests())
-    kept = sum(files.kept for drop, files in drops.items() if drop in manifest.drops)
+    kept = sum(files.kept for drop, files in state.files.items() if drop in manifest.drops)
     return Finding(events == kept, f"{kept} records kept, {events} events in sessions")
 
 
@@ -242,7 +244,7 @@ def leaderboard_recounted(
     query = f"""
         WITH started AS (
             SELECT platform, user_id, session_id, min(started_at) AS started_at
-            FROM {contributions_in(lake.sessions, (lake.merged.read() or SessionsManifest()).segments)}
+            FROM {contributions_in(lake.sessions, (lake.state().sessions or SessionsManifest()).segments)}
             SEMI JOIN board USING (platform, user_id) GROUP BY ALL),
         counted AS (SELECT platform, user_id, count(*) AS sessions FROM started WHERE {window.condition} GROUP BY ALL)
         SELECT platform, user_id, session_count, coalesce(sessions, 0)

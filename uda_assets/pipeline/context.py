@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uda_assets.basics.settings import Settings
 from uda_assets.contract.suppliers import Rulebook, rulebook
 from uda_assets.engines import Engine, open_engine
-from uda_assets.lake import Lake
+from uda_assets.lake import DayRule, Lake
 from uda_assets.pipeline.rules import Rules, rules_of
 from uda_assets.warehouse.database import Connect, plain_database
 
@@ -23,6 +23,7 @@ class Run(NamedTuple):
         book: The platform table and the suppliers in force.
         engine: The engine that does the heavy work.
         connect: Opens database files.
+        days: How leaderboards of days are made, if not by the N and the excluded users of these settings.
     """
 
     lake: Lake
@@ -30,6 +31,12 @@ class Run(NamedTuple):
     book: Rulebook
     engine: Engine
     connect: Connect = plain_database
+    days: DayRule | None = None
+
+    @property
+    def day_rule(self) -> DayRule:
+        """How leaderboards of days are made."""
+        return self.days or DayRule(self.settings.n, self.settings.exclude_users)
 
     @property
     def rules(self) -> Rules:

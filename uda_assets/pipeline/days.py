@@ -1,145 +1,167 @@
-"""The leaderboards of single days: their files, and the warehouse's table of them all."""
+"""The leaderboards of single days: which ones must be made, and the warehouse's table of them all.
+
+A run publishes every day whose sessions it changed, together with everything else. The others are taken over from the
+warehouse that was published before, so that a run costs the days that it touches. A day follows the N and the excluded
+users of the settings, unless a person chose others for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import polars as pl
-from blake3 import blake3
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
-from uda_assets.lake import Lake
+from uda_assets.engines import Engine, open_engine
+from uda_assets.lake import DayRule, Lake, PublishedDay, State
+from uda_assets.lake.integrity import fault_of
+from uda_assets.lake.publishing import Publishing, publishing
+from uda_assets.pipeline.change import units_of
 from uda_assets.pipeline.results import write_board
+from uda_assets.pipeline.units import DaysJob, rank_unit_days
 from uda_assets.storage import Location, naming_file
-from uda_assets.warehouse.database import Connect, plain_database, working_database
+from uda_assets.warehouse.database import Connect, literal, plain_database
 from uda_assets.warehouse.exclusion import ranked
-from uda_assets.warehouse.ranking import rank_days
-from uda_assets.warehouse.relations import sessions_in
 
 _SCHEMA = pl.Schema({"day": pl.Date()} | dict(LEADERBOARD_SCHEMA))
-_NOTHING: Mapping[Location, Path] = {}
+_ORDER, _DESCENDING = ["day", "platform", "session_count", "user_id"], [False, False, True, False]
+_TABLE = "daily_top_n_by_platform"
+
+
+class Days(NamedTuple):
+    """The days of a publication.
+
+    Attributes:
+        all: All days that are published then.
+        new: Those of them whose leaderboards must be made.
+    """
+
+    all: dict[date, PublishedDay]
+    new: list[date]
+
+
+def days_to_publish(lake: Lake, state: State, rule: DayRule, damaged: Set[str]) -> Days:
+    """Return the days to publish with everything else: touched ones, damaged ones, and those that follow another rule.
+
+    Args:
+        lake: The data root.
+        state: Its state.
+        rule: What the settings say.
+        damaged: Published files that are not as they were written, by their paths below the data root.
+    """
+    place = f"{lake.results.name}/{lake.daily.name}/"
+    touched = set(state.stale_days) | {_day_of(path) for path in damaged if path.startswith(place)}
+    days = dict(state.days)
+    for day in {*days, *touched}:
+        before = days.get(day)
+        if before is None or (before.rule != rule and not before.chosen):
+            days[day] = PublishedDay(rule)
+            touched.add(day)
+    return Days(dict(sorted(days.items())), sorted(touched))
 
 
 def publish_days(
-    lake: Lake, settings: Settings, days: Sequence[date], connect: Connect = plain_database
+    lake: Lake, settings: Settings, days: Iterable[date], connect: Connect = plain_database
 ) -> dict[date, pl.DataFrame]:
-    """Publish a leaderboard for each day, of the sessions that started on it (UTC), and return them by day.
+    """Publish the leaderboards of days by the rule in the settings, and return them by day.
 
-    The caller holds the lock of the data root. The sessions are read once for all days. A day without sessions gets an
-    empty leaderboard. All files are complete before the first of them is put in place.
+    The caller holds the lock of the data root. A day without sessions gets an empty leaderboard.
 
     Raises:
-        UdaError: Nothing is built yet.
+        UdaError: Nothing is published yet.
     """
-    boards = _rank(lake, settings, days)
-    with lake.published.publishing() as publishing:
-        for day, board in boards.items():
-            csv, parquet = daily_result(lake, day)
-            write_board(board, publishing.replacing(csv), publishing.replacing(parquet))
-        if lake.warehouse.exists():
-            new_days = dict(publishing.new)
-            new_warehouse = publishing.replacing(lake.warehouse)
-            lake.files.fetch(lake.warehouse, new_warehouse)
-            with naming_file(lake.warehouse), connect(new_warehouse) as connection:
-                fill_days(connection, lake, new_days)
-                # DuckDB does not report errors of writing when it closes a database.
-                connection.execute("CHECKPOINT")
+    state = lake.state()
+    if state.publication is None:
+        raise UdaError("nothing is built yet; materialize top_n_by_platform first")
+    if fault := fault_of(lake, warehouse := lake.below(lake.warehouse), state.results[warehouse]):
+        raise UdaError(f"{lake.warehouse} is {fault}; materialize top_n_by_platform first")
+    chosen = dict.fromkeys(days, PublishedDay(DayRule(settings.n, settings.exclude_users), chosen=True))
+    published = Days(dict(sorted((state.days | chosen).items())), sorted(chosen))
+    with lake.stage() as staged, open_engine(settings) as engine:
+        ranked_days = rank_new(engine, lake, state, published, staged.scratch)
+    with publishing(lake) as publication:
+        new = publication.replacing(lake.warehouse)
+        lake.files.fetch(lake.warehouse, new)
+        with naming_file(lake.warehouse), connect(new) as connection:
+            fill_days(connection, ranked_days, published)
+            # DuckDB does not report errors of writing when it closes a database.
+            connection.execute("CHECKPOINT")
+        boards = by_day(ranked_days, published)
+        write_days(lake, publication, boards)
+        left = [day for day in state.stale_days if day not in chosen]
+        publication.state = state.noting(days=published.all, stale_days=left)
     return boards
 
 
-def _rank(lake: Lake, settings: Settings, days: Sequence[date]) -> dict[date, pl.DataFrame]:
-    manifest = lake.merged.read()
-    if manifest is None:
-        raise UdaError("nothing is built yet; materialize top_n_by_platform first")
-    with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
-        query = rank_days(
-            sessions_in(lake.sessions, manifest), settings.n, min(days), max(days), ranked(settings.exclude_users)
-        )
-        boards = pl.DataFrame(connection.sql(query).pl(), schema=_SCHEMA)
-    return {day: boards.filter(pl.col("day") == day).drop("day") for day in days}
+def rank_new(engine: Engine, lake: Lake, state: State, days: Days, scratch: Path) -> pl.DataFrame:
+    """Return the leaderboards of days that are new: a day, and the columns of a leaderboard, in their order."""
+    units = list(units_of(state.sessions).values()) if state.sessions else []
+    by_rule: dict[DayRule, list[date]] = defaultdict(list)
+    for day in days.new:
+        by_rule[days.all[day].rule].append(day)
+    found = [_SCHEMA.to_frame()]
+    for rule, chosen in by_rule.items():
+        jobs = [DaysJob(lake.sessions, unit, chosen, rule.n, ranked(rule.exclude_users)) for unit in units]
+        results = zip(jobs, engine.run(rank_unit_days, jobs, scratch), strict=True)
+        rows = [(day, job.unit.platform, user, count) for job, answer in results for day, user, count in answer]
+        # The first users of a platform are among the first ones of its units.
+        frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort(_ORDER, descending=_DESCENDING)
+        found.append(frame.group_by("day", "platform", maintain_order=True).head(rule.n))
+    return pl.concat(found).sort(_ORDER, descending=_DESCENDING)
+
+
+def fill_days(connection: duckdb.DuckDBPyConnection, new: pl.DataFrame, days: Days, before: Path | None = None) -> None:
+    """Make the table of daily leaderboards.
+
+    Args:
+        connection: The warehouse.
+        new: The leaderboards that are new.
+        days: The days.
+        before: The warehouse from which the other days are taken over, or None if this one has them already.
+    """
+    kept_days = pl.Series("day", sorted(days.all.keys() - days.new), pl.Date()).to_frame()
+    table = _TABLE
+    if before is not None:
+        connection.execute(f"ATTACH {literal(before)} AS before (READ_ONLY)")
+        table = f"before.{_TABLE}"
+    # With all days new, there may be no table to take others from.
+    kept = f"SELECT * FROM {table} SEMI JOIN kept_days USING (day)" if kept_days.height else "FROM new_days LIMIT 0"
+    connection.register("new_days", new.to_arrow())
+    connection.register("kept_days", kept_days.to_arrow())
+    connection.execute(f"""
+        CREATE OR REPLACE TABLE {_TABLE} AS
+        SELECT * FROM new_days UNION ALL ({kept}) ORDER BY day, platform, session_count DESC, user_id""")
+    for name in ("new_days", "kept_days"):
+        connection.unregister(name)
+    if before is not None:
+        connection.execute("DETACH before")
+
+
+def by_day(new: pl.DataFrame, days: Days) -> dict[date, pl.DataFrame]:
+    """Return the leaderboards of days that are new, by day. A day without sessions has an empty one."""
+    boards = {day: board for (day,), board in new.partition_by("day", as_dict=True).items()}
+    return {day: boards.get(day, _SCHEMA.to_frame()).drop("day") for day in days.new}
+
+
+def write_days(lake: Lake, publication: Publishing, boards: Mapping[date, pl.DataFrame]) -> None:
+    """Write the files of days that are new."""
+    for day, board in boards.items():
+        csv, parquet = daily_result(lake, day)
+        write_board(board, publication.replacing(csv), publication.replacing(parquet))
 
 
 def daily_result(lake: Lake, day: date) -> tuple[Location, Location]:
     """Return the CSV and Parquet files of a day's leaderboard."""
-    stem = f"{lake.result_csv.stem}_{day:%Y-%m-%d}"
+    stem = f"{lake.result_csv.stem}_{day.isoformat()}"
     return lake.daily / f"{stem}.csv", lake.daily / f"{stem}.parquet"
 
 
-def fill_days(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, new: Mapping[Location, Path] = _NOTHING
-) -> dict[str, str]:
-    """Make the table ``daily_top_n_by_platform`` of all published days. Days with damaged files are left out.
-
-    Args:
-        connection: The warehouse.
-        lake: The data root.
-        new: The local paths of files that are not in their places yet, by these places.
-
-    Returns:
-        BLAKE3, by path below the data root, of files of which nothing is recorded. Days that were published before
-        any leaderboard have such files.
-    """
-    days = list(_published(lake, new))
-    boards = [published.board.select(pl.lit(published.day).alias("day"), pl.all()) for published in days]
-    connection.register("days", pl.concat([_SCHEMA.to_frame(), *boards]).to_arrow())
-    connection.execute("CREATE OR REPLACE TABLE daily_top_n_by_platform AS SELECT * FROM days")
-    connection.unregister("days")
-    return {path: checksum for published in days for path, checksum in published.unrecorded.items()}
-
-
-class _Day(NamedTuple):
-    """A day's leaderboard, and BLAKE3 of its files if nothing is recorded of them."""
-
-    day: date
-    board: pl.DataFrame
-    unrecorded: dict[str, str]
-
-
-def _published(lake: Lake, new: Mapping[Location, Path]) -> Iterator[_Day]:
-    recorded = lake.published.files()
-    for day in sorted(_days(lake, new)):
-        csv, parquet = daily_result(lake, day)
-        content = new[parquet].read_bytes() if parquet in new else lake.files.read(parquet)
-        checksum = blake3(content).hexdigest()
-        expected = checksum if parquet in new else recorded.get(lake.below(parquet))
-        board = _read(content) if expected in {None, checksum} else None
-        if board is not None:
-            yield _Day(day, board, {} if expected else {lake.below(parquet): checksum} | _checksum_of(lake, csv))
-
-
-def _checksum_of(lake: Lake, path: Location) -> dict[str, str]:
-    try:
-        return {lake.below(path): lake.files.hash(path)}
-    except FileNotFoundError:
-        return {}
-
-
-def _read(content: bytes) -> pl.DataFrame | None:
-    """Read a leaderboard from the content of a Parquet file. Return None if it holds none."""
-    try:
-        board = pl.read_parquet(content)
-    except pl.exceptions.PolarsError:
-        return None
-    return board if board.schema == LEADERBOARD_SCHEMA else None
-
-
-def _days(lake: Lake, new: Mapping[Location, Path]) -> set[date]:
-    names = {*lake.files.files_below(lake.daily), *(path.name for path in new)}
-    return {day for name in names if (day := _day_of(lake, name))}
-
-
-def _day_of(lake: Lake, name: str) -> date | None:
-    """Return the day whose leaderboard a file holds, or None for any other file."""
-    text = name.removeprefix(f"{lake.result_csv.stem}_").removesuffix(".parquet")
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    # Python also reads other ways to write a date.
-    return day if daily_result(lake, day)[1].name == name else None
+def _day_of(path: str) -> date:
+    return date.fromisoformat(path.rpartition("_")[2].partition(".")[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Set
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import duckdb
 
 from uda_assets.basics.settings import Settings
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
-from uda_assets.lake import Lake, PublicationManifest, PublishedBoard
+from uda_assets.lake import Lake, Publication, PublishedBoard
 from uda_assets.storage import Location, hash_file, naming_file
 from uda_assets.warehouse.database import parquet_files
 
@@ -25,14 +25,20 @@ def board_of(csv: Path, settings: Settings, published_at: datetime) -> Published
     )  # fmt: skip
 
 
-def previous_board(published: PublicationManifest | None, board: PublishedBoard) -> PublishedBoard | None:
+def previous_board(
+    lake: Lake, published: Publication | None, board: PublishedBoard, damaged: Set[str]
+) -> PublishedBoard | None:
     """Return the leaderboard with which a new one is compared: the last published one with another name.
 
-    Publishing the same leaderboard again thus does not change the movement.
+    Publishing the same leaderboard again thus does not change the movement. A leaderboard whose writer died before it
+    was in place is none, and neither is one whose file is damaged.
     """
-    if published is None or published.board is None:
+    if published is None:
         return None
-    return published.previous if published.board.name == board.name else published.board
+    for earlier in (published.board, published.previous):
+        if earlier and earlier.name != board.name and lake.below(board_file(lake, earlier)) not in damaged:
+            return earlier
+    return None
 
 
 def keep_board(location: Location, kept: Path, parquet: Path) -> None:
@@ -49,13 +55,6 @@ def load_board(connection: duckdb.DuckDBPyConnection, lake: Lake, board: Publish
     except (duckdb.Error, OSError):
         return False
     return True
-
-
-def superfluous_boards(lake: Lake, needed: Iterable[PublishedBoard | None]) -> list[Location]:
-    """Return the files of leaderboards with which nothing will be compared any more."""
-    names = {_file_name(board) for board in needed if board}
-    below = lake.files.files_below(lake.history)
-    return [lake.history / name for name in below if name.endswith(".parquet") and name not in names]
 
 
 def board_file(lake: Lake, board: PublishedBoard) -> Location:

@@ -8,16 +8,17 @@ commits the outcome. A merge costs what it changes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import NamedTuple
-
-import msgspec
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.moments import reached
 from uda_assets.basics.settings import Settings
 from uda_assets.engines import Engine
-from uda_assets.lake import DropManifest, Lake, SessionsManifest
-from uda_assets.lake.integrity import damaged_drops, damaged_sessions
+from uda_assets.lake import MANIFEST, DropManifest, Lake, SessionsManifest, State
+from uda_assets.lake.garbage import sweep_directory
+from uda_assets.lake.integrity import damaged_drops, damaged_sessions, inspect_drops, signatures_of
+from uda_assets.lake.sealed import sealed
 from uda_assets.pipeline.change import SessionsChange
 from uda_assets.pipeline.context import Run
 from uda_assets.pipeline.units import UnitChange
@@ -57,26 +58,35 @@ def merge_sessions(run: Run) -> Merge:
     Raises:
         UdaError: Converted files of a drop are missing or damaged.
     """
-    lake = run.lake
-    manifests = lake.converted.manifests()
+    lake, state = run.lake, run.lake.state()
+    manifests = state.drops
     drops = {name: manifest.fingerprint for name, manifest in manifests.items()}
-    known = lake.merged.read()
-    usable = known if known and known.layout == LAYOUT and not damaged_sessions(lake, known) else None
+    known = state.sessions
+    damaged, seen = damaged_sessions(lake, state)
+    usable = known if known and known.layout == LAYOUT and not damaged else None
     if usable and drops == usable.drops:
-        # An earlier run may have died after its commit, before it removed the files that this superseded.
-        lake.remove_unreferenced_sessions(usable)
+        if not seen.items() <= state.seen.items():
+            lake.commit(state.noting(seen=state.seen | seen))
+        if not lake.files.remote:
+            _write_copy(lake, usable)
         return Merge(usable, [], [], rebuilt=False)
     before = _starting_point(run, known, usable)
     removed = sorted(name for name, fingerprint in before.drops.items() if drops.get(name) != fingerprint)
     added = sorted(name for name, fingerprint in drops.items() if before.drops.get(name) != fingerprint)
-    _require_whole(lake, {name: manifests[name] for name in added})
-    with lake.converted.stage() as staged:
+    _require_whole(lake, state, added)
+    with lake.stage() as staged:
         change = SessionsChange(lake, run.engine, before, {name: manifests[name] for name in added}, frozenset(removed))
         changes = change.carry_out(staged)
     records = sum(manifest.kept for manifest in manifests.values())
     merged = _manifest(before, changes, drops, records)
-    merged = msgspec.structs.replace(merged, superseded=_superseded(lake, known, merged))
-    _commit(lake, merged)
+    days = {day for change in changes for day in change.days}
+    if before is not usable:
+        # What the sessions were is not known any more.
+        days |= state.days.keys()
+    _commit(lake, state, merged, days)
+    if run.engine.elsewhere:
+        # A task that ran twice has written its files twice.
+        sweep_directory(lake.access, lake.state(), lake.sessions)
     return Merge(
         merged, added, removed, rebuilt=before is not usable, rows_read=sum(manifests[name].kept for name in added),
         rows_compared=sum(change.rows_compared for change in changes),
@@ -84,28 +94,44 @@ def merge_sessions(run: Run) -> Merge:
     )  # fmt: skip
 
 
-def is_merged(lake: Lake) -> bool:
-    """Return whether the sessions are those of the committed drops."""
-    merged = lake.merged.read()
-    committed = {drop: manifest.fingerprint for drop, manifest in lake.converted.manifests().items()}
-    return committed == (merged.drops if merged else {})
-
-
-def _commit(lake: Lake, merged: SessionsManifest) -> None:
+def _commit(lake: Lake, state: State, merged: SessionsManifest, days: set[date]) -> None:
+    """Commit the sessions. Files that no longer count stay for readers of the published warehouse."""
     reached("sessions: files written")
-    lake.merged.write(merged)
+    counting = {lake.session_path(path) for path in merged.paths()}
+    before = [lake.session_path(path) for path in state.sessions.paths()] if state.sessions else []
+    found = signatures_of(lake, counting, lake.sessions)
+    lake.commit(
+        state.changed(
+            sessions=merged,
+            seen={path: seen for path, seen in state.seen.items() if path not in before} | found,
+            stale_days=sorted({*state.stale_days, *days}),
+            superseded=[*state.superseded, *(path for path in before if path not in counting)],
+        )
+    )
     reached("sessions: committed")
-    lake.remove_unreferenced_sessions(merged)
+    _write_copy(lake, merged)
+
+
+def _write_copy(lake: Lake, merged: SessionsManifest) -> None:
+    """Let the manifest beside the files of the sessions say what the state says, for other tools."""
+    path, content = lake.sessions / MANIFEST, sealed(merged)
+    try:
+        is_there = not lake.files.remote and lake.files.read(path) == content
+    except FileNotFoundError:
+        is_there = False
+    if not is_there:
+        lake.files.note(path, content)
 
 
 def _starting_point(run: Run, known: SessionsManifest | None, usable: SessionsManifest | None) -> SessionsManifest:
     """Return the sessions to change, or empty ones if everything must be built anew."""
-    manifests = run.lake.converted.manifests().values()
+    state = run.lake.state()
+    manifests = state.drops.values()
     records = sum(manifest.kept for manifest in manifests)
     outgrown = _OUTGROWN * usable.buckets if usable else 0
     if usable and (run.settings.buckets or _buckets_for(records, run.engine) < outgrown):
         return usable
-    published = run.lake.published.read()
+    published = state.publication
     return SessionsManifest(
         generation=known.generation if known else published.generation if published else 0,
         layout=LAYOUT,
@@ -113,8 +139,9 @@ def _starting_point(run: Run, known: SessionsManifest | None, usable: SessionsMa
     )
 
 
-def _require_whole(lake: Lake, manifests: dict[str, DropManifest]) -> None:
-    damaged = sorted(damaged_drops(lake, manifests).items())
+def _require_whole(lake: Lake, state: State, added: Iterable[str]) -> None:
+    files = inspect_drops(lake, state.noting(drops={name: state.drops[name] for name in added}))
+    damaged = sorted(damaged_drops(files).items())
     if not damaged:
         return
     drop, fault = damaged[0]
@@ -172,14 +199,3 @@ def _manifest(
         sessions=sum(sessions.values()),
         fresh=[segment.path for segment in segments if segment.path not in known],
     )
-
-
-def _superseded(lake: Lake, known: SessionsManifest | None, merged: SessionsManifest) -> list[str]:
-    """Return the files that a reader may still need: those of all generations back to the published one."""
-    if known is None:
-        # The manifest was damaged. What is published may be read from any of the files.
-        below = {path for path in lake.files.files_below(lake.sessions) if path.endswith(".parquet")}
-        return sorted(below.difference(merged.paths()))
-    published = lake.published.read()
-    is_published = published is not None and published.generation == known.generation
-    return sorted({*known.paths(), *([] if is_published else known.superseded)})

@@ -1,17 +1,26 @@
-"""Where each drop stands: what is there, what is committed, and what a run has to do."""
+"""Where each drop stands: one function of the state, of what is there, and of the rules.
+
+Sensor, run, ledger, `uda drops` and `uda verify` all ask it. The sensor asks from listings alone. A drop whose content
+is not known by its signature is pending for it; a run hashes that drop first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 
-from uda_assets.lake import Contents, DropManifest, Lake, Ledger, Listing
-from uda_assets.lake.integrity import FileFault, damaged_drops
-from uda_assets.pipeline.rules import Rules
+from uda_assets.basics.settings import Settings
+from uda_assets.contract.suppliers import rulebook
+from uda_assets.lake import DropManifest, Lake, Listing, State, open_lake
+from uda_assets.lake.integrity import inspect_drops
+from uda_assets.pipeline.rules import Rules, rules_of
+from uda_assets.storage import Signature
 
 
 class Status(StrEnum):
@@ -43,44 +52,34 @@ class Inventory(NamedTuple):
     """What a data root holds at one moment.
 
     Attributes:
-        listing: What is below ``datasets/``.
-        contents: The checksums of the drops in it.
-        archived: The drops with an archived raw file.
-        manifests: The committed drops.
-        ledger: The rejected and forgotten drops.
-        damaged: The first fault of each committed drop whose files are missing or altered, if these were looked at.
-        obstacles: What is in the place of archived drops below ``datasets/``, so that they cannot be restored.
+        state: What the lake knows. The checksums in it are those of the drops that are there now.
+        listing: What is below ``datasets/`` and ``archive/``.
+        is_news: Whether something of the state is not committed yet.
     """
 
+    state: State
     listing: Listing
-    contents: Contents
-    archived: frozenset[str]
-    manifests: Mapping[str, DropManifest]
-    ledger: Ledger
-    damaged: Mapping[str, FileFault]
-    obstacles: Mapping[str, str]
+    is_news: bool = False
 
 
 def take_inventory(lake: Lake, *, check_files: bool) -> Inventory:
-    """Look at a data root. No record is read.
+    """Look at a data root, and hash the drops that are new or changed. No record is read, and nothing is written.
 
     Args:
         lake: The data root.
         check_files: Whether to look at every converted file, so that a drop with a damaged file counts as pending if
             there is a raw file to convert again.
     """
-    listing = lake.raw.listing()
-    contents = lake.raw.contents(listing.drops)
-    manifests = lake.converted.manifests()
-    damaged = damaged_drops(lake, manifests) if check_files else {}
-    archived = frozenset(lake.raw.archived())
-    obstacles = {drop: found for drop in archived - listing.drops.keys() if (found := lake.raw.obstacle(drop))}
-    return Inventory(listing, contents, archived, manifests, lake.ledger.load(), damaged, obstacles)
+    state = lake.state()
+    look = lake.raw.look(state.raw)
+    files = inspect_drops(lake, state) if check_files else state.files
+    found = state.noting(raw=look.versions, files=files)
+    return Inventory(found, look.listing, is_news=found != state)
 
 
 def drop_ledger(inventory: Inventory, rules: Rules) -> list[DropEntry]:
     """Return where all drops stand for a run under these rules, by name in ascending order."""
-    return _entries(inventory, rules, as_judged=False)
+    return list(_Ledger(inventory, rules, as_judged=False).entries())
 
 
 def drop_ledger_as_judged(inventory: Inventory, rules: Rules) -> list[DropEntry]:
@@ -89,7 +88,7 @@ def drop_ledger_as_judged(inventory: Inventory, rules: Rules) -> list[DropEntry]
     A drop that it rejected is rejected here, even if it ran under stricter settings and a run under these rules would
     convert the drop.
     """
-    return _entries(inventory, rules, as_judged=True)
+    return list(_Ledger(inventory, rules, as_judged=True).entries())
 
 
 def pending(entries: Iterable[DropEntry]) -> list[str]:
@@ -97,75 +96,83 @@ def pending(entries: Iterable[DropEntry]) -> list[str]:
     return [entry.drop for entry in entries if entry.status is Status.PENDING]
 
 
-def _entries(inventory: Inventory, rules: Rules, *, as_judged: bool) -> list[DropEntry]:
-    manifests, damaged = inventory.manifests, inventory.damaged
-    entries = {drop: _rejected(drop, reason, manifests.get(drop)) for drop, reason in _unreadable(inventory).items()}
-    for drop, content in inventory.contents.checksums.items():
-        entry = _present(drop, content, inventory, rules, as_judged=as_judged)
-        if entry.status is Status.COMMITTED and drop in damaged:
-            entry = _committed(manifests[drop], Status.PENDING, fingerprint=rules.fingerprint(drop, content))
-        entries[drop] = entry
-    absent = {*manifests, *inventory.ledger.forgotten, *inventory.archived}.difference(entries)
-    for drop in absent:
-        entries[drop] = _absent(drop, inventory, rules)
-    for name, advice in inventory.listing.ignored.items():
-        entries.setdefault(name, DropEntry(drop=name, status=Status.IGNORED, reason=f"ignored: {advice}"))
-    return [_with_supplier(entries[drop], rules) for drop in sorted(entries)]
+class _Ledger:
+    """The ledger of an inventory under some rules."""
 
+    def __init__(self, inventory: Inventory, rules: Rules, *, as_judged: bool) -> None:
+        self._state, self._listing = inventory.state, inventory.listing
+        self._rules, self._as_judged = rules, as_judged
 
-def _with_supplier(entry: DropEntry, rules: Rules) -> DropEntry:
-    supplier = rules.book.suppliers.of(entry.drop) if entry.status is not Status.IGNORED else None
-    return msgspec.structs.replace(entry, supplier=supplier.name) if supplier else entry
+    def entries(self) -> Iterator[DropEntry]:
+        """Return the entries by name in ascending order."""
+        state, listing = self._state, self._listing
+        entries = {drop: self._present(drop, signature) for drop, signature in listing.drops.items()}
+        for name, (code, advice) in listing.inaccessible.items():
+            entries[name] = _rejected(name, f"{code}: {advice}", state.drops.get(name))
+        for drop in {*state.drops, *state.forgotten, *listing.archived}.difference(entries):
+            entries[drop] = self._absent(drop)
+        for name, advice in listing.ignored.items():
+            entries.setdefault(name, DropEntry(drop=name, status=Status.IGNORED, reason=f"ignored: {advice}"))
+        return (self._with_supplier(entries[drop]) for drop in sorted(entries))
 
+    def _with_supplier(self, entry: DropEntry) -> DropEntry:
+        supplier = self._rules.book.suppliers.of(entry.drop) if entry.status is not Status.IGNORED else None
+        return msgspec.structs.replace(entry, supplier=supplier.name) if supplier else entry
 
-def _unreadable(inventory: Inventory) -> dict[str, str]:
-    """Return the drops that cannot even be hashed, with the reason. A run cannot convert them either."""
-    refused = {name: f"{code}: {advice}" for name, (code, advice) in inventory.listing.inaccessible.items()}
-    return refused | {
-        drop: f"unreadable: it cannot be read ({fault}); make it readable, or deliver it again"
-        for drop, fault in inventory.contents.unreadable.items()
-    }
+    def _present(self, drop: str, signature: Signature) -> DropEntry:
+        """Return how a drop stands that has a raw file."""
+        version, manifest = self._state.raw.get(drop), self._state.drops.get(drop)
+        if version is None or version.signature != signature:
+            return _committed(manifest, Status.PENDING) if manifest else DropEntry(drop=drop, status=Status.PENDING)
+        entry = self._judged(drop, version.content, manifest)
+        if manifest and entry.status is Status.COMMITTED and self._damage(drop):
+            return _committed(manifest, Status.PENDING, self._rules.fingerprint(drop, version.content))
+        return entry
 
-
-def _absent(drop: str, inventory: Inventory, rules: Rules) -> DropEntry:
-    """Return how a drop stands that has no raw file below ``datasets/``. It may have one in the archive."""
-    manifest, damage = inventory.manifests.get(drop), inventory.damaged.get(drop)
-    is_archived = drop in inventory.archived and drop not in inventory.ledger.forgotten
-    if is_archived and (manifest is None or damage or not rules.would_repeat(manifest, manifest.content)):
-        if obstacle := inventory.obstacles.get(drop):
-            advice = f"place_taken: {obstacle} in the place of this archived drop; move it away, then materialize again"
-            return _rejected(drop, advice, manifest)
-        return _committed(manifest, Status.PENDING) if manifest else DropEntry(drop=drop, status=Status.PENDING)
-    if manifest is None:
-        return DropEntry(drop=drop, status=Status.FORGOTTEN)
-    if damage:
-        reason = f"damaged: {damage}; there is no raw file to convert again, deliver it again or `uda forget` it"
-        return _committed(manifest, Status.VANISHED, reason=reason)
-    return _committed(manifest, Status.COMMITTED if is_archived else Status.VANISHED)
-
-
-def _present(drop: str, content: str, inventory: Inventory, rules: Rules, *, as_judged: bool) -> DropEntry:
-    """Return how a drop stands that has a raw file."""
-    manifest, ledger = inventory.manifests.get(drop), inventory.ledger
-    rejection = ledger.rejections.get(drop)
-    is_current = manifest is not None and rules.would_repeat(manifest, content)
-    if manifest and is_current and not rejection and drop not in ledger.forgotten:
-        # Most drops, most of the time: no fingerprint is needed.
+    def _judged(self, drop: str, content: str, manifest: DropManifest | None) -> DropEntry:
+        """Return how a drop with this content stands, whatever became of its files."""
+        state, rules = self._state, self._rules
+        rejection = state.rejections.get(drop)
+        is_current = manifest is not None and rules.would_repeat(manifest, content)
+        if manifest and is_current and not rejection:
+            # Most drops, most of the time: no fingerprint is needed.
+            return _committed(manifest, Status.COMMITTED)
+        fingerprint = rules.fingerprint(drop, content)
+        if manifest is None and state.forgotten.get(drop) == content:
+            return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=fingerprint)
+        if rejection and rejection.content == content:
+            has_same_rules = rejection.fingerprint == fingerprint
+            # Under another platform table, an earlier conversion may still be current.
+            stands = has_same_rules or not is_current if self._as_judged else has_same_rules and rules.uphold(rejection)
+            if stands:
+                return _rejected(drop, f"{rejection.reason}: {rejection.advice}", manifest, fingerprint)
+        if manifest is None:
+            return DropEntry(drop=drop, status=Status.PENDING, fingerprint=fingerprint)
+        if not is_current:
+            return _committed(manifest, Status.PENDING, fingerprint)
         return _committed(manifest, Status.COMMITTED)
-    fingerprint = rules.fingerprint(drop, content)
-    if ledger.forgotten.get(drop) == content and (manifest is None or drop in ledger.removing):
-        return DropEntry(drop=drop, status=Status.FORGOTTEN, fingerprint=fingerprint)
-    if rejection and rejection.content == content:
-        has_same_rules = rejection.fingerprint == fingerprint
-        # Under another platform table, an earlier conversion may still be current.
-        holds = has_same_rules or not is_current if as_judged else has_same_rules and rules.uphold(rejection)
-        if holds:
-            return _rejected(drop, f"{rejection.reason}: {rejection.advice}", manifest, fingerprint)
-    if manifest is None:
-        return DropEntry(drop=drop, status=Status.PENDING, fingerprint=fingerprint)
-    if not is_current:
-        return _committed(manifest, Status.PENDING, fingerprint=fingerprint)
-    return _committed(manifest, Status.COMMITTED)
+
+    def _absent(self, drop: str) -> DropEntry:
+        """Return how a drop stands that has no raw file below ``datasets/``. It may have one in the archive."""
+        manifest, damage = self._state.drops.get(drop), self._damage(drop)
+        is_archived = drop in self._listing.archived and drop not in self._state.forgotten
+        if is_archived and (manifest is None or damage or not self._rules.would_repeat(manifest, manifest.content)):
+            if obstacle := self._listing.obstacles.get(drop):
+                advice = (
+                    f"place_taken: {obstacle} in the place of this archived drop; move it away, then materialize again"
+                )
+                return _rejected(drop, advice, manifest)
+            return _committed(manifest, Status.PENDING) if manifest else DropEntry(drop=drop, status=Status.PENDING)
+        if manifest is None:
+            return DropEntry(drop=drop, status=Status.FORGOTTEN)
+        if damage:
+            reason = f"damaged: {damage}; there is no raw file to convert again, deliver it again or `uda forget` it"
+            return _committed(manifest, Status.VANISHED, reason=reason)
+        return _committed(manifest, Status.COMMITTED if is_archived else Status.VANISHED)
+
+    def _damage(self, drop: str) -> str:
+        files = self._state.files.get(drop)
+        return str(faults[0]) if files and (faults := files.faults()) else ""
 
 
 def _committed(
@@ -188,3 +195,66 @@ def _rejected(drop: str, reason: str, manifest: DropManifest | None, fingerprint
     if manifest:
         return _committed(manifest, Status.REJECTED, fingerprint=fingerprint, reason=reason)
     return DropEntry(drop=drop, status=Status.REJECTED, reason=reason, fingerprint=fingerprint)
+
+
+# -- what waits for a run ----------------------------------------------------------------------------------------------
+
+
+class Waiting(NamedTuple):
+    """What waits for a run.
+
+    Attributes:
+        pending: Drops to convert that have settled.
+        unsettled: Drops to convert that changed so recently that they may still be being written.
+        key: Identifies this set of drops in this state of the lake.
+        is_changed_by_rules: Whether other rules make a drop pending whose content is committed.
+        unpublished: Whether something that counts is not published yet.
+        problem: Why no drops can be listed, if that is so.
+    """
+
+    pending: list[str]
+    unsettled: list[str]
+    key: str
+    is_changed_by_rules: bool
+    unpublished: bool
+    problem: str
+
+
+def waiting(settings: Settings) -> Waiting:
+    """Return what waits for a run under these settings, told from the state and from listings. No drop is opened.
+
+    Raises:
+        UdaError: The data root, its platform table or its suppliers cannot be read.
+    """
+    lake = open_lake(settings)
+    rules = rules_of(settings, rulebook(lake.root, settings))
+    state = lake.state()
+    listing = lake.raw.listing()
+    now = time.time()
+    there = listing.drops | {drop: seen for drop, seen in listing.archived.items() if drop not in listing.drops}
+    settled: dict[str, Signature] = {}
+    unsettled = []
+    for drop in pending(drop_ledger(Inventory(state, listing), rules)):
+        if drop not in listing.drops or is_settled(there[drop], settings.settle_seconds, now):
+            settled[drop] = there[drop]
+        else:
+            unsettled.append(drop)
+    # Two equal sets are told apart by what changed between them, as when a rule is taken back.
+    key = hashlib.sha256(repr((state.changes, rules.key, sorted(settled.items()))).encode()).hexdigest()[:16]
+    return Waiting(
+        list(settled), unsettled, key,
+        is_changed_by_rules=any(_is_unchanged(state, drop, seen) for drop, seen in settled.items()),
+        unpublished=not state.is_published,
+        problem=listing.problem,
+    )  # fmt: skip
+
+
+def is_settled(signature: Signature, settle_seconds: float, now: float) -> bool:
+    """Return whether a file has not changed for a while, its name included. A file from the future has settled too."""
+    age = now - max(signature.modified, signature.changed) / 1e9
+    return age >= settle_seconds or age < -settle_seconds
+
+
+def _is_unchanged(state: State, drop: str, signature: Signature) -> bool:
+    version = state.raw.get(drop)
+    return drop in state.drops and (version is None or version.signature == signature)

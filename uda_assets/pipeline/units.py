@@ -21,6 +21,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import NamedTuple
 
 import duckdb
@@ -30,10 +31,10 @@ from uda_assets.basics.errors import UdaError
 from uda_assets.basics.limits import Workplace
 from uda_assets.basics.moments import reached
 from uda_assets.lake import PartFile, Segment, SessionsManifest, platform_dir
-from uda_assets.storage import Location, hash_file, is_remote, make_dir, naming_file, storage_of
+from uda_assets.storage import Location, hash_file, is_remote, make_dir, naming_file, size_of, storage_of
 from uda_assets.warehouse.database import literal, parquet_files, parquet_relation, working_database
 from uda_assets.warehouse.exclusion import EVERYONE
-from uda_assets.warehouse.ranking import Window, count_sessions, rank_alone
+from uda_assets.warehouse.ranking import DAY_OF_START, Window, count_sessions, rank_alone, rank_days_alone
 from uda_assets.warehouse.relations import (
     COUNT_COLUMNS,
     LAYOUT,
@@ -116,6 +117,7 @@ class UnitChange(NamedTuple):
     Attributes:
         after: The files that count now.
         sessions: The number of sessions that the change added, which may be negative.
+        days: The days (UTC) on which sessions started that the change touched.
         rows_compared: Contributions to the sessions that the change touched.
         rows_written: Rows of all files that were written.
     """
@@ -124,6 +126,7 @@ class UnitChange(NamedTuple):
     sessions: int
     rows_compared: int
     rows_written: int
+    days: list[date] = []  # noqa: RUF012
 
 
 class SplitJob(NamedTuple):
@@ -141,6 +144,17 @@ class RankJob(NamedTuple):
     base: Location
     unit: Unit
     window: Window
+    n: int
+    ranked: str = EVERYONE
+    layout: str = LAYOUT
+
+
+class DaysJob(NamedTuple):
+    """A request for the first ``n`` users of a unit, of those who are ranked, on each of some days."""
+
+    base: Location
+    unit: Unit
+    days: list[date]
     n: int
     ranked: str = EVERYONE
     layout: str = LAYOUT
@@ -210,6 +224,20 @@ def rank_unit(job: RankJob, place: Workplace) -> list[tuple[str, int]]:
         return rows
 
 
+def rank_unit_days(job: DaysJob, place: Workplace) -> list[tuple[date, str, int]]:
+    """Return the first users of a unit on each of some days, as rows of ``day, user_id, session_count``.
+
+    Raises:
+        UdaError: This machine uses another layout of sessions.
+    """
+    _require_layout(job.layout)
+    with working_database(place, place.spill, job.base) as connection:
+        place.bytes_read += _size(job.base / path for path in _paths(job.unit.segments, job.unit.shared))
+        query = rank_days_alone(sessions_in(job.base, job.unit.manifest), job.n, job.days, job.ranked)
+        rows: list[tuple[date, str, int]] = connection.execute(query).fetchall()
+        return rows
+
+
 def _require_layout(layout: str) -> None:
     if layout != LAYOUT:
         raise UdaError(
@@ -222,7 +250,7 @@ def _paths(*kinds: Iterable[Segment | PartFile]) -> list[str]:
 
 
 def _size(paths: Iterable[Location]) -> int:
-    return sum(path.stat().st_size for path in paths)
+    return sum(size_of(path) for path in paths)
 
 
 def _grouped(connection: duckdb.DuckDBPyConnection, sources: Sequence[PartSource]) -> str:
@@ -253,7 +281,7 @@ class _UnitUpdate:
         self._place = place
         self._connection = connection
         self._stem = f"{job.generation:08d}-{uuid.uuid4().hex[:8]}"
-        self._written = 0
+        self._made: list[str] = []
         self._rows_written = self._rows_compared = 0
 
     def change(self) -> UnitChange:
@@ -263,16 +291,26 @@ class _UnitUpdate:
         kept = [without(segment, self._removed) for segment in old.segments]
         if not old.segments:
             after = self._first(new)
-            return self._changed(after, self._sum(after.counts))
+            return self._changed(after, self._sum(after.counts), self._days(contributions_in(self._base, new)))
         self._find_touched(new)
         shared = self._share_anew()
         step = self._number("SELECT coalesce(sum(step), 0) FROM delta")
         counts, changed = self._count_anew()
         segments = self._compact([segment for segment in kept if segment.drops] + new)
-        return self._changed(old._replace(segments=segments, shared=shared, counts=counts, changed=changed), step)
+        after = old._replace(segments=segments, shared=shared, counts=counts, changed=changed)
+        return self._changed(after, step, self._days("(FROM earlier UNION ALL FROM later)"))
 
-    def _changed(self, after: Unit, sessions: int) -> UnitChange:
-        return UnitChange(after, sessions, self._rows_compared, self._rows_written)
+    def _changed(self, after: Unit, sessions: int, days: list[date]) -> UnitChange:
+        counting = set(_paths(after.segments, after.shared, after.counts, after.changed))
+        # New segments that were merged at once, and files without rows: no manifest will name them.
+        unneeded = [self._base / path for path in self._made if path not in counting]
+        storage_of(self._base).remove(unneeded)
+        return UnitChange(after, sessions, self._rows_compared, self._rows_written, days)
+
+    def _days(self, contributions: str) -> list[date]:
+        """Return the days on which contributions start: those of their sessions, and perhaps a few more."""
+        query = f"SELECT DISTINCT {DAY_OF_START} AS day FROM {contributions} ORDER BY day"
+        return [day for (day,) in self._execute(query).fetchall()]
 
     # -- contributions ---------------------------------------------------------------------------------------------
 
@@ -397,16 +435,16 @@ class _UnitUpdate:
         file = self._write("", f"SELECT * EXCLUDE (platform) FROM {contributions_in(self._base, worn)}")
         drops = sorted(drop for segment in worn for drop in segment.drops)
         kept = [segment for segment in segments if segment not in worn]
-        return [*kept, segment_of(file, drops)]
+        return [*kept, segment_of(file, drops)] if file.rows else kept
 
     # -- files -----------------------------------------------------------------------------------------------------
 
     def _write(self, kind: str, query: str) -> PartFile:
-        self._written += 1
         platform, bucket = self._old.platform, self._old.bucket
-        name = f"{platform_dir(platform)}/{self._stem}-{bucket}-{self._written}.parquet"
+        name = f"{platform_dir(platform)}/{self._stem}-{bucket}-{len(self._made) + 1}.parquet"
         path = f"{kind}/{name}" if kind else name
         location = self._base / path
+        self._made.append(path)
         with storage_of(location).replacing(location) as target, naming_file(location):
             row = self._execute(f"COPY ({query}) TO {literal(target)} ({_FILE_OPTIONS})").fetchone()
             self._place.bytes_written += target.stat().st_size

@@ -6,33 +6,26 @@ A run reads only the files whose signatures changed. What changes without that, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import duckdb
-import msgspec
 
 from uda_assets.basics.findings import Finding
 from uda_assets.basics.settings import Settings
-from uda_assets.lake import MANIFEST, DropManifest, Lake, PartFile, PublicationManifest, SessionsManifest
-from uda_assets.lake.integrity import (
-    ALTERED,
-    DropFiles,
-    altered_files,
-    distrust_drops,
-    distrust_sessions,
-    read_drop,
-)
+from uda_assets.lake import DropFiles, DropManifest, Lake, PartFile, SessionsManifest, State
+from uda_assets.lake.integrity import ALTERED, altered_files, read_drop
 from uda_assets.pipeline.checks import records_accounted
 from uda_assets.warehouse.database import (
     RECORD_COLUMNS,
     empty_relation,
+    literal,
     parquet_files,
     parquet_relation,
     working_database,
 )
 from uda_assets.warehouse.exclusion import ranked
-from uda_assets.warehouse.ranking import Window, rank
+from uda_assets.warehouse.ranking import Window, count_sessions, leaderboard, rank_days
 from uda_assets.warehouse.relations import counts_in, sessions_in
 
 _BY_NEXT_RUN = "the next run"
@@ -91,80 +84,43 @@ def verify(lake: Lake, settings: Settings) -> Verified:
 class _Verification:
     def __init__(self, lake: Lake, settings: Settings) -> None:
         self._lake, self._settings = lake, settings
-        self._manifests, self._unreadable = lake.converted.read_all()
+        self._state = lake.state()
         self._damage: list[Damage] = []
-        self._drops: set[str] = set()
-        self._sessions: set[str] = set()
+        self._drops: dict[str, DropFiles] = {}
+        self._altered: set[str] = set()
         self._files = self._records = 0
 
     def run(self) -> Verified:
         """Verify everything."""
-        self._verify_manifests()
+        lake, state = self._lake, self._state
+        self._files += 1
+        if lake.states.is_restored:
+            self._report(lake.below(lake.states.path), ALTERED, _BY_NEXT_RUN)
         drops = self._verify_drops()
-        sessions = self._lake.merged.read()
-        if sessions:
-            prefix = f"{self._lake.sessions.name}/"
-            checksums = {f"{prefix}{file.path}": file.checksum for file in sessions.files()}
-            self._sessions = {path.removeprefix(prefix) for path in self._compare(checksums)}
-        published = self._lake.published.read()
-        self._compare(self._lake.published.files())
-        if sessions and not self._damage:
-            self._count_again(drops, sessions, published)
+        files = state.sessions.files() if state.sessions else []
+        self._compare({lake.session_path(file.path): file.checksum for file in files})
+        # A published file that is still to be put in place may be an older one.
+        self._compare({path: checksum for path, checksum in state.results.items() if path in state.seen})
+        if state.sessions and not self._damage:
+            self._count_again(drops, state, state.sessions)
         return Verified(self._files, self._records, self._damage)
 
     def note_damage(self) -> None:
         """Have the next run look at what is damaged, and the sensor start that run."""
-        lake = self._lake
-        distrust_drops(lake, [self._manifests[drop] for drop in self._drops & self._manifests.keys()])
-        distrust_sessions(lake, self._sessions)
-        if known := lake.examined.read():
-            left = {drop: signature for drop, signature in known.drops.items() if drop not in self._drops}
-            lake.examined.write(msgspec.structs.replace(known, serial=known.serial + 1, drops=left, published=False))
+        state = self._lake.state()
+        seen = {path: signature for path, signature in state.seen.items() if path not in self._altered}
+        self._lake.commit(state.changed(files=state.files | self._drops, seen=seen))
 
     # -- files -----------------------------------------------------------------------------------------------------
 
-    def _verify_manifests(self) -> None:
-        lake = self._lake
-        self._files += len(self._manifests) + len(self._unreadable)
-        self._look_for_lost_manifests()
-        for file in lake.state_files():
-            is_sound = file.is_sound()
-            self._files += is_sound is not None
-            if is_sound is False:
-                forget_again = "remove it, then `uda forget` again what was forgotten"
-                self._report(lake.below(file.path), ALTERED, forget_again if file is lake.ledger else _BY_NEXT_RUN)
-
-    def _look_for_lost_manifests(self) -> None:
-        """Report drops with a damaged manifest, and merged drops without one that were not forgotten."""
-        lake = self._lake
-        merged = lake.merged.read()
-        lost = set(merged.drops if merged else ()).difference(self._manifests, lake.ledger.load().forgotten)
-        if not self._unreadable and not lost:
-            return
-        sources = dict.fromkeys(lake.raw.archived(), lake.archive)
-        # If a drop is in both places, a run reads the delivered file.
-        sources |= dict.fromkeys(lake.raw.listing().drops, lake.datasets)
-        drops = {lake.name_of(drop): drop for drop in (*lost, *sources)}
-        missing = {lake.name_of(drop) for drop in lost}.difference(self._unreadable)
-        for name in (*self._unreadable, *sorted(missing)):
-            drop = drops.get(name, name)
-            if drop in sources:
-                self._drops.add(drop)
-                remedy = f"{_BY_NEXT_RUN}, from {_path(sources[drop].name, drop)}"
-            elif name in missing:
-                remedy = f"deliver {drop} again; the next run goes on without it"
-            else:
-                remedy = f"deliver the drop again, or remove dataset_parquets/{name} to go on without it"
-            self._report(f"dataset_parquets/{name}/{MANIFEST}", "missing" if name in missing else ALTERED, remedy)
-
     def _verify_drops(self) -> dict[str, DropFiles]:
-        lake, manifests = self._lake, self._manifests
+        lake, manifests = self._lake, self._state.drops
         drops = dict(lake.access.side_by_side(lambda drop: read_drop(lake, manifests[drop]), list(manifests)))
         listed = lake.raw.listing().drops if any(files.faults() for files in drops.values()) else {}
         for drop, files in drops.items():
-            self._files += len(lake.converted.files_of(manifests[drop]))
+            self._files += len(lake.paths_of(manifests[drop]))
             if files.faults():
-                self._drops.add(drop)
+                self._drops[drop] = files
             for fault in files.damaged or files.misfits:
                 self._report(fault.file, fault.fault, self._remedy(manifests[drop], listed))
         return drops
@@ -179,52 +135,64 @@ class _Verification:
         return f"mend or remove {_path('datasets', drop)}, then {from_archive}" if drop in listed else from_archive
 
     def _is_rejected(self, drop: str) -> bool:
-        rejection = self._lake.ledger.load().rejections.get(drop)
+        rejection = self._state.rejections.get(drop)
         return rejection is not None and rejection.content == self._lake.files.hash(self._lake.source(drop))
 
-    def _compare(self, checksums: dict[str, str]) -> set[str]:
-        """Read files by their paths below the data root, and return those that differ from their checksums."""
+    def _compare(self, checksums: dict[str, str]) -> None:
+        """Read files by their paths below the data root, and report those that differ from their checksums."""
         self._files += len(checksums)
-        faults = altered_files(self._lake, checksums)
-        for fault in faults:
+        for fault in altered_files(self._lake, checksums):
+            self._altered.add(fault.file)
             self._report(fault.file, fault.fault, _remedy_of_result(fault.file))
-        return {fault.file for fault in faults}
 
     def _report(self, what: str, damage: str, mended_by: str) -> None:
         self._damage.append(Damage(what, damage, mended_by))
 
     # -- counts ----------------------------------------------------------------------------------------------------
 
-    def _count_again(
-        self, drops: dict[str, DropFiles], sessions: SessionsManifest, published: PublicationManifest | None
-    ) -> None:
+    def _count_again(self, drops: dict[str, DropFiles], state: State, sessions: SessionsManifest) -> None:
         """Count the sessions from the converted records, and compare everything that was derived from them."""
         lake = self._lake
-        self._require(records_accounted(self._manifests, drops), "deliver these drops again")
-        fingerprints = {drop: manifest.fingerprint for drop, manifest in self._manifests.items()}
-        if fingerprints != sessions.drops:
+        self._require(records_accounted(state.drops, drops), "deliver these drops again")
+        if not state.is_merged:
             return  # The last conversion is not merged yet, which is no damage.
         kept = sum(files.kept for files in drops.values())
         with lake.scratch() as spill, working_database(self._settings, spill, lake.root) as connection:
-            window = Window(published.since, published.until) if published else Window()
-            connection.execute(f"CREATE TEMP TABLE counted AS {_counted(lake, self._manifests, window)}")
+            connection.execute(f"CREATE TEMP TABLE recounted AS {_recounted(lake, state.drops)}")
             events = _numbers(connection, f"SELECT sum(events) FROM {sessions_in(lake.sessions, sessions)}")
-            records = _numbers(connection, "SELECT sum(records) FROM counted")
+            records = _numbers(connection, "SELECT sum(events) FROM recounted")
             summary = f"{kept} records kept, {records[0]} in their files, {events[0]} events in sessions"
             self._require(Finding({kept, *records, *events} == {kept}, summary), _REMOVE_SESSIONS)
             self._require_same(
                 connection, "session counts", _REMOVE_SESSIONS,
-                counted="SELECT platform, user_id, sessions FROM counted",
+                counted=count_sessions("recounted", Window()),
                 derived=f"SELECT platform, user_id, session_count FROM {counts_in(lake.sessions, sessions)}",
             )  # fmt: skip
-            # A writer that died while it published may have left a leaderboard with other parameters.
-            is_complete = published is not None and lake.below(lake.result_parquet) not in published.incoming
-            if published and is_complete and published.generation == sessions.generation:
-                in_window = "(SELECT platform, user_id, in_window AS session_count FROM counted WHERE in_window > 0)"
-                board = f"SELECT * FROM {parquet_files([lake.result_parquet])}"
-                counted = rank(in_window, published.n, ranked(published.exclude_users))
-                self._require_same(connection, "the leaderboard", _BY_NEXT_RUN, counted=counted, derived=board)
+            if state.is_published:
+                self._rank_again(connection, state, spill)
         self._records = kept
+
+    def _rank_again(self, connection: duckdb.DuckDBPyConnection, state: State, spill: Path) -> None:
+        """Compare the published leaderboards, those of days too, with the sessions that were counted again."""
+        lake, published = self._lake, state.publication
+        if published is None:
+            return
+        window, listed = Window(published.since, published.until), ranked(published.exclude_users)
+        self._require_same(
+            connection, "the leaderboard", _BY_NEXT_RUN,
+            counted=leaderboard("recounted", published.n, window, listed),
+            derived=f"SELECT * FROM {parquet_files([lake.result_parquet])}",
+        )  # fmt: skip
+        lake.files.fetch(lake.warehouse, spill / "published.duckdb")
+        connection.execute(f"ATTACH {literal(spill / 'published.duckdb')} AS published (READ_ONLY)")
+        for rule in {published.rule for published in state.days.values()}:
+            days = [day for day, published in state.days.items() if published.rule == rule]
+            listing = ", ".join(f"DATE '{day.isoformat()}'" for day in days)
+            self._require_same(
+                connection, "the leaderboards of days", _BY_NEXT_RUN,
+                counted=rank_days("recounted", rule.n, days, ranked(rule.exclude_users)),
+                derived=f"SELECT * FROM published.daily_top_n_by_platform WHERE day IN ({listing})",
+            )  # fmt: skip
 
     def _require_same(
         self, connection: duckdb.DuckDBPyConnection, what: str, remedy: str, *, counted: str, derived: str
@@ -245,15 +213,13 @@ def _path(directory: str, drop: str) -> str:
 
 
 def _remedy_of_result(path: str) -> str:
-    if path.startswith("results/daily/"):
-        return "materialize daily_top_n_by_platform for that day"
     if path == "results/report.html":
         return "`uda report`"
     return _BY_NEXT_RUN
 
 
-def _counted(lake: Lake, manifests: dict[str, DropManifest], window: Window) -> str:
-    """Return SQL that counts each user's records and sessions, all time and in a window, from the converted records."""
+def _recounted(lake: Lake, manifests: Mapping[str, DropManifest]) -> str:
+    """Return SQL for the sessions in the converted records, each with its start and its number of records."""
     files = [
         PartFile(f"{lake.name_of(drop)}/{file.path}", file.platform, file.rows)
         for drop, manifest in manifests.items()
@@ -261,11 +227,8 @@ def _counted(lake: Lake, manifests: dict[str, DropManifest], window: Window) -> 
     ]
     records = parquet_relation(lake.parquets, files, RECORD_COLUMNS) if files else empty_relation(RECORD_COLUMNS)
     return f"""
-        SELECT platform, user_id, sum(events)::BIGINT AS records, count(*) AS sessions,
-               count(*) FILTER (WHERE {window.condition}) AS in_window
-        FROM (SELECT platform, user_id, session_id, min(activity_time) AS started_at, count(*) AS events
-              FROM {records} GROUP BY ALL)
-        GROUP BY ALL"""
+        SELECT platform, user_id, session_id, min(activity_time) AS started_at, count(*) AS events
+        FROM {records} GROUP BY ALL"""
 
 
 def _numbers(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:

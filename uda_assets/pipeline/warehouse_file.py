@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
-from uda_assets.lake import PublishedBoard, SessionsManifest
-from uda_assets.lake.manifests import ExcludedUser
+from uda_assets.lake import ExcludedUser, PublishedBoard, SessionsManifest, State
 from uda_assets.pipeline.change import units_of
 from uda_assets.pipeline.context import Run
-from uda_assets.pipeline.days import fill_days
+from uda_assets.pipeline.days import Days, by_day, fill_days, rank_new
 from uda_assets.pipeline.history import load_board
 from uda_assets.pipeline.status import DropEntry
 from uda_assets.pipeline.units import RankJob, rank_unit
+from uda_assets.storage import Location
 from uda_assets.warehouse.exclusion import excluded_by, patterns_of, ranked
 from uda_assets.warehouse.lookup import counts_within, quarantine_relation
 from uda_assets.warehouse.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
@@ -47,14 +48,13 @@ class WarehouseFile:
     Args:
         connection: The new database.
         run: The run that publishes it.
-        manifest: The sessions that count.
+        state: The state that is published.
         scratch: A directory on this machine for temporary files.
     """
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, run: Run, manifest: SessionsManifest, scratch: Path
-    ) -> None:
-        self._connection, self._run, self._manifest, self._scratch = connection, run, manifest, scratch
+    def __init__(self, connection: duckdb.DuckDBPyConnection, run: Run, state: State, scratch: Path) -> None:
+        self._connection, self._run, self._state, self._scratch = connection, run, state, scratch
+        self._manifest = state.sessions or SessionsManifest()
         self._lake = run.lake
 
     def _fill_sessions(self) -> None:
@@ -121,12 +121,25 @@ class WarehouseFile:
         self._connection.register("ledger", ledger)
         self._connection.execute("CREATE TABLE drops AS SELECT * FROM ledger ORDER BY drop")
         self._connection.unregister("ledger")
-        quarantined = quarantine_relation(self._lake, self._manifest)
+        quarantined = quarantine_relation(self._lake, self._state)
         self._connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantined}")
 
-    def fill_days(self) -> dict[str, str]:
-        """Make the table of daily leaderboards; see :func:`uda_assets.pipeline.days.fill_days`."""
-        return fill_days(self._connection, self._lake)
+    def fill_days(self, days: Days, before: Location | None) -> dict[date, pl.DataFrame]:
+        """Make the table of daily leaderboards, and return those that are new, by day.
+
+        Args:
+            days: The days.
+            before: The warehouse that was published before, from which the other days are taken over.
+        """
+        if before is None:
+            days = days._replace(new=list(days.all))
+        new = rank_new(self._run.engine, self._lake, self._state, days, self._scratch)
+        copy = None
+        if before is not None and len(days.new) < len(days.all):
+            copy = self._scratch / "before.duckdb"
+            self._lake.files.fetch(before, copy)
+        fill_days(self._connection, new, days, copy)
+        return by_day(new, days)
 
     def fill_publication(self, board: PublishedBoard, previous: PublishedBoard | None) -> None:
         """Make the table ``publication``: the parameters of this leaderboard, and of the one it is compared with."""

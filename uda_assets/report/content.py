@@ -445,10 +445,10 @@ class _Reader:
         )
 
     def _shared(self) -> int | None:
-        merged = self._lake.merged.read()
-        if merged is None or merged.generation != self._published.generation:
+        sessions = self._lake.state().sessions
+        if sessions is None or sessions.generation != self._published.generation:
             return None
-        return sum(file.rows for file in merged.shared)
+        return sum(file.rows for file in sessions.shared)
 
     def _samples(self) -> Iterator[Sample]:
         # Lines are selected before the raw texts are read, so that the texts of millions of records are not sorted.

@@ -30,8 +30,8 @@ def published_picture(lake: Lake, board: pl.DataFrame) -> bytes:
         lake: The data root.
         board: The published leaderboard.
     """
-    publication = lake.published.read()
-    name = publication.board.name if publication and publication.board else None
+    publication = lake.state().publication
+    name = publication.board.name if publication else None
     cached = lake.notes.read("chart", tuple[str, bytes])
     if cached and cached[0] == name:
         return cached[1]

@@ -41,18 +41,35 @@ class FileChanged(OSError):
     """A file was changed while it was being moved; it was not moved."""
 
 
-class Guard(Protocol):
-    """The lock of a data root, as its holder sees it."""
+class Hold(Protocol):
+    """The root of a data root, held for writing: a small object that only its holder can replace.
+
+    Attributes:
+        abandoned: Whether the holder before this one died, or gave up after an error, and may have left files behind.
+    """
+
+    abandoned: bool
+
+    @property
+    def content(self) -> bytes | None:
+        """What the root holds, or None if there is none yet."""
 
     @property
     def stamp(self) -> str:
-        """A part of the names of files that this writer makes. The stamps of later writers sort behind it."""
+        """A part of the names of files that this writer makes. No other writer has the same."""
 
     def require(self) -> None:
-        """Check that the lock is still held.
+        """Check that the root is still held.
 
         Raises:
-            UdaError: The lock was lost, so that nothing may be committed any more.
+            UdaError: It was lost to another writer, so that nothing may be committed any more.
+        """
+
+    def replace(self, content: bytes) -> None:
+        """Replace the content in one step.
+
+        Raises:
+            UdaError: The root was lost to another writer. It has not been replaced.
         """
 
 
@@ -104,15 +121,6 @@ class Storage(Protocol):
     def files_below(self, directory: Location) -> dict[str, Signature]:
         """Return the signatures of all files below a directory, by their paths relative to it."""
 
-    def manifests_below(self, directory: Location, name: str) -> Iterable[tuple[str, Signature]]:
-        """Find the files called ``name`` in the subdirectories of a directory.
-
-        Subdirectories of a directory that has such a file need not be searched.
-
-        Returns:
-            The full path and the signature of each file.
-        """
-
     def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
         """Return a function that looks up signatures of files below the directories.
 
@@ -139,12 +147,8 @@ class Storage(Protocol):
         discarded.
         """
 
-    def commit(self, path: Location, content: bytes) -> None:
-        """Atomically replace a small file.
-
-        Raises:
-            UdaError: Another writer changed the file after this storage object last read it.
-        """
+    def write(self, path: Location, content: bytes) -> None:
+        """Write a small file, which is on the disk when this returns."""
 
     def note(self, path: Location, content: bytes) -> None:
         """Replace a small file that may get lost."""
@@ -155,11 +159,14 @@ class Storage(Protocol):
     def remove(self, paths: Iterable[Location]) -> None:
         """Remove those of the files that exist."""
 
-    def locked(self, path: Location, timeout: float) -> AbstractContextManager[Guard]:
-        """Hold the lock at ``path``, so that no other process writes to the data root.
+    def read_root(self, path: Location) -> bytes | None:
+        """Return the content of the root at ``path``, or None if there is none."""
+
+    def held(self, path: Location, timeout: float) -> AbstractContextManager[Hold]:
+        """Hold the root at ``path``, so that no other process writes to the data root.
 
         Raises:
-            UdaError: Another writer held the lock for ``timeout`` seconds, or the data root cannot be written.
+            UdaError: Another writer held it for ``timeout`` seconds, or the data root cannot be written.
         """
 
 

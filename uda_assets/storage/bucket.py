@@ -1,26 +1,27 @@
 """Access the files of a data root in a bucket with an S3 API, through s3fs.
 
 A bucket has neither renames nor locks. A put replaces an object atomically, and a conditional put does so only if the
-object still has the ETag that was last read (compare and swap; in S3 since 2024). Everything else builds on these two.
+object still has the ETag that was last read (compare and swap; in S3 since 2024). The root is replaced in this way.
 """
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import fsspec
+from blake3 import blake3
 from botocore.exceptions import ClientError
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.moments import reached
-from uda_assets.storage.base import NO_DROP, DropCandidate, Guard, Location, Signature
-from uda_assets.storage.directory import hash_stream
+from uda_assets.storage.base import NO_DROP, DropCandidate, Hold, Location, Signature
 from uda_assets.storage.drop_names import is_a_marker, is_hidden_or_unfinished, may_be_a_drop
-from uda_assets.storage.lease import ObjectChanged, leased
+from uda_assets.storage.lease import ObjectChanged, leased, root_in
+from uda_assets.storage.objects import ObjectFile, identity_of, remembered
 
 _STREAM_BLOCK = 8 << 20
 _MOST_DELETED_AT_ONCE = 1_000
@@ -28,17 +29,12 @@ _CONDITION_FAILED = {"PreconditionFailed", "ConditionalRequestConflict", "412", 
 
 
 class Bucket:
-    """Objects in a bucket.
-
-    An instance remembers the ETag of each small file that it has read, and commits only over that version. Therefore
-    each writer needs an instance of its own, and two of its threads must not commit the same file.
-    """
+    """Objects in a bucket."""
 
     remote = True
 
     def __init__(self, filesystem: Any) -> None:
         self._files = filesystem
-        self._tags: dict[str, str | None] = {}
 
     # -- listing ---------------------------------------------------------------------------------------------------
 
@@ -67,27 +63,42 @@ class Bucket:
         base = len(_key(directory)) + 1
         return {key[base:]: _signature(info) for key, info in self._list(directory).items()}
 
-    def manifests_below(self, directory: Location, name: str) -> Iterable[tuple[str, Signature]]:
-        """List all objects below a prefix to find manifests, and remember their ETags."""
-        for key, info in self._list(directory).items():
-            if key.endswith(f"/{name}"):
-                self._tags[key] = info["ETag"]
-                yield f"s3://{key}", _signature(info)
-
     def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
-        """List all objects below the prefixes, and return a function that looks up signatures in these lists."""
+        """List all objects below the prefixes, and return a function that looks up signatures in these lists.
+
+        Of an object elsewhere it asks the bucket.
+        """
         signatures: dict[str, Signature] = {}
         for directory in directories:
             for name, signature in self.files_below(directory).items():
                 signatures[f"{directory}/{name}"] = signature
-        return signatures.get
+        listed = tuple(f"{directory}/" for directory in directories)
 
-    def _list(self, directory: Location) -> Mapping[str, dict[str, Any]]:
-        try:
-            objects = self._files.find(f"{_key(directory)}/", detail=True)
-        except FileNotFoundError:
-            raise _no_bucket(_key(directory)) from None
-        return {key: info for key, info in objects.items() if not key.endswith("/")}
+        def lookup(path: str) -> Signature | None:
+            if path.startswith(listed):
+                return signatures.get(path)
+            try:
+                return _signature(self._files.info(path.removeprefix("s3://")))
+            except FileNotFoundError:
+                return None
+
+        return lookup
+
+    def _list(self, directory: Location) -> dict[str, dict[str, Any]]:
+        bucket, _, prefix = f"{_key(directory)}/".partition("/")
+        found: dict[str, dict[str, Any]] = {}
+        further: dict[str, str] = {}
+        while True:
+            try:
+                page = self._files.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **further)
+            except FileNotFoundError:
+                raise _no_bucket(bucket) from None
+            for info in page.get("Contents", []):
+                if not info["Key"].endswith("/"):
+                    found[f"{bucket}/{info['Key']}"] = info
+            if not page.get("IsTruncated"):
+                return found
+            further = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _info(self, path: Location) -> dict[str, Any]:
         info: dict[str, Any] = self._files.info(_key(path))
@@ -98,21 +109,27 @@ class Bucket:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def read(self, path: Location) -> bytes:
-        """Return the content of an object, and remember its ETag for a later commit."""
-        tagged = self.read_tagged(path)
-        self._tags[_key(path)] = tagged[1] if tagged else None
-        if tagged is None:
-            raise FileNotFoundError(str(path))
-        return tagged[0]
+        """Return the content of an object."""
+        return b"".join(self._blocks(path))
 
     def fetch(self, path: Location, target: Path) -> None:
         """Download an object."""
-        self._files.get_file(_key(path), str(target))
+        with target.open("wb") as file:
+            for block in self._blocks(path):
+                file.write(block)
 
     def hash(self, path: Location) -> str:
-        """Return the BLAKE3 checksum of an object, which is streamed."""
-        with path.open("rb", block_size=_STREAM_BLOCK) as file:  # type: ignore[call-overload]
-            return hash_stream(file)
+        """Return the BLAKE3 checksum of an object."""
+        digest = blake3()
+        for block in self._blocks(path):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _blocks(self, path: Location) -> Iterator[bytes]:
+        file, offset = ObjectFile(self._files, _key(path)), 0
+        while block := file.read_at(offset, _STREAM_BLOCK):
+            yield block
+            offset += len(block)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -124,22 +141,8 @@ class Bucket:
             yield temporary
             reached("file: written")
             self._files.put_file(str(temporary), _key(path))
-
-    def commit(self, path: Location, content: bytes) -> None:
-        """Replace an object by a conditional put."""
-        key = _key(path)
-        if key not in self._tags:
-            try:
-                self._tags[key] = self._info(path)["ETag"]
-            except FileNotFoundError:
-                self._tags[key] = None
-        try:
-            self._tags[key] = self.swap(path, content, self._tags[key])
-        except ObjectChanged:
-            raise UdaError(
-                f"{path} was changed by another writer in the meantime, and was not overwritten; run again"
-            ) from None
-        reached("file: written")
+            if temporary.stat().st_size <= _STREAM_BLOCK:
+                remembered.put(_key(path), temporary.read_bytes())
 
     def swap(self, path: Location, content: bytes, tag: str | None) -> str:
         """Put an object if the existing one has this ETag or, if ``tag`` is None, if there is none.
@@ -169,16 +172,22 @@ class Bucket:
 
     def read_tagged(self, path: Location) -> tuple[bytes, str] | None:
         """Return the content of an object and its ETag, or None if there is no such object."""
+        bucket, _, name = _key(path).partition("/")
+
         try:
-            # The ETag is read first: if the object changes before its content is read, a commit over it fails.
-            tag: str = self._info(path)["ETag"]
-            return self._files.cat_file(_key(path)), tag
+            response = self._files.call_s3("get_object", Bucket=bucket, Key=name)
         except FileNotFoundError:
             return None
+        content: bytes = fsspec.asyn.sync(self._files.loop, response["Body"].read)
+        return content, str(response["ETag"])
+
+    def write(self, path: Location, content: bytes) -> None:
+        """Put an object."""
+        self._files.pipe_file(_key(path), content)
 
     def note(self, path: Location, content: bytes) -> None:
-        """Replace an object by an unconditional put."""
-        self._files.pipe_file(_key(path), content)
+        """Put an object."""
+        self.write(path, content)
 
     def move(self, source: Location, target: Location) -> None:
         """Copy an object, then remove the original."""
@@ -193,12 +202,14 @@ class Bucket:
             bucket = batch[0].partition("/")[0]
             objects = [{"Key": key.partition("/")[2]} for key in batch]
             self._files.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
-            for key in batch:
-                self._tags.pop(key, None)
 
-    def locked(self, path: Location, timeout: float) -> AbstractContextManager[Guard]:
-        """Hold a lease, which is kept in an object; see :mod:`uda_assets.storage.lease`."""
-        self._tags.clear()
+    def read_root(self, path: Location) -> bytes | None:
+        """Return the content of the root, which is kept in the object of its lease."""
+        tagged = self.read_tagged(path)
+        return root_in(tagged[0]) if tagged else None
+
+    def held(self, path: Location, timeout: float) -> AbstractContextManager[Hold]:
+        """Hold the root by a lease, which is kept in the same object; see :mod:`uda_assets.storage.lease`."""
         return leased(self, path, timeout)
 
 
@@ -221,6 +232,8 @@ def _key(path: Location) -> str:
 
 
 def _signature(info: Mapping[str, Any]) -> Signature:
+    """Return a signature from the answer to a listing, or from what s3fs tells of an object."""
     modified = int(info["LastModified"].timestamp() * 1_000_000) * 1_000
-    identity = int.from_bytes(hashlib.blake2b(info["ETag"].encode(), digest_size=7).digest())
-    return Signature(int(info["size"]), modified, modified, identity)
+    return Signature(
+        int(info["Size"] if "Size" in info else info["size"]), modified, modified, identity_of(info["ETag"])
+    )

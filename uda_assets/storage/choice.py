@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from uda_assets.basics.errors import UdaError, UsageError
 from uda_assets.basics.settings import Settings
 from uda_assets.storage.base import Location, Storage
 from uda_assets.storage.directory import Directory
+
+if TYPE_CHECKING:
+    from uda_assets.storage.objects import ObjectFile
 
 # The client repeats a failing request, with growing pauses, before it raises an error.
 _CLIENT_CONFIG = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 4, "mode": "standard"}}
@@ -46,6 +49,30 @@ def is_remote(location: Location) -> bool:
 def filesystem_of(location: Location) -> Any:
     """Return the fsspec file system of a location in a bucket."""
     return cast("Any", location).fs
+
+
+def object_file(location: Location) -> ObjectFile:
+    """Open an object in a bucket for reading."""
+    from uda_assets.storage.objects import ObjectFile  # noqa: PLC0415
+
+    return ObjectFile(filesystem_of(location), str(location).removeprefix("s3://"))
+
+
+def size_of(location: Location) -> int:
+    """Return the size of a file in bytes."""
+    if not is_remote(location):
+        return location.stat().st_size
+    from uda_assets.storage.objects import remembered  # noqa: PLC0415
+
+    content = remembered.get(str(location).removeprefix("s3://"))
+    return location.stat().st_size if content is None else len(content)
+
+
+def filesystem_for_duckdb(location: Location) -> Any:
+    """Return a file system by which DuckDB reads the objects of a bucket."""
+    from uda_assets.storage.objects import ObjectsForDuckDB  # noqa: PLC0415
+
+    return ObjectsForDuckDB(filesystem_of(location))
 
 
 def storage_of(location: Location) -> Storage:

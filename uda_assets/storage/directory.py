@@ -23,7 +23,7 @@ from uda_assets.storage.base import (
     RACY_NANOSECONDS,
     DropCandidate,
     FileChanged,
-    Guard,
+    Hold,
     Location,
     Refusal,
     Signature,
@@ -37,7 +37,7 @@ _HASH_CHUNK = 1 << 20
 
 
 class Directory:
-    """Files in a directory. Commits are atomic renames, and the lock is a ``flock`` of the operating system."""
+    """Files in a directory. The root is replaced by a rename, and held by a ``flock`` of the operating system."""
 
     remote = False
 
@@ -61,10 +61,6 @@ class Directory:
         files = (path for path in directory.rglob("*") if path.is_file())
         return {str(path.relative_to(directory)): self.signature(path) for path in files}
 
-    def manifests_below(self, directory: Location, name: str) -> Iterable[tuple[str, Signature]]:
-        """Walk a directory to find manifests; a subdirectory that has a manifest is not searched further."""
-        return _walk_manifests(str(directory), name) if directory.is_dir() else ()
-
     def signature_lookup(self, *directories: Location) -> Callable[[str], Signature | None]:
         """Return a function that looks up the signature of a file by a ``stat`` call."""
         del directories
@@ -87,12 +83,9 @@ class Directory:
         """Write a file through a temporary path beside it, which is renamed at the end."""
         return replacing(path)
 
-    def commit(self, path: Location, content: bytes) -> None:
-        """Replace a file by renaming, once its content is on disk; the lock keeps other writers away."""
-        with self.replacing(path) as temporary, naming_file(path), temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    def write(self, path: Location, content: bytes) -> None:
+        """Write a file, and wait for the disk."""
+        write_durably(path, content)
 
     def note(self, path: Location, content: bytes) -> None:
         """Replace a file by renaming, without waiting for the disk.
@@ -116,33 +109,60 @@ class Directory:
         _move_by_copy(source, target)
 
     def remove(self, paths: Iterable[Location]) -> None:
-        """Remove those of the files that exist."""
+        """Remove those of the files that exist, and the directories that this leaves empty."""
+        directories = set()
         for path in paths:
             path.unlink(missing_ok=True)
+            directories.add(path.parent)
+        for directory in directories:
+            _remove_empty(directory)
+
+    def read_root(self, path: Location) -> bytes | None:
+        """Return the content of the root file, or None if there is none."""
+        try:
+            return self.read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     @contextmanager
-    def locked(self, path: Location, timeout: float) -> Iterator[Guard]:
-        """Hold a lock of the operating system, which releases it even if the process is killed."""
+    def held(self, path: Location, timeout: float) -> Iterator[Hold]:
+        """Hold a lock of the operating system, which releases it even if the process is killed.
+
+        The file of the lock says who holds it. It is emptied only when the work is done, so that the next holder can
+        tell whether it was.
+        """
         make_dir(path.parent)
+        lock = path.with_name("lock")
         try:
-            file = path.open("a+", encoding="utf-8")
+            file = lock.open("a+", encoding="utf-8")
         except OSError as error:
             raise UdaError(f"{path.parent} cannot be written: {error.strerror}") from None
         with file:
-            _acquire(file.fileno(), path, timeout)
-            with naming_file(path):
+            _acquire(file.fileno(), lock, timeout)
+            abandoned = os.fstat(file.fileno()).st_size > 0
+            with naming_file(lock):
                 os.truncate(file.fileno(), 0)
                 os.write(file.fileno(), this_process().encode())
-            yield _SystemLock()
+            yield _HeldFile(path, self.read_root(path), abandoned)
+            os.truncate(file.fileno(), 0)
 
 
-class _SystemLock:
-    """A lock that the operating system keeps for as long as its holder lives."""
+class _HeldFile:
+    """A root whose lock the operating system keeps for as long as its holder lives."""
 
-    stamp = ""
+    def __init__(self, path: Path, content: bytes | None, abandoned: bool) -> None:
+        self._path = path
+        self.content = content
+        self.abandoned = abandoned
+        self.stamp = uuid.uuid4().hex[:12]
 
     def require(self) -> None:
         """Return at once, because the lock cannot be lost."""
+
+    def replace(self, content: bytes) -> None:
+        """Replace the file by renaming, once its content is on disk."""
+        write_durably(self._path, content)
+        self.content = content
 
 
 def _acquire(descriptor: int, path: Path, timeout: float) -> None:
@@ -264,6 +284,22 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file by renaming, once its content is on disk."""
+    with replacing(path) as temporary, naming_file(path), temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a directory, and those above it, as far as they are empty."""
+    with suppress(OSError):
+        while True:
+            directory.rmdir()
+            directory = directory.parent
+
+
 def _signature_at(path: str) -> Signature | None:
     """Return the signature of a regular file, or None if there is no such file."""
     try:
@@ -328,14 +364,3 @@ def _signature_of_entry(entry: os.DirEntry[str]) -> Signature | None:
         return signature_of(entry.stat()) if entry.is_file() else None
     except OSError:
         return None
-
-
-def _walk_manifests(directory: str, name: str) -> Iterator[tuple[str, Signature]]:
-    with os.scandir(directory) as entries:
-        subdirectories = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    for path in subdirectories:
-        manifest = f"{path}/{name}"
-        if signature := _signature_at(manifest):
-            yield manifest, signature
-        else:
-            yield from _walk_manifests(path, name)

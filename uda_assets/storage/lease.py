@@ -1,10 +1,10 @@
-"""The writer's lock in a bucket: a lease that its holder renews as long as it lives (Gray and Cheriton 1989).
+"""The root of a data root in a bucket: one object, which holds its content and the lease of its writer.
 
-The lease is kept in an object that is changed only by conditional puts, so that only one of several competing writers
-gets it. The holder renews it at regular intervals. A waiting writer takes it over when it has not changed for the
-duration of a lease. Each process measures this by its own clock, so that clocks need not agree. Each holder has a
-higher serial number (a fencing token), and a holder that could not renew its lease for its duration commits nothing
-more.
+The holder of a lease renews it as long as it lives (Gray and Cheriton 1989). A waiting writer takes it over when it has
+not changed for the duration of a lease. Each process measures this by its own clock, so that clocks need not agree.
+
+The object is changed only by conditional puts. So only one of several competing writers gets the lease. And because
+taking it over changes the object, whatever an earlier holder still tries to put there fails, however late it arrives.
 """
 
 from __future__ import annotations
@@ -48,38 +48,52 @@ class ObjectStore(Protocol):
         """
 
 
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the object.
+class _Object(msgspec.Struct, frozen=True, kw_only=True):
+    """The object.
 
     Attributes:
-        serial: Number that increases with every holder.
+        serial: Goes up with every holder.
         holder: Description of the holder; empty if the lease is free.
-        beat: Number that increases with every renewal, so that the object's ETag changes.
+        beat: Goes up with every renewal and every replacement, so that the object's ETag changes.
         token: Random text that is different for every holder.
+        unfinished: Whether the last holder gave up after an error.
+        root: The content of the root, or None if there is none yet.
     """
 
     serial: int = 0
     holder: str = ""
     beat: int = 0
     token: str = ""
+    unfinished: bool = False
+    root: str | None = None
 
 
-class _HeldLease:
-    """A lease that a background thread renews."""
+class _HeldObject:
+    """A root whose lease a background thread renews."""
 
-    def __init__(self, objects: ObjectStore, path: Location, lease: Lease, tag: str, requested: float) -> None:
-        self._objects, self._path, self._lease, self._tag = objects, path, lease, tag
+    def __init__(
+        self, objects: ObjectStore, path: Location, held: _Object, tag: str, requested: float, *, abandoned: bool
+    ) -> None:
+        self._objects, self._path, self._held, self._tag = objects, path, held, tag
+        self.abandoned = abandoned
         # Other writers count from the time at which they first see the lease, which is after its put was requested.
         self._renewed = requested
         self._lost = False
+        # A renewal and a replacement must not get into each other's way.
+        self._one_at_a_time = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="uda-lease", daemon=True)
         self._thread.start()
 
     @property
+    def content(self) -> bytes | None:
+        """The content of the root."""
+        return None if self._held.root is None else self._held.root.encode()
+
+    @property
     def stamp(self) -> str:
         """The serial number, and a part of the token."""
-        return f"{self._lease.serial:010d}-{self._lease.token[:8]}"
+        return f"{self._held.serial:010d}-{self._held.token[:8]}"
 
     def require(self) -> None:
         """Check that the lease is still held.
@@ -88,37 +102,59 @@ class _HeldLease:
             UdaError: Another writer took it over, or it could not be renewed in time.
         """
         if self._lost or time.monotonic() - self._renewed > LEASE_SECONDS:
-            raise UdaError(
-                f"the lock at {self._path} was lost to another writer, or could not be renewed for "
-                f"{LEASE_SECONDS:g} s; this run commits nothing more: run again"
-            )
+            raise self._was_lost()
+
+    def replace(self, content: bytes) -> None:
+        """Replace the content by a conditional put.
+
+        Raises:
+            UdaError: Another writer holds the root by now.
+        """
+        with self._one_at_a_time:
+            self.require()
+            try:
+                self._put(root=content.decode())
+            except ObjectChanged:
+                self._lost = True
+                raise self._was_lost() from None
+
+    def _was_lost(self) -> UdaError:
+        return UdaError(
+            f"the lock at {self._path} was lost to another writer, or could not be renewed for "
+            f"{LEASE_SECONDS:g} s; this run commits nothing more: run again"
+        )
+
+    def _put(self, **changes: object) -> None:
+        requested = time.monotonic()
+        held = msgspec.structs.replace(self._held, beat=self._held.beat + 1, **changes)
+        self._tag = self._objects.swap(self._path, msgspec.json.encode(held), self._tag)
+        self._held, self._renewed = held, requested
 
     def _renew(self) -> None:
         while not self._ended.wait(LEASE_SECONDS / _RENEWALS_PER_LEASE):
-            requested = time.monotonic()
-            lease = msgspec.structs.replace(self._lease, beat=self._lease.beat + 1)
-            try:
-                self._tag = self._objects.swap(self._path, msgspec.json.encode(lease), self._tag)
-            except ObjectChanged:
-                self._lost = True
-                return
-            except Exception:  # noqa: S112 - the next renewal may succeed; otherwise the lease runs out
-                continue
-            self._lease, self._renewed = lease, requested
+            with self._one_at_a_time:
+                if self._lost:
+                    return
+                try:
+                    self._put()
+                except ObjectChanged:
+                    self._lost = True
+                    return
+                except Exception:  # noqa: S112 - the next renewal may succeed; otherwise the lease runs out
+                    continue
 
-    def give_back(self) -> None:
+    def give_back(self, *, unfinished: bool) -> None:
         """Free the lease for other writers; if that fails, they wait until it runs out."""
         self._ended.set()
         self._thread.join()
         if not self._lost:
             with suppress(Exception):
-                free = Lease(serial=self._lease.serial, token=self._lease.token)
-                self._objects.swap(self._path, msgspec.json.encode(free), self._tag)
+                self._put(holder="", unfinished=unfinished)
 
 
 @contextmanager
-def leased(objects: ObjectStore, path: Location, timeout: float) -> Iterator[_HeldLease]:
-    """Hold the lease at ``path``.
+def leased(objects: ObjectStore, path: Location, timeout: float) -> Iterator[_HeldObject]:
+    """Hold the root at ``path``.
 
     Raises:
         UdaError: Another writer held it for ``timeout`` seconds.
@@ -126,33 +162,46 @@ def leased(objects: ObjectStore, path: Location, timeout: float) -> Iterator[_He
     held = _acquire(objects, path, timeout)
     try:
         yield held
-    finally:
-        held.give_back()
+    except BaseException:
+        held.give_back(unfinished=True)
+        raise
+    held.give_back(unfinished=False)
 
 
-def _acquire(objects: ObjectStore, path: Location, timeout: float) -> _HeldLease:
+def root_in(content: bytes) -> bytes | None:
+    """Return the content of the root that is kept in an object."""
+    root = _decoded(content).root
+    return None if root is None else root.encode()
+
+
+def _acquire(objects: ObjectStore, path: Location, timeout: float) -> _HeldObject:
     deadline = time.monotonic() + timeout
     last_tag: str | None = None
     unchanged_since = time.monotonic()
     while True:
         tagged = objects.read_tagged(path)
-        current, tag = (_decoded(tagged[0]), tagged[1]) if tagged else (Lease(), None)
+        current, tag = (_decoded(tagged[0]), tagged[1]) if tagged else (_Object(), None)
         now = time.monotonic()
         if tag != last_tag:
             last_tag, unchanged_since = tag, now
         if not current.holder or now - unchanged_since > LEASE_SECONDS:
-            lease = Lease(serial=current.serial + 1, holder=this_process(), token=uuid.uuid4().hex)
+            taken = msgspec.structs.replace(
+                current, serial=current.serial + 1, holder=this_process(), beat=0, token=uuid.uuid4().hex,
+                unfinished=False,
+            )  # fmt: skip
             with suppress(ObjectChanged):
-                return _HeldLease(objects, path, lease, objects.swap(path, msgspec.json.encode(lease), tag), now)
+                tag = objects.swap(path, msgspec.json.encode(taken), tag)
+                abandoned = bool(current.holder) or current.unfinished
+                return _HeldObject(objects, path, taken, tag, now, abandoned=abandoned)
         elif now >= deadline:
             raise lock_timed_out(current.holder, timeout)
         time.sleep(_POLL_SECONDS)
 
 
-def _decoded(content: bytes) -> Lease:
+def _decoded(content: bytes) -> _Object:
     try:
-        return msgspec.json.decode(content, type=Lease)
+        return msgspec.json.decode(content, type=_Object)
     except msgspec.DecodeError:
-        # A lease that cannot be read has no holder, but perhaps another version of the program wrote it just now:
+        # An object that cannot be read has no holder, but perhaps another version of the program wrote it just now:
         # it is respected until it runs out.
-        return Lease(holder="a writer whose lease cannot be read")
+        return _Object(holder="a writer whose lease cannot be read")

@@ -14,7 +14,7 @@ import duckdb
 from uda_assets.basics.errors import UsageError
 from uda_assets.basics.interruption import interruptible
 from uda_assets.basics.limits import Limits
-from uda_assets.storage import Location, filesystem_of, is_remote
+from uda_assets.storage import Location, filesystem_for_duckdb, is_remote
 
 Connect = Callable[[Path], AbstractContextManager[duckdb.DuckDBPyConnection]]
 """Opens the database file at a path, and creates the file if it is missing."""
@@ -90,7 +90,7 @@ def configure(connection: duckdb.DuckDBPyConnection, limits: Limits, spill: Path
     connection.execute(f"SET temp_directory = {literal(spill)}")
     connection.execute("SET preserve_insertion_order = false")
     if root is not None and is_remote(root):
-        connection.register_filesystem(filesystem_of(root))
+        connection.register_filesystem(filesystem_for_duckdb(root))
 
 
 def isolate(connection: duckdb.DuckDBPyConnection, readable: Iterable[Location]) -> None:

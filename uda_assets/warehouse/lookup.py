@@ -15,7 +15,7 @@ import msgspec
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
-from uda_assets.lake import DropManifest, Lake, SessionsManifest
+from uda_assets.lake import DropManifest, Lake, SessionsManifest, State
 from uda_assets.warehouse.answers import Answer
 from uda_assets.warehouse.database import configure, empty_relation, open_published, parquet_files, working_database
 from uda_assets.warehouse.exclusion import ranked
@@ -67,7 +67,9 @@ def published_warehouse(lake: Lake, settings: Settings) -> Iterator[duckdb.DuckD
 
     Raises:
         UdaError: Nothing is published.
+        OtherFormat: Another version of this program wrote the data root.
     """
+    lake.state()
     if not lake.warehouse.exists():
         raise UdaError(BUILD_FIRST)
     with lake.scratch() as scratch, open_published(_local_copy(lake, scratch)) as connection:
@@ -151,10 +153,10 @@ def _of_platform(manifest: SessionsManifest, platform: str) -> SessionsManifest:
     )
 
 
-def quarantine_relation(lake: Lake, manifest: SessionsManifest | None) -> str:
+def quarantine_relation(lake: Lake, state: State) -> str:
     """Return an SQL relation ``drop, line, reason, raw`` of the quarantined records of all drops in the sessions."""
-    drops = manifest.drops if manifest else {}
-    return _quarantine_of(lake, [converted for drop, converted in lake.converted.manifests().items() if drop in drops])
+    merged = state.sessions.drops if state.sessions else {}
+    return _quarantine_of(lake, [manifest for drop, manifest in state.drops.items() if drop in merged])
 
 
 def _quarantine_of(lake: Lake, manifests: Iterable[DropManifest]) -> str:
@@ -163,14 +165,15 @@ def _quarantine_of(lake: Lake, manifests: Iterable[DropManifest]) -> str:
     paths = [
         path
         for manifest in manifests
-        if manifest.quarantined and signature_of(path := lake.converted.quarantine_of(manifest))
+        if manifest.quarantined and signature_of(path := f"{lake.root}/{lake.quarantine_path(manifest)}")
     ]
     return parquet_files(paths) if paths else empty_relation(_QUARANTINE_TYPES)
 
 
-def read_quarantine(lake: Lake, settings: Settings, drop: DropManifest | None = None) -> Answer:
-    """Return the quarantined records of one drop or of all drops, sorted by drop and line."""
-    relation = _quarantine_of(lake, [drop] if drop else lake.converted.manifests().values())
+def read_quarantine(lake: Lake, settings: Settings, drop: str | None = None) -> Answer:
+    """Return the quarantined records of one committed drop or of all drops, sorted by drop and line."""
+    drops = lake.state().drops
+    relation = _quarantine_of(lake, drops.values() if drop is None else [drops[drop]])
     with lake.scratch() as spill, working_database(settings, spill, lake.root) as connection:
         rows = connection.execute(f"SELECT drop, line, reason, raw FROM {relation} ORDER BY drop, line").fetchall()
     return Answer(QUARANTINE_COLUMNS, rows)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from uda_assets.warehouse.exclusion import EVERYONE
 
+DAY_OF_START = "make_timestamp(epoch_us(started_at))::DATE"
+"""The day (UTC) on which a session started, as SQL that needs no time zone."""
 _LARGEST_HEAP = 10_000
 """For a larger N, sorting all users costs no more than finding the largest counts first."""
 
@@ -47,16 +50,21 @@ def rank(counts: str, n: int, ranked: str = EVERYONE) -> str:
     Only the few users who reach their platform's n-th largest count are sorted. ``ranked`` is the condition of users
     who may be listed.
     """
+    return _top(f"SELECT platform, user_id, session_count FROM {counts} WHERE {ranked}", "platform", n)
+
+
+def _top(counted: str, group: str, n: int) -> str:
+    """Return SQL for the top ``n`` users of each group, from a query ``<group>, user_id, session_count``."""
     n = int(n)
     largest = f"unnest(max(session_count, {min(n, _LARGEST_HEAP)})) AS session_count"
     return f"""
-        WITH counted AS (SELECT platform, user_id, session_count FROM {counts} WHERE {ranked}),
-        largest AS (SELECT platform, {largest} FROM counted GROUP BY platform),
-        least AS (SELECT platform, min(session_count) AS needed FROM largest GROUP BY platform HAVING count(*) = {n})
-        SELECT platform, user_id, session_count
-        FROM counted LEFT JOIN least USING (platform) WHERE session_count >= coalesce(needed, 0)
-        QUALIFY row_number() OVER (PARTITION BY platform ORDER BY session_count DESC, user_id) <= {n}
-        ORDER BY platform, session_count DESC, user_id"""
+        WITH counted AS MATERIALIZED ({counted}),
+        largest AS (SELECT {group}, {largest} FROM counted GROUP BY {group}),
+        least AS (SELECT {group}, min(session_count) AS needed FROM largest GROUP BY {group} HAVING count(*) = {n})
+        SELECT {group}, user_id, session_count
+        FROM counted LEFT JOIN least USING ({group}) WHERE session_count >= coalesce(needed, 0)
+        QUALIFY row_number() OVER (PARTITION BY {group} ORDER BY session_count DESC, user_id) <= {n}
+        ORDER BY {group}, session_count DESC, user_id"""
 
 
 def leaderboard(sessions: str, n: int, window: Window, ranked: str = EVERYONE) -> str:
@@ -76,20 +84,31 @@ def rank_alone(counts: str, n: int, ranked: str = EVERYONE) -> str:
     )
 
 
-def rank_days(sessions: str, n: int, first: date, last: date, ranked: str = EVERYONE) -> str:
-    """Return SQL for the leaderboards of the days from ``first`` to ``last`` (UTC), both included.
+def rank_days(sessions: str, n: int, days: Collection[date], ranked: str = EVERYONE) -> str:
+    """Return SQL for the leaderboards of some days (UTC), of which there is at least one.
 
     Its columns are ``day`` and those of a leaderboard, sorted by day, platform and rank. The sessions are read once.
     """
-    window = Window(_midnight(first), _midnight(last) + timedelta(days=1))
-    # Counting whole days since 1970 needs no time zone.
+    return _top(_count_days(sessions, "platform, ", days, ranked), "day, platform", n)
+
+
+def rank_days_alone(sessions: str, n: int, days: Collection[date], ranked: str = EVERYONE) -> str:
+    """Return SQL for the top ``n`` users of some days (``day, user_id, session_count``) on a single platform."""
+    return _top(_count_days(sessions, "", days, ranked), "day", n)
+
+
+def _count_days(sessions: str, platform: str, days: Collection[date], ranked: str) -> str:
+    # The window lets DuckDB skip what lies outside it.
+    window = Window(_midnight(min(days)), _midnight(max(days) + timedelta(days=1)) if max(days) < date.max else None)
+    chosen = ""
+    if len(days) <= (max(days) - min(days)).days:
+        listed = ", ".join(f"DATE '{day.isoformat()}'" for day in sorted(days))
+        chosen = f"AND {DAY_OF_START} IN ({listed})"
+    # Otherwise DuckDB would count the sessions twice.
     return f"""
-        SELECT day, platform, user_id, session_count FROM (
-            SELECT DATE '1970-01-01' + (epoch_us(started_at) // 86400000000)::INTEGER AS day, platform, user_id,
-                   count(*) AS session_count
-            FROM {sessions} WHERE {window.condition} AND {ranked} GROUP BY day, platform, user_id)
-        QUALIFY row_number() OVER (PARTITION BY day, platform ORDER BY session_count DESC, user_id) <= {int(n)}
-        ORDER BY day, platform, session_count DESC, user_id"""
+        SELECT * FROM (
+            SELECT {DAY_OF_START} AS day, {platform}user_id, count(*) AS session_count
+            FROM {sessions} WHERE {window.condition} AND {ranked} {chosen} GROUP BY ALL)"""
 
 
 def _midnight(day: date) -> datetime:

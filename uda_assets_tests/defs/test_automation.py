@@ -23,7 +23,7 @@ from uda_assets.defs.automation import PENDING_TAG, drop_sensor, leaderboard_sch
 from uda_assets.defs.raw_csv import raw_csv
 from uda_assets.defs.resources import LakeResource
 from uda_assets.lake import open_lake
-from uda_assets.pipeline import arrivals, publishing
+from uda_assets.pipeline import publishing, status
 from uda_assets_tests.cli.test_cli import uda
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import forget
@@ -215,7 +215,7 @@ def test_a_drop_is_left_alone_until_it_has_settled(
     os.utime(root / "datasets/a.csv", (0, 0))
     deliver(root, "b.csv")
     assert skipped(root, instance) == "no drops are pending; 2 are still changing"
-    monkeypatch.setattr(arrivals, "time", SimpleNamespace(time=lambda: time.time() + 601))
+    monkeypatch.setattr(status, "time", SimpleNamespace(time=lambda: time.time() + 601))
     asked = request(root, instance)
     assert asked.tags["uda/drops"] == "2"
     assert asked.run_config["ops"]["platform_parquet"]["config"] == {"settle_seconds": 600}
@@ -240,7 +240,7 @@ def test_a_tick_opens_no_drop_and_no_file_of_a_drop(root: Path, instance: dg.Dag
     with opened_files() as opened:
         assert request(root, instance).tags["uda/drops"] == "2"
     below = {str(Path(path).relative_to(root)) for path in opened if path.startswith(str(root))}
-    assert below <= {".uda/examined.json", ".uda/format.json", "platforms.toml", "suppliers.toml"}
+    assert below <= {".uda/root.json", ".uda/format.json", "platforms.toml", "suppliers.toml"}
 
 
 def test_the_run_key_is_that_of_the_pending_set(root: Path, instance: dg.DagsterInstance) -> None:
@@ -322,8 +322,8 @@ def test_while_a_run_is_under_way_the_rest_waits(root: Path, instance: dg.Dagste
     asked = request(root, instance)
     deliver(root, "b.csv")
     # Queued runs cannot be made up here: they need a code location.
-    for status in set(automation._UNDER_WAY) - {dg.DagsterRunStatus.QUEUED}:
-        ended(instance, asked, status)
+    for under in set(automation._UNDER_WAY) - {dg.DagsterRunStatus.QUEUED}:
+        ended(instance, asked, under)
         (under_way,) = instance.get_runs()
         assert f"run {under_way.run_id} is under way" in skipped(root, instance)
         instance.delete_run(under_way.run_id)
@@ -392,7 +392,7 @@ def test_a_run_that_ends_during_a_tick_is_not_asked_for_again(
 ) -> None:
     deliver(root, "a.csv")
     asked = request(root, instance)
-    looked = arrivals.arrivals
+    looked = status.waiting
 
     def look_and_let_the_run_end(*arguments: Any) -> Any:
         found = looked(*arguments)
@@ -402,9 +402,9 @@ def test_a_run_that_ends_during_a_tick_is_not_asked_for_again(
 
     ended(instance, asked, dg.DagsterRunStatus.STARTED)
     (started,) = instance.get_runs()
-    monkeypatch.setattr(automation, "arrivals", look_and_let_the_run_end)
+    monkeypatch.setattr(automation, "waiting", look_and_let_the_run_end)
     assert "under way" in skipped(root, instance)
-    monkeypatch.setattr(automation, "arrivals", looked)
+    monkeypatch.setattr(automation, "waiting", looked)
     assert skipped(root, instance) == "no drops are pending"
 
 

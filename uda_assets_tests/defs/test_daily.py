@@ -20,6 +20,7 @@ from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.lake import open_lake
 from uda_assets.pipeline.context import open_run
 from uda_assets.pipeline.conversion import convert_pending
+from uda_assets.pipeline.forgetting import forget
 from uda_assets.pipeline.publishing import publish_committed
 from uda_assets_tests.support.definitions import defs
 from uda_assets_tests.support.places import SAMPLE
@@ -95,6 +96,11 @@ def in_files(root: Path, kind: str = "csv") -> list[Row]:
     return rows
 
 
+def of_days(rows: list[Row], *days: date) -> list[Row]:
+    """The rows of some days. The chain publishes every day that has sessions."""
+    return [row for row in rows if row[0] in map(str, days)]
+
+
 def in_warehouse(root: Path) -> list[Row]:
     with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
         return warehouse.sql(
@@ -110,7 +116,8 @@ def test_one_day(root: Path) -> None:
     assert [check.passed for check in run.get_asset_check_evaluations()] == [True]
     expected = true_days(root, day, day, 3)
     assert len(expected) == 9
-    assert in_files(root) == in_files(root, "parquet") == in_warehouse(root) == expected
+    for rows in (in_files(root), in_files(root, "parquet"), in_warehouse(root)):
+        assert of_days(rows, day) == expected
     path = root / "results/daily/Result_top_n_by_platform_2026-01-15.csv"
     assert path.read_bytes().startswith(b"platform,user_id,session_count\n")
     assert b"\r" not in path.read_bytes()
@@ -132,11 +139,11 @@ def test_a_day_alone_and_in_a_range_has_the_same_bytes(root: Path) -> None:
     def published() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (root / "results/daily").glob("*.csv")}
 
-    assert materialize(date(2026, 1, 10), date(2026, 1, 12)).success
+    assert materialize(date(2026, 1, 10), date(2026, 1, 12), n=2).success
     together = published()
-    shutil.rmtree(root / "results/daily")
+    assert materialize(date(2026, 1, 10), date(2026, 1, 12), n=3).success
     for number in (11, 10, 12):
-        assert materialize(date(2026, 1, number)).success
+        assert materialize(date(2026, 1, number), n=2).success
     assert published() == together
 
 
@@ -181,7 +188,7 @@ def test_a_day_without_sessions_is_empty_and_known_to_be(root: Path) -> None:
     assert run.success
     path = root / "results/daily/Result_top_n_by_platform_2024-02-29.csv"
     assert path.read_text() == "platform,user_id,session_count\n"
-    assert in_warehouse(root) == []
+    assert of_days(in_warehouse(root), day) == []
 
 
 def test_other_days_and_later_builds_keep_what_is_published(root: Path) -> None:
@@ -189,24 +196,129 @@ def test_other_days_and_later_builds_keep_what_is_published(root: Path) -> None:
     assert materialize(date(2026, 1, 4), n=3).success
     expected = true_days(root, date(2026, 1, 2), date(2026, 1, 2), 2)
     expected += true_days(root, date(2026, 1, 4), date(2026, 1, 4), 3)
-    assert in_warehouse(root) == expected
+    chosen = date(2026, 1, 2), date(2026, 1, 4)
+    assert of_days(in_warehouse(root), *chosen) == expected
     with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
         before = warehouse.sql("FROM top_n_by_platform ORDER BY ALL").fetchall()
     build()
-    assert in_warehouse(root) == in_files(root) == expected
+    assert of_days(in_warehouse(root), *chosen) == of_days(in_files(root), *chosen) == expected
     with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
         assert warehouse.sql("FROM top_n_by_platform ORDER BY ALL").fetchall() == before
 
 
-def test_late_activity_counts_when_the_day_is_materialized_again(root: Path) -> None:
-    day = date(2026, 1, 2)
-    assert materialize(day, n=1).success
-    late = "".join(f"late,{number},Android,2026-01-02T12:00:00Z,view\n" for number in range(500))
-    (root / "datasets/late.csv").write_text("user_id,session_id,platform,activity_time,activity_type\n" + late)
-    build()
-    assert materialize(day, n=1).success
-    assert in_warehouse(root)[0] == ("2026-01-02", "Android", "late", 500)
-    assert in_warehouse(root) == in_files(root) == true_days(root, day, day, 1)
+HEADER = "user_id,session_id,platform,activity_time,activity_type\n"
+
+
+def deliver(root: Path, drop: str, *records: str) -> None:
+    (root / "datasets" / drop).write_text(HEADER + "".join(f"{record},view\n" for record in records))
+
+
+def chain() -> tuple[set[str], dict[str, int]]:
+    """A run of the chain by Dagster: the days that it records as materialized, and the rows of each."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = defs.resolve_job_def("leaderboard_job").execute_in_process(instance=instance)
+        recorded = instance.fetch_materializations(dg.AssetKey("daily_top_n_by_platform"), limit=100).records
+    assert {record.run_id for record in recorded} <= {done.run_id}
+    rows: dict[str, Any] = {
+        str(record.partition_key): record.asset_materialization.metadata["dagster/row_count"].value
+        for record in recorded
+        if record.asset_materialization
+    }
+    return set(rows), rows
+
+
+def recomputed(root: Path, n: int = 50, but: str = "") -> list[Row]:
+    """The leaderboards of all days by DuckDB alone, over the raw files, which hold nothing malformed."""
+    return duckdb.execute(f"""
+        WITH started AS (
+            SELECT CASE lower(platform) WHEN 'ios' THEN 'iOS' WHEN 'web' THEN 'Web' ELSE 'Android' END AS platform,
+                   user_id, min(activity_time) AS moment
+            FROM read_csv('{root}/datasets/*.csv', all_varchar = true)
+            WHERE NOT starts_with(user_id, '{but or "?"}') GROUP BY 1, user_id, session_id)
+        SELECT left(moment, 10) AS day, platform, user_id, count(*) AS sessions FROM started GROUP BY 1, 2, 3
+        QUALIFY row_number() OVER (PARTITION BY day, platform ORDER BY sessions DESC, user_id) <= {n}
+        ORDER BY day, platform, sessions DESC, user_id""").fetchall()
+
+
+@pytest.fixture
+def three_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three days with sessions of a few users, which the chain has published."""
+    monkeypatch.setenv("UDA_DATA_ROOT", str(tmp_path))
+    (tmp_path / "datasets").mkdir()
+    for day in (1, 2, 3):
+        moments = [f"u{number},s{day}-{number},ios,2026-01-0{day}T10:00:00Z" for number in range(4)]
+        deliver(tmp_path, f"{day}.csv", *moments)
+    assert chain()[0] == {"2026-01-01", "2026-01-02", "2026-01-03"}
+    assert in_files(tmp_path) == in_warehouse(tmp_path) == recomputed(tmp_path)
+    return tmp_path
+
+
+def times(root: Path) -> dict[str, int]:
+    return {path.name[-14:-4]: path.stat().st_mtime_ns for path in (root / "results/daily").glob("*.csv")}
+
+
+def test_a_late_drop_republishes_its_days_and_no_other(three_days: Path) -> None:
+    assert materialize(date(2026, 1, 2), n=50).success
+    before = times(three_days)
+    deliver(three_days, "late.csv", "u3,late1,web,2026-01-02T23:59:59Z", "u3,late2,ios,2026-01-02T00:00:00Z")
+    days, rows = chain()
+    assert days == {"2026-01-02"}
+    assert rows == {"2026-01-02": 5}
+    assert in_files(three_days) == in_files(three_days, "parquet") == in_warehouse(three_days) == recomputed(three_days)
+    assert {day for day, time in times(three_days).items() if time != before[day]} == {"2026-01-02"}
+    assert chain() == (set(), {})
+
+
+def test_a_correction_that_moves_a_session_republishes_both_days(three_days: Path) -> None:
+    deliver(three_days, "4.csv", "u9,moving,ios,2026-01-03T12:00:00Z")
+    assert chain()[0] == {"2026-01-03"}
+    deliver(three_days, "4.csv", "u9,moving,ios,2026-01-03T12:00:00Z", "u9,moving,ios,2026-01-02T12:00:00Z")
+    assert chain()[0] == {"2026-01-02", "2026-01-03"}
+    assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
+
+
+def test_a_day_whose_sessions_are_forgotten_becomes_empty(three_days: Path) -> None:
+    settings = load_settings()
+    with open_run(open_lake(settings), settings) as run:
+        published = forget(run, "2.csv")
+    assert list(published.days) == [date(2026, 1, 2)]
+    (three_days / "datasets/2.csv").unlink()
+    assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
+    path = three_days / "results/daily/Result_top_n_by_platform_2026-01-02.csv"
+    assert path.read_text() == "platform,user_id,session_count\n"
+
+
+def test_a_changed_rule_republishes_the_days_of_the_drops_that_it_affects(three_days: Path) -> None:
+    deliver(three_days, "4.csv", "u1,tv,smarttv,2026-01-03T12:00:00Z", "u1,x,ios,2026-01-01T12:00:00Z")
+    assert chain()[0] == {"2026-01-01"}
+    (three_days / "platforms.toml").write_text('[platforms]\nAndroid = ["smarttv"]\n')
+    assert chain()[0] >= {"2026-01-03"}
+    assert "2026-01-02" not in chain()[0]
+    assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
+
+
+def test_days_follow_the_settings_unless_a_person_chose_otherwise(
+    three_days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert materialize(date(2026, 1, 3), n=2).success
+    monkeypatch.setenv("UDA_EXCLUDE_USERS", "u0*")
+    assert chain()[0] == {"2026-01-01", "2026-01-02"}
+    chosen = [row for row in recomputed(three_days, 2) if row[0] == "2026-01-03"]
+    followed = [row for row in recomputed(three_days, but="u0") if row[0] != "2026-01-03"]
+    assert in_files(three_days) == in_warehouse(three_days) == followed + chosen
+    deliver(three_days, "late.csv", "u3,late,ios,2026-01-03T10:00:00Z")
+    assert chain()[0] == {"2026-01-03"}
+    assert of_days(in_files(three_days), date(2026, 1, 3)) == [
+        row for row in recomputed(three_days, 2) if row[0] == "2026-01-03"
+    ]
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_damaged_day_is_made_again(three_days: Path, harm: str) -> None:
+    path = three_days / "results/daily/Result_top_n_by_platform_2026-01-02.csv"
+    path.unlink() if harm == "gone" else path.write_text("platform,user_id,session_count\niOS,x,9\n")
+    assert chain()[0] == {"2026-01-02"}
+    assert in_files(three_days) == recomputed(three_days)
 
 
 def test_before_anything_is_built_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,5 +357,6 @@ def test_the_command_needs_no_instance(root: Path, option: str, first: date, las
     assert run.returncode == 0, run.stderr
     assert run.stderr.count("RUN_SUCCESS") == 1, "one run, whatever the range"
     expected = true_days(root, first, last, 4)
-    assert in_files(root) == in_warehouse(root) == expected
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    assert of_days(in_files(root), *days) == of_days(in_warehouse(root), *days) == expected
     assert len({row[0] for row in expected}) == (last - first).days + 1

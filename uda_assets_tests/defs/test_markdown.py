@@ -148,7 +148,7 @@ def test_a_preview_shows_whole_sessions(tmp_path: Path, buckets: int) -> None:
     for sessions_of in (2, 1):
         settings = settings_of(tmp_path, buckets=buckets)
         lake = open_lake(settings)
-        manifest = lake.merged.read()
+        manifest = lake.state().sessions
         assert manifest is not None
         with duckdb.connect() as connection:
             found = sample_sessions(lake, connection, manifest)
@@ -159,7 +159,7 @@ def test_a_preview_shows_whole_sessions(tmp_path: Path, buckets: int) -> None:
         assert {row[5] for row in found} == {sessions_of}
         forget(lake, settings, forgotten)
         forgotten = "b.csv"
-    manifest = lake.merged.read()
+    manifest = lake.state().sessions
     assert manifest is not None
     with duckdb.connect() as connection:
         assert sample_sessions(lake, connection, manifest) == []

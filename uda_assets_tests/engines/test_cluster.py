@@ -113,7 +113,7 @@ def test_a_large_drop_is_converted_in_parts(cluster: Cluster, tmp_path: Path) ->
     deliver(root, 300_000)
     assert (root / "datasets/0.csv").stat().st_size > 16 << 20
     lake, _ = build(settings_for(root, cluster))
-    parts = {Path(file.path).name for file in lake.converted.manifests()["0.csv"].files}
+    parts = {Path(file.path).name for file in lake.state().drops["0.csv"].files}
     assert parts == {"part.0.parquet", "part.1.parquet"}
     assert (root / RESULT).read_bytes() == right_answer(root, tmp_path / "anew")
     assert not list((root / "dataset_parquets").rglob("attempts"))
@@ -148,7 +148,7 @@ def test_errors_of_tasks_arrive_as_they_are(cluster: Cluster, tmp_path: Path) ->
         build(settings_for(tmp_path, cluster, error_mode="fail_fast"))
     (tmp_path / "datasets/a.csv").write_text("no,header\n")
     lake, _ = build(settings_for(tmp_path, cluster))
-    assert lake.ledger.load().rejections["a.csv"].reason == "missing_column"
+    assert lake.state().rejections["a.csv"].reason == "missing_column"
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def convert_by(
         root = Path(directory)
         (root / "drop.csv").write_bytes(data)
         job = DropJob(
-            root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet"),
+            root / "drop.csv", "drop.csv", Outputs(root / "data", "", root / "quarantine.parquet", root / "data"),
             Platforms(keep_unknown=keep_unknown), root, root, fail_fast=fail_fast, bounds=bounds,
         )  # fmt: skip
         try:

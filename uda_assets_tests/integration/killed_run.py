@@ -88,7 +88,7 @@ def main(orders: Orders) -> None:
     settings = load_settings()
     for drop in orders.forget:
         # A run before this one may have died when it was done with that.
-        if open_lake(settings).converted.manifest(drop):
+        if open_lake(settings).state().drops.get(drop):
             tell("phase forgetting")
             forget(open_lake(settings), settings, drop)
     tell("phase end")
@@ -106,8 +106,8 @@ def run_chain(settings: Settings, tell: Callable[[str], None]) -> None:
         tell("phase conversion")
         convert_pending(run)
     tell("phase checks")
-    manifests = lake.converted.manifests()
-    footers = inspect_drops(lake, manifests)
+    manifests = lake.state().drops
+    footers = inspect_drops(lake, lake.state())
     hold(parquet_schema_matches(footers), records_accounted(manifests, footers))
     with open_run(lake, settings) as run:
         tell("phase sessions")

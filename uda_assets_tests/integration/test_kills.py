@@ -23,7 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,20 +48,21 @@ CLUSTER_EVERY = 4
 
 MOMENTS = [
     "drop: staged",
-    "drop: intent written",
-    "drop: old version moved away",
-    "drop: new version in place",
+    "drop: parts in place",
+    "drop: summaries in place",
+    "state: written",
+    "state: committed",
     "sessions: file written",
     "sessions: files written",
     "sessions: committed",
     "publish: files written",
+    "publish: committed",
+    "publish: files in place",
+    "publish: old files removed",
     "file: written",
-    "publishing: announced",
-    "publishing: files in place",
-    "forget: noted",
-    "forget: records removed",
-    "forget: quarantine removed",
+    "forget: committed",
 ]
+"""All moments that a run passes."""
 
 Session = tuple[str, str, str]
 Board = list[list[str]]
@@ -134,6 +135,14 @@ def ranked(sessions: dict[Session, tuple[datetime, datetime, int]]) -> Board:
         users = sorted((-count, user) for (of, user), count in counts.items() if of == platform)
         board += [[platform, user, str(-count)] for count, user in users[:N]]
     return board
+
+
+def by_day(sessions: dict[Session, tuple[datetime, datetime, int]]) -> dict[date, Board]:
+    """The leaderboards of all days on which sessions started."""
+    days = {times[0].date() for times in sessions.values()}
+    return {
+        day: ranked({session: times for session, times in sessions.items() if times[0].date() == day}) for day in days
+    }
 
 
 # -- the drops -------------------------------------------------------------------------------------------------------
@@ -305,8 +314,10 @@ def run(root: Path, plan: Plan, forget: list[str]) -> Ended:
 def published(root: Path) -> Board | None:
     """The leaderboard of the Result CSV, which is whole."""
     path = root / "results/Result_top_n_by_platform.csv"
-    if not path.exists():
-        return None
+    return board_in(path) if path.exists() else None
+
+
+def board_in(path: Path) -> Board:
     text = path.read_bytes().decode()
     assert text.startswith("platform,user_id,session_count\n")
     assert text.endswith("\n")
@@ -317,10 +328,12 @@ def assert_readable(root: Path, possible: list[Board]) -> None:
     """All of the warehouse can be read, and says one of the answers."""
     assert published(root) in possible
     with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
-        for table in ("drops", "quarantine", "daily_top_n_by_platform", "session_counts", "rank_movement"):
+        for table in ("drops", "quarantine", "session_counts", "rank_movement"):
             warehouse.execute(f"SELECT * FROM {table}").fetchall()
         listed = warehouse.execute("SELECT platform, user_id, session_count::VARCHAR FROM top_n_by_platform").fetchall()
-        assert ranked(sessions_in(warehouse)) == [list(row) for row in listed]
+        found = sessions_in(warehouse)
+        assert ranked(found) == [list(row) for row in listed]
+        assert by_day(found) == days_in(warehouse)
         assert [list(row) for row in listed] in possible
 
 
@@ -330,6 +343,16 @@ def sessions_in(warehouse: duckdb.DuckDBPyConnection) -> dict[Session, tuple[dat
     ).fetchall()
     found = {(row[0], row[1], row[2]): (moment(row[3]), moment(row[4]), int(row[5])) for row in rows}
     assert len(found) == len(rows), "a session has one row"
+    return found
+
+
+def days_in(warehouse: duckdb.DuckDBPyConnection) -> dict[date, Board]:
+    found: dict[date, Board] = {}
+    for day, *row in warehouse.execute(
+        "SELECT day, platform, user_id, session_count::VARCHAR FROM daily_top_n_by_platform "
+        "ORDER BY day, platform, session_count DESC, user_id"
+    ).fetchall():
+        found.setdefault(day, []).append(row)
     return found
 
 
@@ -343,6 +366,7 @@ def assert_complete(root: Path, feed: Feed) -> None:
     assert published(root) == true.board
     with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
         assert sessions_in(warehouse) == true.sessions
+        days = days_in(warehouse)
         counts = warehouse.execute("SELECT platform, user_id, session_count FROM session_counts").fetchall()
         ledger = warehouse.execute("SELECT drop, status, records, kept, quarantined FROM drops").fetchall()
         quarantine = warehouse.execute("SELECT drop, line FROM quarantine").fetchall()
@@ -351,6 +375,10 @@ def assert_complete(root: Path, feed: Feed) -> None:
             {"files": f"{root}/dataset_parquets/**/part.*.parquet"},
         ).fetchall()
     assert {(platform, user): count for platform, user, count in counts} == Counter(row[:2] for row in true.sessions)
+    assert days == by_day(true.sessions)
+    files = {path.stem[-10:]: board_in(path) for path in (root / "results/daily").glob("*.csv")}
+    # A day that has lost all its sessions stays, without users.
+    assert {date.fromisoformat(day): board for day, board in files.items() if board} == days
     assert {row[0] for row in ledger if row[1] == "rejected"} == feed.rejected
     assert {row[0] for row in ledger if row[1] == "vanished"} == feed.contributions.keys() - feed.sources.keys()
     accounts = {row[0]: tuple(row[2:]) for row in ledger if row[1] in {"committed", "vanished"}}
@@ -367,29 +395,25 @@ def assert_complete(root: Path, feed: Feed) -> None:
 def assert_no_debris(root: Path, feed: Feed) -> None:
     """Every file below the data root is one that the layout names."""
     files = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
-    manifest = Lake(root).merged.read()
-    assert manifest is not None
-    sessions = {f"sessions/{path}" for path in manifest.paths()}
-    assert sessions <= files, "files of sessions are missing"
-    named = {f"datasets/{drop}" for drop in feed.sources}
-    manifests = Lake(root).converted.manifests()
-    assert manifests.keys() == set(feed.contributions)
-    named |= {str(Path(Lake(root).converted.quarantine_of(made)).relative_to(root)) for made in manifests.values()}
-    named |= sessions | {f"sessions/{path}" for path in manifest.superseded} | {"sessions/_manifest.json"}
-    named |= {f"results/Result_top_n_by_platform.{kind}" for kind in ("csv", "parquet")}
-    named |= {"results/_manifest.json", "uda.duckdb", "run.log"}
-    publication = Lake(root).published.read()
-    assert publication is not None
-    named |= {f"quarantine/{path}" for path in publication.superseded}
-    assert publication.board is not None
-    boards = [board.name for board in (publication.board, publication.previous) if board]
-    named |= {f"results/history/{name}.parquet" for name in boards}
-    internal = ("lock", "format.json", "catalogue.json", "examined.json", "ledger.json")
-    named |= {f".uda/{name}" for name in internal}
-    named |= {f".uda/{name}.msgpack" for name in ("footers", "manifests", "sessions", "chart", "some_sessions")}
-    converted = tuple(f"dataset_parquets/{drop}.parquet/" for drop in feed.contributions)
-    assert {name for name in files - named if not name.startswith(converted)} == set()
-    assert not list((root / ".uda/staging").iterdir())
+    lake = Lake(root)
+    state = lake.state()
+    assert state.drops.keys() == set(feed.contributions)
+    assert state.sessions is not None
+    assert state.publication is not None
+    counting = {lake.session_path(path) for path in state.sessions.paths()}
+    counting |= {path for made in state.drops.values() for path in lake.paths_of(made)}
+    boards = [board.name for board in (state.publication.board, state.publication.previous) if board]
+    counting |= {f"results/history/{name}.parquet" for name in boards}
+    results = ["Result_top_n_by_platform", *(f"daily/Result_top_n_by_platform_{day}" for day in state.days)]
+    counting |= {f"results/{name}.{kind}" for name in results for kind in ("csv", "parquet")}
+    counting |= {".uda/root.json", "sessions/_manifest.json", "uda.duckdb"}
+    assert counting - files == set(), "files are missing"
+    named = counting | {f"datasets/{drop}" for drop in feed.sources} | {*state.superseded, *state.outdated}
+    named |= {"run.log", ".uda/lock", ".uda/chart.msgpack", ".uda/some_sessions.msgpack"}
+    states = {name for name in files if name.startswith(".uda/states/") and name.endswith(".state")}
+    assert 1 <= len(states) <= 3
+    assert files - named - states == set()
+    assert not list((root / ".uda/staging").glob("*"))
 
 
 # -- killing ---------------------------------------------------------------------------------------------------------
@@ -402,7 +426,10 @@ def plans(seconds: float, attempt: int, random_: random.Random, scheduler: str) 
         share = (attempt // 2 * 0.618 + random_.random() * 0.1) % 1
         return Plan(after=share * seconds, scheduler=scheduler)
     moment_ = MOMENTS[(SEED + attempt // 2 * 5) % len(MOMENTS)]
-    passes = {"file: written": 9, "sessions: file written": 3, "drop: staged": 2, "drop: intent written": 2}
+    passes = {
+        "file: written": 30, "state: written": 5, "state: committed": 5, "sessions: file written": 3,
+        "drop: staged": 2, "drop: parts in place": 2, "drop: summaries in place": 2,
+    }  # fmt: skip
     return Plan(at=moment_, passes=random_.randint(1, passes.get(moment_, 1)), how=how, scheduler=scheduler)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -16,13 +17,10 @@ from uda_assets.defs.automation import drop_sensor
 from uda_assets.defs.resources import LakeResource
 from uda_assets.lake import FORMAT
 from uda_assets.lake.sealed import sealed
-from uda_assets.pipeline.arrivals import arrivals
-from uda_assets_tests.support.chain import HEADER, deliver, record, run, settings_of
+from uda_assets_tests.support.chain import HEADER, deliver, record, run
 
-MANIFESTS = [
-    ".uda/format.json", ".uda/examined.json", ".uda/ledger.json", "sessions/_manifest.json", "results/_manifest.json",
-    "dataset_parquets/a.csv.parquet/_manifest.json",
-]  # fmt: skip
+ROOT = ".uda/root.json"
+COPY = "dataset_parquets/a.csv.parquet/_manifest.json"
 ADVICE = "run the version of uda_assets that wrote it, or use another data root"
 
 
@@ -36,66 +34,91 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def of_format(root: Path, name: str, number: int) -> None:
-    """Let a file be of another format, in which a program of today would not even find what it knows."""
+def of_format(root: Path, number: int) -> None:
+    """Let the root be of another format, in which a program of today would not even find what it knows."""
+    (root / ROOT).write_bytes(msgspec.json.encode({"version": number, "what": "is not known yet"}))
 
-    class Later(msgspec.Struct):
+
+def of_a_later_program(root: Path) -> None:
+    of_format(root, 99)
+
+
+def of_an_older_program(root: Path) -> None:
+    """Leave of the root only what a program before the state wrote beside the drops."""
+
+    class Earlier(msgspec.Struct):
         version: int
-        what: str
+        drop: str
 
-    (root / name).write_bytes(sealed(Later(number, "is not known yet")))
+    shutil.rmtree(root / ".uda")
+    (root / COPY).write_bytes(sealed(Earlier(FORMAT - 1, "a.csv")))
 
 
 def everything(root: Path) -> dict[str, tuple[bytes, int]]:
-    """All files but the lock, which says who last asked for it."""
-    files = {path for path in root.rglob("*") if path.is_file()} - {root / ".uda/lock"}
+    files = {path for path in root.rglob("*") if path.is_file()}
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 @pytest.mark.parametrize("number", [FORMAT - 1, FORMAT + 1])
 def test_another_format_is_refused_and_nothing_is_changed(root: Path, number: int) -> None:
-    for name in MANIFESTS:
-        ours = (root / name).read_bytes()
-        of_format(root, name, number)
-        before = everything(root)
-        told = f"{root / name} has format {number}, but this version reads only format {FORMAT}; {ADVICE}"
-        with pytest.raises(OtherFormat, match=f"^{re.escape(told)}$"):
-            run(root)
-        assert everything(root) == before
-        (root / name).write_bytes(ours)
+    ours = (root / ROOT).read_bytes()
+    of_format(root, number)
+    before = everything(root)
+    told = f"{root / ROOT} has format {number}, but this version reads only format {FORMAT}; {ADVICE}"
+    with pytest.raises(OtherFormat, match=f"^{re.escape(told)}$"):
+        run(root)
+    assert everything(root) == before
+    (root / ROOT).write_bytes(ours)
     assert [manifest.drop for manifest in run(root).converted] == ["b.csv"]
 
 
+def test_a_root_of_an_older_program_is_refused_and_nothing_is_changed(root: Path) -> None:
+    of_an_older_program(root)
+    before = everything(root)
+    with pytest.raises(OtherFormat, match=rf"{re.escape(COPY)} has format {FORMAT - 1}, .*; {ADVICE}$"):
+        run(root)
+    assert everything(root) == before
+
+
+@pytest.mark.parametrize(
+    ("age", "file", "number"), [(of_a_later_program, ROOT, 99), (of_an_older_program, COPY, FORMAT - 1)]
+)
 def test_every_command_says_so_in_one_line(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path,
+    age: Callable[[Path], None],
+    file: str,
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    of_format(root, ".uda/format.json", FORMAT + 1)
     (root / ".uda/lock").unlink()
+    age(root)
     before = everything(root)
     monkeypatch.setenv("UDA_DATA_ROOT", str(root))
     for command in (
         ["drops"],
         ["converter"],
         ["leaderboard"],
+        ["quarantine"],
         ["verify"],
         ["forget", "a.csv"],
         ["report"],
         ["query", "FROM drops"],
     ):
-        assert program.run(command) == 1
+        assert program.run(command) == 1, command
         told = capsys.readouterr()
         assert told.out == ""
         assert told.err == (
-            f"uda: {root}/.uda/format.json has format {FORMAT + 1}, but this version reads only format {FORMAT}; "
-            f"{ADVICE}\n"
+            f"uda: {root}/{file} has format {number}, but this version reads only format {FORMAT}; {ADVICE}\n"
         )
     assert everything(root) == before
-    assert not (root / ".uda/lock").exists()
 
 
-@pytest.mark.parametrize("name", [".uda/format.json", ".uda/examined.json"])
-def test_the_sensor_and_the_run_say_so(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    of_format(root, name, 99)
+@pytest.mark.parametrize(("age", "number"), [(of_a_later_program, 99), (of_an_older_program, FORMAT - 1)])
+def test_the_sensor_and_the_run_say_so(
+    root: Path, age: Callable[[Path], None], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(root)
     before = everything(root)
     monkeypatch.setenv("UDA_DATA_ROOT", str(root))
     with dg.DagsterInstance.ephemeral() as instance:
@@ -103,7 +126,7 @@ def test_the_sensor_and_the_run_say_so(root: Path, name: str, monkeypatch: pytes
             dg.build_sensor_context(
                 instance=instance, resources={"lake": LakeResource(data_root=str(root))}
             ) as context,
-            pytest.raises(dg.Failure, match=rf"has format 99, .*; {ADVICE}$"),
+            pytest.raises(dg.Failure, match=rf"has format {number}, .*; {ADVICE}$"),
         ):
             drop_sensor(context)
         from uda_assets_tests.support.definitions import defs
@@ -113,12 +136,3 @@ def test_the_sensor_and_the_run_say_so(root: Path, name: str, monkeypatch: pytes
     (failure,) = [event for event in done.all_events if event.is_step_failure and event.step_key == "raw_csv"]
     assert ADVICE in str(failure.step_failure_data.user_failure_data)
     assert everything(root) == before
-
-
-def test_without_the_note_of_the_format_each_file_still_tells(root: Path) -> None:
-    (root / ".uda/format.json").unlink()
-    run(root)
-    assert json.loads((root / ".uda/format.json").read_text())["version"] == FORMAT
-    of_format(root, ".uda/examined.json", 99)
-    with pytest.raises(OtherFormat):
-        arrivals(settings_of(root))

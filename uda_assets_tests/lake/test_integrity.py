@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import msgspec
 import pyarrow.parquet as pq
 import pytest
 
 from uda_assets.basics.findings import Finding
 from uda_assets.basics.settings import load_settings
 from uda_assets.lake import Lake, integrity
-from uda_assets.lake.integrity import inspect_drops
-from uda_assets.lake.memory import memory_of
-from uda_assets.lake.sealed import sealed
+from uda_assets.lake.integrity import damaged_drops, inspect_drops
 from uda_assets.pipeline.checks import parquet_schema_matches, records_accounted
 from uda_assets.pipeline.context import open_run
 from uda_assets.pipeline.conversion import convert_pending
@@ -29,9 +26,8 @@ def line(user: str, platform: str = "iOS") -> str:
 
 
 @pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """Two converted drops, checked, and remembered though they are only just written."""
-    monkeypatch.setattr(integrity, "RACY_NANOSECONDS", 0)
+def lake(tmp_path: Path) -> Lake:
+    """Two converted drops."""
     (tmp_path / "datasets").mkdir()
     bad = "u,s,iOS,never,view\n"
     (tmp_path / "datasets/a.csv").write_text(HEADER + line("u1") + line("u2") + line("u3", "web") + bad)
@@ -45,17 +41,30 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 
 def checked(lake: Lake) -> tuple[Finding, Finding]:
-    manifests = lake.converted.manifests()
-    found = inspect_drops(lake, manifests)
-    return parquet_schema_matches(found), records_accounted(manifests, found)
+    found = inspect_drops(lake, lake.state())
+    return parquet_schema_matches(found), records_accounted(lake.state().drops, found)
 
 
 def test_what_has_not_changed_is_not_opened_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened(path: object) -> None:
-        raise AssertionError(f"{path} was opened")
+    def opened(*arguments: object) -> None:
+        raise AssertionError(f"{arguments} was opened")
 
     monkeypatch.setattr(pq, "read_metadata", opened)
+    monkeypatch.setattr(integrity, "read_drop", opened)
     assert all(finding.passed for finding in checked(Lake(lake.root)))
+
+
+@pytest.mark.parametrize("name", ["_metadata", "_common_metadata", "_manifest.json"])
+def test_what_lies_beside_the_part_files_is_checked_too(lake: Lake, name: str) -> None:
+    path = lake.root / "dataset_parquets/a.csv.parquet" / name
+    content = path.read_bytes()
+    assert damaged_drops(inspect_drops(lake, lake.state())) == {}
+    path.write_bytes(content[:-1] + b"?")
+    assert damaged_drops(inspect_drops(lake, lake.state())) == {"a.csv": (f"a.csv/{name}", "not as it was written")}
+    path.unlink()
+    assert damaged_drops(inspect_drops(lake, lake.state())) == {"a.csv": (f"a.csv/{name}", "missing")}
+    path.write_bytes(content)
+    assert damaged_drops(inspect_drops(lake, lake.state())) == {}
 
 
 @pytest.mark.parametrize("file", [PART, QUARANTINE])
@@ -101,43 +110,3 @@ def test_a_missing_or_damaged_file_is_named(lake: Lake, damage: str) -> None:
     schema, accounted = checked(lake)
     assert schema.cases == ["a.csv/platform=iOS/part.0.parquet: missing or damaged"]
     assert accounted.cases == ["a.csv: 4 read, but 1 kept and 1 quarantined on disk"]
-
-
-def test_a_file_changed_just_before_it_was_read_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its stat may not tell a further change within the same tick of the file system's clock."""
-    monkeypatch.setattr(integrity, "RACY_NANOSECONDS", 3_600_000_000_000)
-    assert all(finding.passed for finding in checked(lake))
-    opened: list[object] = []
-    read_metadata = pq.read_metadata
-
-    def noting(path: object) -> object:
-        opened.append(path)
-        return read_metadata(path)
-
-    monkeypatch.setattr(pq, "read_metadata", noting)
-    assert all(finding.passed for finding in checked(lake))
-    assert len(opened) == 5
-
-
-@pytest.mark.parametrize("note", [b"", b"\xc1nonsense", b"\x81\xa5a.csv\x93\x01\x02\x03"])
-@pytest.mark.parametrize("name", ["footers", "manifests"])
-def test_notes_that_are_lost_or_damaged_do_no_harm(lake: Lake, name: str, note: bytes) -> None:
-    path = lake.root / f".uda/{name}.msgpack"
-    assert path.exists()
-    path.write_bytes(note)
-    assert all(finding.passed for finding in checked(Lake(lake.root)))
-    path.unlink()
-    assert all(finding.passed for finding in checked(Lake(lake.root)))
-
-
-def test_noted_manifests_are_those_on_disk(lake: Lake) -> None:
-    """In another process, whose memory is empty; a manifest that was written anew counts, one that is gone does not."""
-    memory_of.cache_clear()
-    path = lake.root / "dataset_parquets/a.csv.parquet/_manifest.json"
-    manifest = lake.converted.manifest("a.csv")
-    assert manifest
-    path.write_bytes(sealed(msgspec.structs.replace(manifest, records=5)))
-    (lake.root / "dataset_parquets/b.csv.parquet/_manifest.json").unlink()
-    found = Lake(lake.root).converted.manifests()
-    assert {drop: manifest.records for drop, manifest in found.items()} == {"a.csv": 5}
-    assert not checked(lake)[1].passed

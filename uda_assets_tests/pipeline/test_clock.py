@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from uda_assets.contract.suppliers import rulebook
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.arrivals import arrivals, look_for_arrivals
-from uda_assets.pipeline.rules import rules_of
-from uda_assets.storage import root_of
+from uda_assets.pipeline.status import waiting
 from uda_assets_tests.integration.test_kills import Feed, N, assert_complete, assert_no_debris
 from uda_assets_tests.support.chain import HEADER, deliver, published, record, run, settings_of
 
@@ -62,16 +59,15 @@ def test_runs_under_jumping_clocks_lose_nothing(tmp_path: Path, seed: int) -> No
 def test_no_drop_waits_for_ever_to_settle(tmp_path: Path, seconds: float) -> None:
     """By a clock that is wrong, a file may come from the future; it is taken now or one settling later."""
     deliver(tmp_path, "a.csv", HEADER + record("a"))
-    settings = settings_of(tmp_path)
+    settings = settings_of(tmp_path, settle_seconds=2)
     os.utime(tmp_path / "datasets/a.csv", (time.time() + seconds,) * 2)
-    rules = rules_of(settings, rulebook(root_of(settings), settings))
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch, 2.5 if seconds > 0 else 0)
-        found = look_for_arrivals(open_lake(settings), rules, settle_seconds=2)
+        found = waiting(settings)
     assert found.pending + found.unsettled == ["a.csv"]
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch, max(seconds, 0) + 2.5)
-        assert look_for_arrivals(open_lake(settings), rules, settle_seconds=2).pending == ["a.csv"]
+        assert waiting(settings).pending == ["a.csv"]
 
 
 def test_a_correction_with_the_old_times_and_size_is_seen(tmp_path: Path) -> None:
@@ -83,7 +79,7 @@ def test_a_correction_with_the_old_times_and_size_is_seen(tmp_path: Path) -> Non
     os.utime(drop, (1e9, 1e9))
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch, -10 * YEAR)
-        assert arrivals(settings_of(tmp_path)).pending == ["a.csv"]
+        assert waiting(settings_of(tmp_path)).pending == ["a.csv"]
         run(tmp_path)
     assert published(tmp_path, "SELECT session_id FROM sessions") == [("other",)]
 

@@ -15,8 +15,9 @@ from uda_assets.basics.errors import DropBusy, UdaError
 from uda_assets.engines import polars as engine
 from uda_assets.ingest.convert import Conversion, DropJob, convert
 from uda_assets.lake import open_lake
-from uda_assets.lake.integrity import damaged_drops, damaged_sessions
+from uda_assets.lake.integrity import damaged_drops, damaged_sessions, inspect_drops
 from uda_assets.lake.raw_files import RawFiles
+from uda_assets.lake.root import _memory
 from uda_assets.pipeline.context import open_run
 from uda_assets.pipeline.conversion import convert_pending
 from uda_assets_tests.cli.test_cli import uda
@@ -51,6 +52,18 @@ def _remove(path: str) -> Callable[[Path], None]:
     return remove
 
 
+def _alter(path: str) -> Callable[[Path], None]:
+    """Change a byte in the middle of a file, as a disk that decays does."""
+
+    def alter(root: Path) -> None:
+        found = max(root.glob(path))
+        content = bytearray(found.read_bytes())
+        content[len(content) // 2] ^= 1
+        found.write_bytes(content)
+
+    return alter
+
+
 HARM: dict[str, Callable[[Path], None]] = {
     "a drop's manifest damaged": _spoil("dataset_parquets/a.csv.parquet/_manifest.json"),
     "a drop's manifest gone": _remove("dataset_parquets/a.csv.parquet/_manifest.json"),
@@ -64,10 +77,12 @@ HARM: dict[str, Callable[[Path], None]] = {
     "the sessions and a part file gone": lambda root: [
         _remove("sessions")(root), _remove("dataset_parquets/a.csv.parquet/platform=iOS/part.0.parquet")(root)
     ][0],
-    "the publication's manifest damaged": _spoil("results/_manifest.json"),
+    "the state damaged": _alter(".uda/states/*.state"),
+    "all states gone": _remove(".uda/states"),
     "the results gone": _remove("results"),
     "the warehouse gone": _remove("uda.duckdb"),
-    "what is known of files damaged": _spoil(".uda/examined.json"),
+    "the root damaged": _spoil(".uda/root.json"),
+    "the root gone": _remove(".uda/root.json"),
     "the hidden directory gone": _remove(".uda"),
 }  # fmt: skip
 
@@ -76,6 +91,7 @@ HARM: dict[str, Callable[[Path], None]] = {
 def test_the_next_run_heals_what_its_source_is_there_for(root: Path, harm: str) -> None:
     before = (root / RESULT).read_bytes()
     HARM[harm](root)
+    forget_states()
     for command in ("drops", "quarantine", "leaderboard"):
         done = uda(command, root=root)
         assert done.returncode in {0, 1}
@@ -89,16 +105,9 @@ def test_the_next_run_heals_what_its_source_is_there_for(root: Path, harm: str) 
     assert {entry.status for entry in ledger(root).values()} == {"committed"}
 
 
-def _alter(path: str) -> Callable[[Path], None]:
-    """Change a byte in the middle of a file, as a disk that decays does."""
-
-    def alter(root: Path) -> None:
-        found = max(root.glob(path))
-        content = bytearray(found.read_bytes())
-        content[len(content) // 2] ^= 1
-        found.write_bytes(content)
-
-    return alter
+def forget_states() -> None:
+    """Read the state from its file, as another process would."""
+    _memory.clear()
 
 
 def _cut(path: str) -> Callable[[Path], None]:
@@ -121,7 +130,7 @@ ALTERED: dict[str, Callable[[Path], None]] = {
     "counts altered": _alter("sessions/counts/platform=iOS/*.parquet"),
     "a number in the sessions' manifest": lambda root: _put_right(root, "sessions/_manifest.json"),
     "a result altered": _alter("results/Result_top_n_by_platform.parquet"),
-    "a number in the publication's manifest": lambda root: _put_right(root, "results/_manifest.json"),
+    "the state altered": _alter(".uda/states/*.state"),
 }
 
 
@@ -132,11 +141,11 @@ def _put_right(root: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize("harm", ALTERED)
-def test_what_is_not_as_it_was_written_is_made_anew(root: Path, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uda_assets.lake.integrity.RACY_NANOSECONDS", 0)
+def test_what_is_not_as_it_was_written_is_made_anew(root: Path, harm: str) -> None:
     run(root)
     before, parts = (root / RESULT).read_bytes(), _converted(root)
     ALTERED[harm](root)
+    forget_states()
     run(root)
     assert (root / RESULT).read_bytes() == before
     assert _converted(root) == parts
@@ -145,26 +154,32 @@ def test_what_is_not_as_it_was_written_is_made_anew(root: Path, harm: str, monke
     ]  # fmt: skip
     assert published(root, "SELECT count(*) FROM quarantine") == [(2,)]
     lake = open_lake(settings_of(root))
-    sessions = lake.merged.read()
-    assert sessions
-    assert not damaged_drops(lake, lake.converted.manifests())
-    assert not damaged_sessions(lake, sessions)
+    assert lake.state().sessions
+    assert not damaged_drops(inspect_drops(lake, lake.state()))
+    assert not damaged_sessions(lake, lake.state())[0]
 
 
-def _converted(root: Path) -> dict[str, bytes]:
-    """All converted files but the manifests, which say when that was."""
-    paths = [*root.glob("dataset_parquets/**/*"), *root.glob("quarantine/**/*")]
-    return {str(path): path.read_bytes() for path in paths if path.is_file() and path.suffix != ".json"}
+def _converted(root: Path) -> dict[str, list[bytes]]:
+    """What the files that count hold, by drop; a file that was made anew has another name."""
+    lake = open_lake(settings_of(root))
+    return {
+        drop: [(root / path).read_bytes() for path in (*lake.part_paths(manifest), lake.quarantine_path(manifest))]
+        for drop, manifest in lake.state().drops.items()
+    }
 
 
-def test_a_damaged_manifest_without_a_source_is_not_lost_in_silence(root: Path) -> None:
+def test_a_damaged_manifest_without_a_state_and_a_source_is_not_lost_in_silence(root: Path) -> None:
     (root / "datasets/a.csv").unlink()
     manifest = root / "dataset_parquets/a.csv.parquet/_manifest.json"
     manifest.write_text("{")
     before = (root / RESULT).read_bytes()
-    with pytest.raises(UdaError, match=re.escape(f"{manifest} is damaged and there is no raw file")):
+    run(root)
+    assert (root / RESULT).read_bytes() == before, "the state knows what is in it"
+    shutil.rmtree(root / ".uda")
+    with pytest.raises(UdaError, match=re.escape(f"the state of the data root is gone, and {manifest} is damaged")):
         run(root)
     assert (root / RESULT).read_bytes() == before
+    shutil.rmtree(manifest.parent)
     deliver(root, "a.csv", HEADER + record("a.csv") + record("shared") + "short\n")
     run(root)
     assert (root / RESULT).read_bytes() == before
@@ -193,11 +208,19 @@ def test_one_error_counts_all_drops_that_a_person_has_to_mend(root: Path) -> Non
     assert all(f"{drop}/platform=iOS" in named for drop in ("a.csv", "sub/b.csv"))
 
 
-def test_a_damaged_ledger_says_what_only_a_person_can_mend(root: Path) -> None:
-    (root / ".uda/ledger.json").write_text("[")
-    done = uda("drops", root=root)
-    assert done.returncode == 1
-    assert "ledger.json is damaged; remove it, then `uda forget` again" in done.stderr
+def test_a_damaged_state_costs_one_run_and_not_what_was_forgotten(root: Path) -> None:
+    forget(open_lake(settings_of(root)), settings_of(root), "a.csv")
+    deliver(root, "c.csv", HEADER + record("c"))
+    run(root)
+    before = (root / RESULT).read_bytes()
+    _alter(".uda/states/*.state")(root)
+    forget_states()
+    assert ledger(root)["a.csv"].status == "forgotten"
+    run(root)
+    assert (root / RESULT).read_bytes() == before
+    assert {drop: entry.status for drop, entry in ledger(root).items()} == {
+        "a.csv": "forgotten", "c.csv": "committed", "sub/b.csv": "committed"
+    }  # fmt: skip
 
 
 def _changing(action: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, times: int) -> None:

@@ -49,7 +49,7 @@ def test_the_umask_decides(mask: int, tmp_path: Path) -> None:
         own_dagster_home(settings_of(root))
     made = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o7777 for path in tmp_path.rglob("*")}
     for name in ("root/results/Result_top_n_by_platform.csv", "root/uda.duckdb", "root/results/report.html",
-                 "root/.uda/ledger.json", "root/quarantine/.later", "root/.dagster/dagster.yaml",
+                 "root/.uda/root.json", "root/.dagster/dagster.yaml",
                  "beside/board.json", "beside/truth"):  # fmt: skip
         assert name in made
     wrong = {

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import msgspec
 import polars as pl
 import pytest
 
 from uda_assets.basics.errors import UdaError
-from uda_assets.lake import Lake, SessionsManifest, integrity, open_lake
-from uda_assets.lake.converted import ConvertedDrops
-from uda_assets.lake.sealed import sealed
+from uda_assets.lake import Lake, State, integrity, open_lake
+from uda_assets.lake.publishing import publishing
+from uda_assets.lake.root import StateFiles, _memory
 from uda_assets.pipeline.context import open_run
 from uda_assets.pipeline.days import publish_days
 from uda_assets.pipeline.verification import Verified, verify
-from uda_assets.storage import Signature
 from uda_assets_tests.cli.test_cli import uda
 from uda_assets_tests.support.chain import HEADER, deliver, ledger, published, record, run, settings_of
 
@@ -28,9 +29,8 @@ SESSIONS = [("a.csv", 1), ("shared", 2), ("sub/b.csv", 1)]
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two drops, and nothing so young that a run would read it again anyway."""
-    monkeypatch.setattr(integrity, "RACY_NANOSECONDS", 0)
+def root(tmp_path: Path) -> Path:
+    """Two drops."""
     for drop in ("a.csv", "sub/b.csv"):
         deliver(tmp_path, drop, HEADER + record(drop) + record("shared") + "short\n")
     run(tmp_path)
@@ -48,14 +48,13 @@ def decay(root: Path, *patterns: str) -> list[str]:
         path.write_bytes(content)
         changed.append(str(path.relative_to(root)))
     lake = Lake(root)
-    manifests, lookup = lake.converted.manifests(), lake.converted.signature_lookup()
-    noted = lake.notes.read("footers", dict[str, integrity.DropFiles])
-    assert noted
-    keys = {drop: integrity._key_of(lake, manifests[drop], lookup)[0] for drop in noted}
-    lake.notes.write("footers", {drop: msgspec.structs.replace(held, key=keys[drop]) for drop, held in noted.items()})
-    sessions = lake.notes.read("sessions", dict[str, Signature])
-    assert sessions
-    lake.notes.write("sessions", {path: lake.files.signature(lake.sessions / path) for path in sessions})
+    with lake.writing(0):
+        state, lookup = lake.state(), lake.files.signature_lookup()
+        files = {
+            drop: msgspec.structs.replace(held, key=integrity.key_of(lake, state.drops[drop], lookup))
+            for drop, held in state.files.items()
+        }
+        lake.commit(state.noting(files=files, seen=integrity.signatures_of(lake, state.seen)))
     return changed
 
 
@@ -88,15 +87,15 @@ def test_what_no_run_can_see_is_found_and_then_mended(root: Path) -> None:
 
 
 def test_the_sensor_hears_of_what_was_found(root: Path) -> None:
-    from uda_assets.pipeline.arrivals import arrivals
+    from uda_assets.pipeline.status import waiting
 
     time.sleep(0.01)
     settings = settings_of(root, settle_seconds=0)
-    assert (arrivals(settings).pending, arrivals(settings).unpublished) == ([], False)
+    assert (waiting(settings).pending, waiting(settings).unpublished) == ([], False)
     decay(root, PART.format("a.csv"))
-    assert arrivals(settings).pending == []
+    assert waiting(settings).pending == []
     assert len(verified(root).damage) == 1
-    assert (arrivals(settings).pending, arrivals(settings).unpublished) == (["a.csv"], True)
+    assert (waiting(settings).pending, waiting(settings).unpublished) == (["a.csv"], True)
 
 
 def test_an_archived_drop_is_converted_from_there(root: Path) -> None:
@@ -126,7 +125,7 @@ def test_without_a_raw_file_it_says_what_to_do(root: Path) -> None:
     deliver(root, "c.csv", HEADER + record("c", "web"))
     run_without_checks(root)
     assert ("c", 1) in published(root, "SELECT session_id, events FROM sessions")
-    (root / "sessions/_manifest.json").write_text("{")
+    shutil.rmtree(root / "sessions")
     with pytest.raises(
         UdaError, match=r"drop 'a\.csv' are missing or damaged .*; run again, .* deliver it again, or `uda forget` it"
     ):
@@ -168,12 +167,9 @@ def test_everything_that_is_published_is_read(root: Path) -> None:
     assert sorted(one.what for one in damage) == sorted(changed)
     mended = {one.what: one.mended_by for one in damage}
     assert mended.pop("results/report.html") == "`uda report`"
-    assert mended.pop(changed[-1]) == "materialize daily_top_n_by_platform for that day"
     assert set(mended.values()) == {"the next run"}
     run(root)
-    assert published(root, "SELECT * FROM daily_top_n_by_platform") == [], "what is damaged is left out"
     with lake.writing(0):
-        publish_days(lake, settings, [date(2026, 1, 1)])
         _write_a_report(lake)
     assert len(published(root, "SELECT * FROM daily_top_n_by_platform")) == 1
     assert verified(root).damage == []
@@ -188,20 +184,21 @@ def test_what_is_sound_stays_sound_however_often_it_is_published(tmp_path: Path)
 
 
 def _write_a_report(lake: Lake) -> None:
-    with lake.published.publishing() as publishing:
+    with publishing(lake) as publication:
         text = "<title>not made by the charting script, which takes seconds</title>"
-        publishing.replacing(lake.results / "report.html").write_text(text)
+        publication.replacing(lake.results / "report.html").write_text(text)
 
 
 def test_what_does_not_add_up_is_found_though_every_file_is_sound(root: Path) -> None:
     lake = open_lake(settings_of(root))
-    manifest = lake.merged.read()
+    manifest = lake.state().sessions
     assert manifest
     (counts,) = manifest.counts
     path = lake.sessions / counts.path
     pl.read_parquet(path, hive_partitioning=False).with_columns(session_count=pl.lit(9)).write_parquet(path)
     spoilt = msgspec.structs.replace(counts, checksum=lake.files.hash(path))
-    _seal(lake, msgspec.structs.replace(manifest, counts=[spoilt]))
+    with lake.writing(0):
+        lake.commit(lake.state().noting(sessions=msgspec.structs.replace(manifest, counts=[spoilt])))
     (damage,) = verified(root).damage
     assert damage == (
         "counts", "session counts: 2 rows differ from a recount of the records",
@@ -209,33 +206,50 @@ def test_what_does_not_add_up_is_found_though_every_file_is_sound(root: Path) ->
     )  # fmt: skip
 
 
-def _seal(lake: Lake, manifest: SessionsManifest) -> None:
-    (lake.sessions / "_manifest.json").write_bytes(sealed(manifest))
+def test_a_leaderboard_of_a_day_that_does_not_add_up_is_found(root: Path) -> None:
+    with duckdb.connect(root / "uda.duckdb") as warehouse:
+        warehouse.execute("UPDATE daily_top_n_by_platform SET session_count = 9")
+    lake = open_lake(settings_of(root))
+    with lake.writing(0):
+        state = lake.state()
+        seen = integrity.signatures_of(lake, ["uda.duckdb"])
+        checksums = {"uda.duckdb": lake.files.hash(lake.warehouse)}
+        lake.commit(state.noting(results=state.results | checksums, seen=state.seen | seen))
+    (damage,) = verified(root).damage
+    assert damage.damage == "the leaderboards of days: 2 rows differ from a recount of the records"
 
 
-def test_a_lost_manifest_is_named_and_does_not_keep_the_rest_from_being_looked_at(root: Path) -> None:
+def test_a_damaged_copy_of_a_manifest_is_named_with_the_rest(root: Path) -> None:
     (root / "datasets/a.csv").unlink()
     (root / "dataset_parquets/a.csv.parquet/_manifest.json").write_text("{")
-    (root / "results/_manifest.json").write_text('{"version": 3}')
-    found = {one.what: one.mended_by for one in verified(root).damage}
-    assert found == {
-        "dataset_parquets/a.csv.parquet/_manifest.json":
-            "deliver the drop again, or remove dataset_parquets/a.csv.parquet to go on without it",
-        "results/_manifest.json": "the next run",
+    (root / RESULT).write_text("?")
+    assert {one.what: one.mended_by for one in verified(root).damage} == {
+        "a.csv/_manifest.json": "deliver a.csv again, or `uda forget` it",
+        RESULT: "the next run",
     }  # fmt: skip
+
+
+def test_a_damaged_state_is_said(root: Path) -> None:
+    (root / "datasets/a.csv").unlink()
+    max((root / ".uda/states").iterdir()).write_bytes(b"?")
+    _memory.clear()
+    (damage,) = verified(root).damage
+    assert damage == (".uda/root.json", "not as it was written", "the next run")
+    run(root)
+    assert verified(root).damage == []
 
 
 def test_what_is_being_written_meanwhile_is_no_damage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A drop is converted anew, and others published, between the look at a manifest and that at its files."""
-    real, left = ConvertedDrops.read_all, [1]
+    real, left = StateFiles.read, [1]
 
-    def meanwhile(self: ConvertedDrops) -> object:
+    def meanwhile(self: StateFiles) -> State:
         found = real(self)
         if left.pop() if left else 0:
             deliver(root, "a.csv", HEADER + record("other"))
             run(root)
         return found
 
-    monkeypatch.setattr(ConvertedDrops, "read_all", meanwhile)
+    monkeypatch.setattr(StateFiles, "read", meanwhile)
     assert verified(root).damage == []
     assert left == []

@@ -84,6 +84,6 @@ def test_the_check_names_the_drop_and_what_would_be_usual(tmp_path: Path) -> Non
     run(tmp_path)
     deliver(tmp_path, "shop/short.csv", HEADER + record("last"))
     run(tmp_path)
-    finding = drop_volume_usual(open_lake(settings_of(tmp_path)).converted.manifests())
+    finding = drop_volume_usual(open_lake(settings_of(tmp_path)).state().drops)
     assert not finding.passed
     assert finding.cases == ["shop/short.csv: 1 records, where 30 are usual and 14 to 61 would be no surprise"]

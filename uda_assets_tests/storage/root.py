@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pytest
 import s3fs
+from aiobotocore.client import AioBaseClient  # type: ignore[import-untyped]
 
 from uda_assets.basics.settings import Settings, load_settings
 from uda_assets.lake import Lake, open_lake
@@ -49,6 +54,16 @@ class Root:
     def names(self) -> set[str]:
         return {name.removeprefix(f"{self.base}/") for name in self.files.find(self.base)}
 
+    def debris(self) -> set[str]:
+        """Return the files that are neither those of the current state nor kept for readers of an earlier one."""
+        lake = self.lake()
+        state = lake.state()
+        named = {path for manifest in state.drops.values() for path in lake.paths_of(manifest)}
+        named |= {lake.session_path(path) for path in state.sessions.paths()} if state.sessions else set()
+        named |= {*state.obsolete, *state.superseded, *state.outdated, "sessions/_manifest.json"}
+        places = ("dataset_parquets/", "quarantine/", "sessions/", ".uda/staging/")
+        return {name for name in self.names() if name.startswith(places)} - named
+
     def run(self, **overrides: Any) -> list[str]:
         settings = self.settings(**overrides)
         report = chain.build(open_lake(settings), settings)
@@ -77,3 +92,26 @@ def uda(root: Root, *arguments: str, **further: str) -> subprocess.CompletedProc
     return subprocess.run(
         command, env=environment(root) | further, capture_output=True, text=True, timeout=100, check=False
     )
+
+
+class Request(NamedTuple):
+    """A request to the bucket: when it was made, its method, and the object or prefix that it is about."""
+
+    at: float
+    method: str
+    key: str
+
+
+@contextmanager
+def counting() -> Iterator[list[Request]]:
+    """Note all requests that this process makes meanwhile, at the client through which each of them goes."""
+    requests: list[Request] = []
+    call = AioBaseClient._make_api_call
+
+    async def counted(self: Any, method: str, parameters: dict[str, Any]) -> Any:
+        requests.append(Request(time.time(), method, str(parameters.get("Key", parameters.get("Prefix", "")))))
+        return await call(self, method, parameters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AioBaseClient, "_make_api_call", counted)
+        yield requests

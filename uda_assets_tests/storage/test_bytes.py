@@ -7,21 +7,19 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import duckdb
 import pytest
-import s3fs
 
 from uda_assets.basics.limits import Workplace
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import open_lake
-from uda_assets.pipeline.arrivals import arrivals
+from uda_assets.pipeline.status import waiting
 from uda_assets.pipeline.units import PartSource, SplitJob, split
 from uda_assets.pipeline.verification import verify
 from uda_assets.warehouse.lookup import published_movement
-from uda_assets_tests.storage.root import DROPS, RESULT, Root, environment, in_a_directory, uda
+from uda_assets_tests.storage.root import DROPS, RESULT, Root, counting, environment, in_a_directory, uda
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, forget, record
 from uda_assets_tests.support.cluster import in_process_client
@@ -72,7 +70,7 @@ def test_a_cluster_gives_the_same_bytes_on_a_bucket(root: Root, tmp_path: Path) 
             chain.build(open_lake(settings), settings, engine)
             assert root.read(RESULT) == in_a_directory(tmp_path / str(number), [drops, increment][:number])
             root.verify()
-    manifest = root.lake().converted.manifests()["large.csv"]
+    manifest = root.lake().state().drops["large.csv"]
     assert len(manifest.files) > 1, "it was converted in parts"
     assert not [name for name in root.names() if "/staging/" in name or "/attempts/" in name]
     (fault,) = [row for row in json.loads(uda(root, "quarantine", "--format", "json").stdout) if row["raw"] == "broken"]
@@ -107,9 +105,7 @@ def test_a_worker_may_spill_to_another_file_system(root: Root, tmp_path: Path, m
     root.deliver("a.csv", HEADER + "".join(record(f"s{number}", user=f"u{number}") for number in range(40)))
     root.run()
     lake = root.lake()
-    sources = [
-        PartSource(lake.parquet_dir("a.csv") / file.path, "a.csv") for file in lake.converted.manifests()["a.csv"].files
-    ]
+    sources = [PartSource(lake.parquet_dir("a.csv") / file.path, "a.csv") for file in lake.state().drops["a.csv"].files]
 
     def elsewhere(*_: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
@@ -125,14 +121,20 @@ def test_what_is_replaced_is_removed(root: Root) -> None:
     root.deliver("a.csv", DROPS["a.csv"])
     root.run()
     before = {name for name in root.names() if name.startswith(("dataset_parquets/", "quarantine/"))}
+    (manifest,) = root.lake().state().drops.values()
+    quarantine = f"quarantine/{manifest.quarantine}"
     root.deliver("a.csv", HEADER + record("s7"))
     root.run()
     after = {name for name in root.names() if name.startswith(("dataset_parquets/", "quarantine/"))}
-    (manifest,) = root.lake().converted.manifests().values()
+    (manifest,) = root.lake().state().drops.values()
     named = {f"dataset_parquets/a.csv.parquet/{file.path}" for file in manifest.files}
     named |= {f"dataset_parquets/a.csv.parquet/{name}" for name in ("_manifest.json", "_metadata", "_common_metadata")}
-    assert after == named | {f"quarantine/{manifest.quarantine}"}
-    assert not {name for name in before & after if name.endswith(".parquet")}, "no name is used twice"
+    assert after == named | {f"quarantine/{manifest.quarantine}", quarantine}
+    assert {name for name in before & after if name.endswith(".parquet")} == {quarantine}, "no name is used twice"
+    root.deliver("b.csv", HEADER + record("s8"))
+    root.run()
+    assert quarantine not in root.names(), "it stayed for readers of the warehouse that was published before"
+    assert not root.debris()
 
 
 def test_compressed_large_and_empty_objects(root: Root, tmp_path: Path) -> None:
@@ -146,33 +148,29 @@ def test_compressed_large_and_empty_objects(root: Root, tmp_path: Path) -> None:
     root.deliver("half.csv.part", HEADER + record("no"))
     root.deliver(".hidden/x.csv", HEADER + record("no"))
     root.run(memory_limit="64MiB")
-    kept = {manifest.drop: manifest.kept for manifest in root.lake().converted.manifests().values()}
+    kept = {manifest.drop: manifest.kept for manifest in root.lake().state().drops.values()}
     assert kept == {"large.csv": 40_000, "head.csv": 0, "packed.csv.gz": 1}
-    assert "empty.csv" in root.lake().ledger.load().rejections
+    assert "empty.csv" in root.lake().state().rejections
     root.verify()
     expected = in_a_directory(tmp_path, [drops | {"packed.csv": HEADER + record("z")}])
     assert root.read(RESULT) == expected
 
 
-def test_the_sensor_tells_arrivals_by_listing_alone(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sensor_tells_arrivals_by_listing_alone(root: Root) -> None:
     settings = root.settings(settle_seconds=0)
     for number in range(5):
         root.deliver(f"{number}.csv", HEADER + record(f"s{number}"))
-    assert arrivals(settings).pending == [f"{number}.csv" for number in range(5)]
+    assert waiting(settings).pending == [f"{number}.csv" for number in range(5)]
     root.run()
-    found = arrivals(settings)
+    found = waiting(settings)
     assert (found.pending, found.unpublished) == ([], False)
     root.deliver("3.csv", HEADER + record("other"))
-    requests: list[str] = []
-    call = s3fs.S3FileSystem._call_s3
-
-    async def counted(self: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-        requests.append(method)
-        return await call(self, method, *args, **kwargs)
-
-    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
-    assert arrivals(settings).pending == ["3.csv"]
-    assert requests.count("get_object") <= 2, requests
+    with counting() as requests:
+        assert waiting(settings).pending == ["3.csv"]
+    read = [request.key.removeprefix(f"{root.base.partition('/')[2]}/") for request in requests
+            if request.method == "GetObject"]  # fmt: skip
+    assert {key.partition("/")[0] for key in read} <= {".uda", "platforms.toml", "suppliers.toml"}, requests
+    assert len(read) <= 3, requests
 
 
 @pytest.mark.parametrize(
@@ -266,3 +264,16 @@ def test_materialize_and_sensor_on_a_bucket(root: Root, tmp_path: Path) -> None:
     root.verify()
     late = {"late.csv": HEADER + record("s77")}
     assert root.read(RESULT) == in_a_directory(tmp_path / "later", [DROPS, late])
+
+
+def test_nothing_is_left_of_a_drop_that_is_rejected(root: Root) -> None:
+    root.deliver("a.csv", DROPS["a.csv"])
+    root.deliver("bad.csv", HEADER + record("s1") + "broken\n" * 5)
+    root.run()
+    root.deliver("a.csv", HEADER + record("s1") + "broken\n" * 5)
+    root.run()
+    assert {drop for drop, entry in chain.statuses(root.lake(), root.settings()).items() if entry.reason} == {
+        "a.csv", "bad.csv",
+    }  # fmt: skip
+    assert not root.debris()
+    assert not [name for name in root.names() if "bad.csv" in name and not name.startswith("datasets/")]

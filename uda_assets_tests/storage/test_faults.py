@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,17 +21,23 @@ import msgspec
 import pytest
 
 from uda_assets.basics.errors import UdaError
+from uda_assets.lake import State
 from uda_assets.lake.integrity import inspect_drops
 from uda_assets.pipeline.checks import records_accounted
 from uda_assets.pipeline.conversion import convert_pending
 from uda_assets.pipeline.publishing import publish_committed
+from uda_assets.pipeline.status import waiting
+from uda_assets.pipeline.verification import verify
+from uda_assets.storage import Location
+from uda_assets.storage.bucket import Bucket
+from uda_assets.storage.lease import root_in
 from uda_assets_tests.storage.root import DROPS, RESULT, Root, environment, in_a_directory, uda
 from uda_assets_tests.support import chain
 from uda_assets_tests.support.chain import HEADER, dying, record
 
 
 # UDA_TEST_MOMENTS=1 lets the writer die at every moment.
-@pytest.mark.parametrize("moments", range(1, 46, int(os.environ.get("UDA_TEST_MOMENTS", "15"))))
+@pytest.mark.parametrize("moments", range(1, 47, int(os.environ.get("UDA_TEST_MOMENTS", "16"))))
 def test_a_writer_that_dies_anywhere_leaves_what_the_next_completes(
     endpoint: str, tmp_path: Path, moments: int, short_lease: None
 ) -> None:
@@ -41,11 +48,11 @@ def test_a_writer_that_dies_anywhere_leaves_what_the_next_completes(
         root.deliver(drop, content)
     if dying(moments, root.run):
         lake = root.lake()
-        assert records_accounted(lake.converted.manifests(), inspect_drops(lake, lake.converted.manifests())).passed
+        assert records_accounted(lake.state().drops, inspect_drops(lake, lake.state())).passed
     root.run()
     root.verify()
     assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS, {"a.csv": HEADER + record("s8")}])
-    assert not [name for name in root.names() if "/staging/" in name]
+    assert not root.debris()
 
 
 def test_kill_9_midway_then_rerun(root: Root, tmp_path: Path) -> None:
@@ -59,19 +66,20 @@ def test_kill_9_midway_then_rerun(root: Root, tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
-        while len([name for name in root.names() if name.endswith("_manifest.json")]) < 3:
+        while len([name for name in root.names() if "/part." in name]) < 3:
             assert time.monotonic() < deadline
             assert victim.poll() is None, victim.communicate()
             time.sleep(0.02)
     finally:
         victim.send_signal(signal.SIGKILL)
         victim.communicate()
-    assert len(root.lake().converted.manifests()) < len(drops), "it was killed midway"
+    assert len(root.lake().state().drops) < len(drops), "it was killed midway"
     with pytest.raises(UdaError, match=f"written by process {victim.pid} on .*UDA_LOCK_TIMEOUT"):
         root.run(lock_timeout=0.1)
     root.run(lock_timeout=60)
     root.verify()
     assert root.read(RESULT) == in_a_directory(tmp_path, [drops])
+    assert not root.debris()
 
 
 def test_of_two_writers_one_waits(root: Root) -> None:
@@ -98,9 +106,9 @@ def test_a_writer_that_lost_its_lease_commits_nothing(
     late, settings = root.lake(), root.settings()
     with chain.running(late, msgspec.structs.replace(settings, lock_timeout=5.0)) as run:
         # The lease is no longer renewed, as if the machine slept, and another writer takes over.
-        guard: Any = late.access.guard
-        guard._ended.set()
-        guard._thread.join()
+        hold: Any = late.access.hold
+        hold._ended.set()
+        hold._thread.join()
         root.deliver("b.csv", HEADER + record("s2"))
         assert sorted(root.run()) == ["a.csv", "b.csv"]
         root.deliver("c.csv", HEADER + record("s3"))
@@ -108,21 +116,61 @@ def test_a_writer_that_lost_its_lease_commits_nothing(
             convert_pending(run)
         with pytest.raises(UdaError, match=r"lost to another writer.*run again"):
             publish_committed(run)
-    assert sorted(root.lake().converted.manifests()) == ["a.csv", "b.csv"]
+    assert sorted(root.lake().state().drops) == ["a.csv", "b.csv"]
     root.verify()
 
 
-def test_a_commit_over_what_another_writer_changed_is_refused(root: Root) -> None:
-    root.deliver("a.csv", HEADER + record("s1"))
-    root.run()
-    lake, other = root.lake(), root.lake()
-    first, second = lake.merged.read(), other.merged.read()
-    assert first is not None
-    assert second is not None
-    lake.merged.write(first)
-    root.files.pipe_file(f"{root.base}/sessions/_manifest.json", root.read("sessions/_manifest.json") + b"\n")
-    with pytest.raises(UdaError, match="changed by another writer in the meantime"):
-        other.merged.write(second)
+def test_a_commit_that_arrives_after_the_lease_ran_out_is_refused(
+    root: Root, tmp_path: Path, short_lease: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, correction = HEADER + record("s1") + record("s2", "web"), HEADER + record("s9") + record("s8", "web")
+    root.deliver("a.csv", first)
+    assert root.run() == ["a.csv"]
+    before = root.lake().state()
+    root.deliver("a.csv", correction)
+    waits, goes_on, failures = threading.Event(), threading.Event(), list[UdaError]()
+    swap = Bucket.swap
+
+    def held_back(self: Bucket, path: Location, content: bytes, tag: str | None) -> str:
+        if threading.current_thread() is late and _names_new_drops(root, content, before):
+            waits.set()
+            assert goes_on.wait(60)
+        return swap(self, path, content, tag)
+
+    def run() -> None:
+        try:
+            root.run()
+        except UdaError as error:
+            failures.append(error)
+
+    monkeypatch.setattr(Bucket, "swap", held_back)
+    late = threading.Thread(target=run)
+    late.start()
+    try:
+        assert waits.wait(60), "the first writer has converted the correction"
+        # It stalls in the put of the root, and its lease is not renewed meanwhile. The correction is taken back.
+        root.deliver("a.csv", first)
+        assert root.run() == [], "the next writer waits for the lease to run out, and finds nothing to convert"
+        counting = root.lake().state()
+    finally:
+        goes_on.set()
+        late.join(60)
+    (failure,) = failures
+    assert re.search(r"lost to another writer.*run again", str(failure))
+    assert root.lake().state() == counting, "nothing of the late one counts"
+    assert counting.drops == before.drops
+    assert not root.debris()
+    assert root.read(RESULT) == in_a_directory(tmp_path, [{"a.csv": first}])
+    found = waiting(root.settings(settle_seconds=0))
+    assert (found.pending, found.unsettled, found.unpublished) == ([], [], False)
+    assert not verify(root.lake(), root.settings()).damage
+    root.verify()
+
+
+def _names_new_drops(root: Root, content: bytes, before: State) -> bool:
+    """Whether the content of a root would let other drops count."""
+    state = root.lake().states.state_in(root_in(content))
+    return state.drops != before.drops
 
 
 @contextmanager
@@ -212,9 +260,14 @@ def test_requests_that_fail_or_take_long_change_nothing(root: Root, tmp_path: Pa
 
 
 def test_a_storage_that_goes_away_midway_is_said_and_the_next_run_completes(root: Root, tmp_path: Path) -> None:
-    for drop, content in DROPS.items():
-        root.deliver(drop, content)
-    with troubled(root.endpoint, lambda number: "lost" if number > 60 else None) as (proxy, _):
+    # Each request that is lost is tried again for seconds, so that there is only one drop.
+    other = Root(root.endpoint)
+    for one in (root, other):
+        one.deliver("a.csv", DROPS["a.csv"])
+    with troubled(root.endpoint, lambda _: None) as (proxy, requests):
+        assert uda(other, "converter", UDA_S3_ENDPOINT=proxy).returncode == 0
+    midway = len(requests) // 2
+    with troubled(root.endpoint, lambda number: "lost" if number > midway else None) as (proxy, _):
         done = uda(root, "converter", UDA_S3_ENDPOINT=proxy)
     assert done.returncode == 1
     assert done.stderr.startswith("uda: "), done.stderr
@@ -222,4 +275,4 @@ def test_a_storage_that_goes_away_midway_is_said_and_the_next_run_completes(root
     assert "the object storage" in done.stderr
     root.run(lock_timeout=60)
     root.verify()
-    assert root.read(RESULT) == in_a_directory(tmp_path, [DROPS])
+    assert root.read(RESULT) == in_a_directory(tmp_path, [{"a.csv": DROPS["a.csv"]}])

@@ -17,9 +17,10 @@ from uda_assets.engines import Engine
 from uda_assets.lake import Lake, open_lake
 from uda_assets.lake.integrity import inspect_drops
 from uda_assets.pipeline import forgetting
+from uda_assets.pipeline.batch import ConversionReport
 from uda_assets.pipeline.checks import events_accounted, records_accounted, session_key_unique
 from uda_assets.pipeline.context import Run, open_run
-from uda_assets.pipeline.conversion import ConversionReport, convert_pending
+from uda_assets.pipeline.conversion import convert_pending
 from uda_assets.pipeline.publishing import publish_committed
 from uda_assets.pipeline.rules import rules_of
 from uda_assets.pipeline.status import DropEntry, drop_ledger, take_inventory
@@ -94,8 +95,8 @@ def dying(count: int, action: Callable[[], object]) -> bool:
 
 
 def verify(lake: Lake) -> None:
-    manifests = lake.converted.manifests()
-    assert records_accounted(manifests, inspect_drops(lake, manifests)).passed
+    state = lake.state()
+    assert records_accounted(state.drops, inspect_drops(lake, state)).passed
     for check in (session_key_unique, events_accounted):
         with duckdb.connect() as connection:
             if lake.files.remote:

@@ -140,7 +140,7 @@ def test_the_period_before_has_the_same_length() -> None:
     assert period_before(Window(datetime(1, 1, 1, tzinfo=UTC), until)) is None
 
 
-@pytest.mark.parametrize("moment", ["sessions: committed", "publish: files written", "publishing: files in place"])
+@pytest.mark.parametrize("moment", ["sessions: committed", "publish: files written", "publish: committed"])
 def test_a_publication_that_dies_is_none(tmp_path: Path, moment: str) -> None:
     deliver(tmp_path, "a.csv", HEADER + sessions("u1", 2) + sessions("u2", 1))
     run(tmp_path, n=2)
@@ -149,7 +149,7 @@ def test_a_publication_that_dies_is_none(tmp_path: Path, moment: str) -> None:
     dying_at(moment, lambda: run(tmp_path, n=2))
     run(tmp_path, n=2)
     assert board(tmp_path) == [("iOS", "u2", 1, 2, 3, 1, "up"), ("iOS", "u1", 2, 1, 2, 2, "down")]
-    publication = open_lake(settings).published.read()
+    publication = open_lake(settings).state().publication
     assert publication is not None
     assert publication.board is not None
     assert publication.previous is not None

@@ -1,15 +1,20 @@
-"""What the lake knows about itself: the manifests, the ledger, and which drops the last run examined."""
+"""What the lake knows about itself, as one value: the state.
+
+It is replaced in one step (:mod:`uda_assets.lake.root`). Nothing else decides what counts: a file that the state does
+not name is debris, and the manifests that lie beside the files are copies for other tools.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
 from uda_assets.storage import Signature
 
-FORMAT = 3
-"""The format of all manifests. Raise it with any change that another version of this program would misread."""
+FORMAT = 4
+"""The format of the state. Raise it with any change that another version of this program would misread."""
 QUARANTINE = "quarantine"
 """The key of a drop's quarantine among the checksums in its manifest."""
 
@@ -88,21 +93,36 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     bound: float | None = None
 
 
-class Ledger(msgspec.Struct, kw_only=True):
-    """What is known of drops beside their manifests.
+class FileFault(NamedTuple):
+    """A file that is not as it was written, and what is wrong with it."""
+
+    file: str
+    fault: str
+
+    def __str__(self) -> str:
+        """Return the fault as a line for people."""
+        return f"{self.file}: {self.fault}"
+
+
+class DropFiles(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the files of a drop hold, according to their own footers.
 
     Attributes:
-        rejections: The drops that were rejected whole.
-        forgotten: The drops that were forgotten, each with the checksum of the content that is not converted again.
-        removing: Drops whose removal has begun.
-        removed: Drops that are removed except for their quarantine, to which the published warehouse still refers.
+        key: Hash of the files' signatures, or None if the files must be read again.
+        kept, quarantined: Rows in the part files, and in the quarantine.
+        misfits: Part files that cannot be read, or differ from the contract's schema.
+        damaged: Files that are missing, or not as they were written.
     """
 
-    version: int = FORMAT
-    rejections: dict[str, Rejection] = {}
-    forgotten: dict[str, str] = {}
-    removing: list[str] = []
-    removed: list[str] = []
+    key: int | None
+    kept: int
+    quarantined: int
+    misfits: list[FileFault] = []
+    damaged: list[FileFault] = []
+
+    def faults(self) -> list[FileFault]:
+        """Return everything that is wrong with the files."""
+        return [*self.damaged, *self.misfits]
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +156,6 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
         records: Records behind the sessions, according to the drops' manifests.
         sessions: The number of sessions.
         fresh: Paths of the segments that this generation added.
-        superseded: Files that no longer count. They are kept for readers that still follow an older manifest.
     """
 
     version: int = FORMAT
@@ -152,7 +171,6 @@ class SessionsManifest(msgspec.Struct, frozen=True, kw_only=True):
     records: int = 0
     sessions: int = 0
     fresh: list[str] = []
-    superseded: list[str] = []
 
     def files(self) -> list[Segment | PartFile]:
         """Return all files that count."""
@@ -182,34 +200,49 @@ class ExcludedUser(msgspec.Struct, frozen=True, array_like=True):
     session_count: int
 
 
-class PublicationManifest(msgspec.Struct, frozen=True, kw_only=True):
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
     """From what the result files and the warehouse were last published.
 
     Attributes:
+        inputs: A hash of everything that they were made from.
+        changes: The number of changes of the state that they contain.
         generation: The generation of the sessions.
         board: The published leaderboard. A copy of it is in ``results/history``.
         previous: The last leaderboard that differed from it, if any. Ranks are compared with this one.
-        files: BLAKE3 of the published files, by path below the data root.
-        incoming: BLAKE3 of files that are being put in place. Each of them is either there or as in ``files``.
         exclude_users: The patterns of users who are left out.
         excluded: Users whom they leave out, those with most sessions first; at most a thousand.
-        superseded: Quarantines, by path below ``quarantine/``, to which the publication before this one referred.
-            They are kept for its readers until the next publication.
     """
 
-    version: int = FORMAT
+    inputs: str
+    changes: int
     generation: int
     n: int
     since: datetime | None
     until: datetime | None
     published_at: datetime
-    board: PublishedBoard | None = None
+    board: PublishedBoard
     previous: PublishedBoard | None = None
-    files: dict[str, str] = {}
-    incoming: dict[str, str] = {}
     exclude_users: str = ""
     excluded: list[ExcludedUser] = []
-    superseded: list[str] = []
+
+
+class DayRule(msgspec.Struct, frozen=True, array_like=True):
+    """How the leaderboard of a day is made: its N, and the patterns of users who are left out."""
+
+    n: int
+    exclude_users: str = ""
+
+
+class PublishedDay(msgspec.Struct, frozen=True, array_like=True):
+    """The published leaderboard of a day.
+
+    Attributes:
+        rule: How it is made.
+        chosen: Whether a person chose the rule. The rule of other days follows the settings.
+    """
+
+    rule: DayRule
+    chosen: bool = False
 
 
 class Version(msgspec.Struct, frozen=True, gc=False):
@@ -226,24 +259,68 @@ class Version(msgspec.Struct, frozen=True, gc=False):
     racy: bool = False
 
 
-class LakeFormat(msgspec.Struct, frozen=True, kw_only=True):
-    """The format of the data root. Every reader and writer looks at this file first."""
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a lake knows about itself. A state is never changed, only replaced.
 
-    version: int = FORMAT
-
-
-class Examined(msgspec.Struct, frozen=True, kw_only=True):
-    """The drops for which the last run left nothing to convert.
+    Paths are relative to the data root, if nothing else is said.
 
     Attributes:
-        serial: Goes up with every run that changes the rest.
-        rules: Hash of the rules that were in force.
-        drops: The signatures of the drops.
-        published: Whether everything that was converted has been published since.
+        serial: Goes up with every state.
+        changes: Goes up with every change of what counts: of drops, of sessions, or of faults found in their files.
+        raw: The raw files as they were when last hashed, by drop.
+        drops: The committed drops by name, in ascending order.
+        files: What the files of committed drops held when last read, by drop.
+        rejections: The drops that were rejected whole.
+        forgotten: The drops that were forgotten, each with the checksum of the content that is not converted again.
+        sessions: The files of the sessions, or None if there are none yet.
+        publication: What is published, or None if nothing is.
+        results: BLAKE3 of the published files, by path.
+        reported: A hash of what the report was made from.
+        days: The published leaderboards of days.
+        stale_days: Days whose sessions have changed since they were published.
+        seen: The signatures with which files of the sessions, and published files, were last found as they were
+            written. A published file without one is still to be put in place.
+        obsolete: Files that no longer count, and that nobody needs once the change is published.
+        superseded: Files that no longer count, to which the published warehouse refers.
+        outdated: Files to which only the warehouse before the published one referred. They go with the next one.
     """
 
     version: int = FORMAT
-    serial: int
-    rules: str
-    drops: dict[str, Signature]
-    published: bool = True
+    serial: int = 0
+    changes: int = 0
+    raw: dict[str, Version] = {}
+    drops: dict[str, DropManifest] = {}
+    files: dict[str, DropFiles] = {}
+    rejections: dict[str, Rejection] = {}
+    forgotten: dict[str, str] = {}
+    sessions: SessionsManifest | None = None
+    publication: Publication | None = None
+    results: dict[str, str] = {}
+    reported: str = ""
+    days: dict[date, PublishedDay] = {}
+    stale_days: list[date] = []
+    seen: dict[str, Signature] = {}
+    obsolete: list[str] = []
+    superseded: list[str] = []
+    outdated: list[str] = []
+
+    def noting(self, **parts: Any) -> State:
+        """Return a state with other parts, in which the same drops and sessions count."""
+        return msgspec.structs.replace(self, **parts)
+
+    def changed(self, **parts: Any) -> State:
+        """Return a state with other parts, in which something else counts. It is yet to be published."""
+        return msgspec.structs.replace(self, changes=self.changes + 1, **parts)
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether the sessions are those of the committed drops."""
+        merged = self.sessions.drops if self.sessions else {}
+        return merged == {drop: manifest.fingerprint for drop, manifest in self.drops.items()}
+
+    @property
+    def is_published(self) -> bool:
+        """Whether everything that counts is published, and each published file is in its place."""
+        if self.publication is None:
+            return not self.changes
+        return self.publication.changes == self.changes and self.results.keys() <= self.seen.keys()
