@@ -11,7 +11,7 @@ import msgspec
 
 from uda_assets.basics.errors import UdaError
 from uda_assets.lake.layout import Layout
-from uda_assets.storage import Hold, Location, Storage
+from uda_assets.storage import Hold, Location, Storage, remove_empty
 
 _REQUESTS_AT_ONCE = 16
 """The number of requests to a bucket that are under way at a time."""
@@ -46,9 +46,13 @@ class Access:
         return self.hold
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Remove files, by their paths relative to the data root."""
+        """Remove files, by their paths relative to the data root, and directories that this leaves empty."""
         self.require_lock()
-        self.files.remove(self.layout.root / path for path in paths)
+        places = [self.layout.root / path for path in paths]
+        self.files.remove(places)
+        if not self.files.remote:
+            for directory in {place.parent for place in places}:
+                remove_empty(directory)
 
     def side_by_side(self, function: Callable[[K], T], items: list[K]) -> Iterator[tuple[K, T]]:
         """Yield each item with its result. In a bucket several calls run at once, because each waits for an answer."""

@@ -28,6 +28,7 @@ from uda_assets.storage.directory import (
     is_in_use,
     make_dir,
     make_dir_alone,
+    remove_empty,
     replacing,
     signature_of,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "naming_file",
     "object_file",
     "raise_if_exhausted",
+    "remove_empty",
     "replacing",
     "root_of",
     "signature_of",

@@ -109,13 +109,9 @@ class Directory:
         _move_by_copy(source, target)
 
     def remove(self, paths: Iterable[Location]) -> None:
-        """Remove those of the files that exist, and the directories that this leaves empty."""
-        directories = set()
+        """Remove those of the files that exist."""
         for path in paths:
             path.unlink(missing_ok=True)
-            directories.add(path.parent)
-        for directory in directories:
-            _remove_empty(directory)
 
     def read_root(self, path: Location) -> bytes | None:
         """Return the content of the root file, or None if there is none."""
@@ -292,7 +288,7 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _remove_empty(directory: Path) -> None:
+def remove_empty(directory: Path) -> None:
     """Remove a directory, and those above it, as far as they are empty."""
     with suppress(OSError):
         while True:

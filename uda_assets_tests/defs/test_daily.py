@@ -254,7 +254,12 @@ def three_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def times(root: Path) -> dict[str, int]:
-    return {path.name[-14:-4]: path.stat().st_mtime_ns for path in (root / "results/daily").glob("*.csv")}
+    """When the files of days were written, by their names. A file that is replaced gets a new time."""
+    return {path.name: path.stat().st_mtime_ns for path in (root / "results/daily").iterdir()}
+
+
+def files_of(*days: str) -> set[str]:
+    return {f"Result_top_n_by_platform_{day}.{kind}" for day in days for kind in ("csv", "parquet")}
 
 
 def test_a_late_drop_republishes_its_days_and_no_other(three_days: Path) -> None:
@@ -265,7 +270,33 @@ def test_a_late_drop_republishes_its_days_and_no_other(three_days: Path) -> None
     assert days == {"2026-01-02"}
     assert rows == {"2026-01-02": 5}
     assert in_files(three_days) == in_files(three_days, "parquet") == in_warehouse(three_days) == recomputed(three_days)
-    assert {day for day, time in times(three_days).items() if time != before[day]} == {"2026-01-02"}
+    assert {name for name, time in times(three_days).items() if time != before[name]} == files_of("2026-01-02")
+    assert chain() == (set(), {})
+
+
+def test_a_new_day_writes_its_own_files_alone(three_days: Path) -> None:
+    before = times(three_days)
+    deliver(three_days, "4.csv", "u1,new,web,2026-01-04T00:00:00Z")
+    assert chain() == ({"2026-01-04"}, {"2026-01-04": 1})
+    after = times(three_days)
+    assert after.keys() - before.keys() == files_of("2026-01-04")
+    assert {name: after[name] for name in before} == before
+    assert in_files(three_days) == in_files(three_days, "parquet") == in_warehouse(three_days) == recomputed(three_days)
+
+
+def test_a_day_that_was_empty_gets_the_sessions_of_a_late_drop(three_days: Path) -> None:
+    empty = date(2025, 12, 31)
+    assert materialize(empty, n=1).success
+    deliver(three_days, "late.csv", "u2,a,web,2025-12-31T10:00:00Z", "u1,b,web,2025-12-31T23:59:59Z")
+    assert chain() == ({str(empty)}, {str(empty): 1})
+    assert of_days(in_files(three_days), empty) == of_days(recomputed(three_days, 1), empty)
+    assert in_files(three_days) == in_warehouse(three_days)
+
+
+def test_a_day_outside_the_partitions_is_published_all_the_same(three_days: Path) -> None:
+    deliver(three_days, "odd.csv", "u1,past,ios,1969-12-31T10:00:00Z", "u1,future,ios,2200-02-28T10:00:00Z")
+    chain()
+    assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
     assert chain() == (set(), {})
 
 
@@ -273,7 +304,16 @@ def test_a_correction_that_moves_a_session_republishes_both_days(three_days: Pat
     deliver(three_days, "4.csv", "u9,moving,ios,2026-01-03T12:00:00Z")
     assert chain()[0] == {"2026-01-03"}
     deliver(three_days, "4.csv", "u9,moving,ios,2026-01-03T12:00:00Z", "u9,moving,ios,2026-01-02T12:00:00Z")
-    assert chain()[0] == {"2026-01-02", "2026-01-03"}
+    assert chain() == ({"2026-01-02", "2026-01-03"}, {"2026-01-02": 5, "2026-01-03": 4})
+    assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
+    deliver(three_days, "4.csv", "u9,moving,ios,2026-01-03T12:00:00Z")
+    assert chain() == ({"2026-01-02", "2026-01-03"}, {"2026-01-02": 4, "2026-01-03": 5})
+    assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
+
+
+def test_an_earlier_record_in_another_drop_moves_a_session(three_days: Path) -> None:
+    deliver(three_days, "late.csv", "u0,s3-0,ios,2026-01-01T12:00:00Z")
+    assert chain()[0] == {"2026-01-01", "2026-01-03"}
     assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
 
 
@@ -283,6 +323,7 @@ def test_a_day_whose_sessions_are_forgotten_becomes_empty(three_days: Path) -> N
         published = forget(run, "2.csv")
     assert list(published.days) == [date(2026, 1, 2)]
     (three_days / "datasets/2.csv").unlink()
+    assert chain() == (set(), {}), "it is published already"
     assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
     path = three_days / "results/daily/Result_top_n_by_platform_2026-01-02.csv"
     assert path.read_text() == "platform,user_id,session_count\n"
@@ -292,8 +333,8 @@ def test_a_changed_rule_republishes_the_days_of_the_drops_that_it_affects(three_
     deliver(three_days, "4.csv", "u1,tv,smarttv,2026-01-03T12:00:00Z", "u1,x,ios,2026-01-01T12:00:00Z")
     assert chain()[0] == {"2026-01-01"}
     (three_days / "platforms.toml").write_text('[platforms]\nAndroid = ["smarttv"]\n')
-    assert chain()[0] >= {"2026-01-03"}
-    assert "2026-01-02" not in chain()[0]
+    assert chain() == ({"2026-01-01", "2026-01-03"}, {"2026-01-01": 4, "2026-01-03": 5})
+    assert ("2026-01-03", "Android", "u1", 1) in in_files(three_days)
     assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
 
 
@@ -301,11 +342,14 @@ def test_days_follow_the_settings_unless_a_person_chose_otherwise(
     three_days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert materialize(date(2026, 1, 3), n=2).success
+    before = times(three_days)
     monkeypatch.setenv("UDA_EXCLUDE_USERS", "u0*")
     assert chain()[0] == {"2026-01-01", "2026-01-02"}
     chosen = [row for row in recomputed(three_days, 2) if row[0] == "2026-01-03"]
     followed = [row for row in recomputed(three_days, but="u0") if row[0] != "2026-01-03"]
     assert in_files(three_days) == in_warehouse(three_days) == followed + chosen
+    untouched = {name for name, time in times(three_days).items() if time == before[name]}
+    assert untouched == files_of("2026-01-03")
     deliver(three_days, "late.csv", "u3,late,ios,2026-01-03T10:00:00Z")
     assert chain()[0] == {"2026-01-03"}
     assert of_days(in_files(three_days), date(2026, 1, 3)) == [
@@ -313,12 +357,17 @@ def test_days_follow_the_settings_unless_a_person_chose_otherwise(
     ]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize("harm", ["damaged", "gone"])
-def test_a_damaged_day_is_made_again(three_days: Path, harm: str) -> None:
-    path = three_days / "results/daily/Result_top_n_by_platform_2026-01-02.csv"
+def test_a_damaged_day_is_made_again(three_days: Path, harm: str, kind: str) -> None:
+    assert materialize(date(2026, 1, 2), n=2).success
+    directory = three_days / "results/daily"
+    before, sound = times(three_days), {path.name: path.read_bytes() for path in directory.iterdir()}
+    path = directory / f"Result_top_n_by_platform_2026-01-02.{kind}"
     path.unlink() if harm == "gone" else path.write_text("platform,user_id,session_count\niOS,x,9\n")
-    assert chain()[0] == {"2026-01-02"}
-    assert in_files(three_days) == recomputed(three_days)
+    assert chain() == ({"2026-01-02"}, {"2026-01-02": 2}), "by the rule that was chosen for it"
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == sound
+    assert {name for name, time in times(three_days).items() if time != before[name]} == files_of("2026-01-02")
 
 
 def test_before_anything_is_built_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

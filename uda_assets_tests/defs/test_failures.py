@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from uda_assets.defs.resources import readable_failures
@@ -43,7 +44,7 @@ def test_too_many_open_files_names_the_limit(tmp_path: Path) -> None:
         deliver(tmp_path, f"{number}.csv", HEADER + record(f"s{number}"))
     materialize = "-m dagster asset materialize -m uda_assets.definitions --select '+top_n_by_platform'"
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -n 64; exec '{sys.executable}' {materialize}"],
+        ["bash", "-c", f"ulimit -n 32; exec '{sys.executable}' {materialize}"],
         env=os.environ | {"UDA_DATA_ROOT": str(tmp_path), "UDA_THREADS": "16"},
         cwd=PROJECT, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -51,6 +52,16 @@ def test_too_many_open_files_names_the_limit(tmp_path: Path) -> None:
     assert re.search(
         r"Failure: /.*: Too many open files; raise the limit \(ulimit -n\), or lower UDA_THREADS\n", done.stderr
     )
+
+
+def test_a_footer_that_cannot_be_opened_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(tmp_path, "a.csv", HEADER + record("s"))
+
+    def full(path: Path) -> None:
+        raise OSError(errno.EMFILE, f"Failed to open local file '{path}'. Detail: [errno 24] Too many open files")
+
+    monkeypatch.setattr(pq, "read_metadata", full)
+    assert re.search(r"/[^/ ]+\.parquet: Too many open files; raise the limit", failure_of(tmp_path, monkeypatch))
 
 
 def test_a_run_without_a_free_file_is_one_line() -> None:

@@ -119,6 +119,42 @@ def test_who_dies_while_he_publishes_leaves_nothing_that_seems_damaged(tmp_path:
     assert sound(tmp_path)
 
 
+def test_days_that_changed_before_a_death_are_published_by_the_next_run(root: Path) -> None:
+    deliver(root, "b.csv", HEADER + record("b") + record("c").replace("2026-01-01", "2026-01-03"))
+    settings = settings_of(root)
+    with open_run(open_lake(settings), settings) as opened:
+        convert_pending(opened)
+        merge_sessions(opened)
+    assert open_lake(settings).state().stale_days == [DAY, date(2026, 1, 3)]
+    with open_run(open_lake(settings), settings) as opened:
+        assert list(publish(opened).days) == [DAY, date(2026, 1, 3)]
+        assert list(publish(opened).days) == []
+    assert open_lake(settings).state().stale_days == []
+    assert counts(root) == [(1,), (2,)]
+
+
+def test_a_day_that_somebody_publishes_is_not_stale_and_the_others_are(root: Path) -> None:
+    deliver(root, "b.csv", HEADER + record("b") + record("c").replace("2026-01-01", "2026-01-03"))
+    settings = settings_of(root)
+    with open_run(open_lake(settings), settings) as opened:
+        convert_pending(opened)
+        merge_sessions(opened)
+    publish_two_days(root)
+    with open_run(open_lake(settings), settings) as opened:
+        assert list(publish(opened).days) == [date(2026, 1, 3)]
+    assert counts(root) == [(1,), (2,)]
+
+
+def test_another_n_is_for_the_days_that_nobody_chose(root: Path) -> None:
+    deliver(root, "b.csv", HEADER + "".join(record("b", user=user).replace("01-01", "01-03") for user in ("u1", "u2")))
+    run(root)
+    run(root, n=1)
+    query = "SELECT day::VARCHAR, count(*) FROM daily_top_n_by_platform GROUP BY ALL ORDER BY ALL"
+    assert published(root, query) == [("2026-01-01", 1), ("2026-01-03", 1)]
+    rules = {day: (one.rule.n, one.chosen) for day, one in open_lake(settings_of(root)).state().days.items()}
+    assert rules == {DAY: (50, True), date(2026, 1, 2): (50, True), date(2026, 1, 3): (1, False)}
+
+
 def test_who_lost_the_lock_puts_nothing_in_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path: path.read_bytes() for path in [*root.glob("results/daily/*"), root / "uda.duckdb"]}
     deliver(root, "b.csv", HEADER + record("b"))
