@@ -50,7 +50,8 @@ class WrittenFile(NamedTuple):
 
 def written_file(path: Path) -> WrittenFile:
     """Look at a file that is complete, while the system still has it in memory."""
-    return WrittenFile(hash_file(path), pq.read_metadata(path), path.stat().st_size)
+    with naming_file(path):
+        return WrittenFile(hash_file(path), pq.read_metadata(path), path.stat().st_size)
 
 
 class NamedWriter:

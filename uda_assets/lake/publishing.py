@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from uda_assets.basics.moments import reached
 from uda_assets.lake.garbage import current_files
@@ -25,6 +26,7 @@ class Publishing:
     Attributes:
         new: The local path of each new file, by its place.
         state: The state in which they are published. Their checksums are added to it.
+        then: Parts of the state that change when the new files are in place.
         removing: Files that are removed when the new ones are in place, by their paths below the data root.
     """
 
@@ -32,6 +34,7 @@ class Publishing:
         self._lake, self._stack = lake, stack
         self.new: dict[Location, Path] = {}
         self.state = lake.state()
+        self.then: dict[str, Any] = {}
         self.removing: list[str] = []
 
     def replacing(self, path: Location) -> Path:
@@ -66,7 +69,7 @@ def publishing(lake: Lake) -> Iterator[Publishing]:
         reached("publish: committed")
     reached("publish: files in place")
     state = remove_obsolete(lake, publication.removing)
-    lake.commit(state.noting(seen=state.seen | signatures_of(lake, new, lake.results)))
+    lake.commit(state.noting(seen=state.seen | signatures_of(lake, new, lake.results), **publication.then))
 
 
 def remove_obsolete(lake: Lake, paths: Collection[str]) -> State:

@@ -130,8 +130,10 @@ def _publish_anew(
             ),
             results={path: checksum for path, checksum in state.results.items() if path not in unneeded},
             seen={path: signature for path, signature in state.seen.items() if path not in unneeded},
-            days=days.all, stale_days=[], obsolete=[], superseded=[], outdated=state.superseded,
+            days=days.all, stale_days=days.new, obsolete=[], superseded=[], outdated=state.superseded,
         )  # fmt: skip
+        # If this run dies before the files are in place, the next one publishes these days again, and records them.
+        publication.then = {"stale_days": []}
         # Whoever still reads the warehouse that was published before this one needs none of these.
         publication.removing = [*unneeded, *state.obsolete, *state.outdated]
     return leaderboard, boards
