@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from uda_assets.basics import moments
 from uda_assets.basics.settings import load_settings
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.lake import open_lake
@@ -219,6 +221,7 @@ def chain() -> tuple[set[str], dict[str, int]]:
         done = defs.resolve_job_def("leaderboard_job").execute_in_process(instance=instance)
         recorded = instance.fetch_materializations(dg.AssetKey("daily_top_n_by_platform"), limit=100).records
     assert {record.run_id for record in recorded} <= {done.run_id}
+    assert len({record.partition_key for record in recorded}) == len(recorded), "a day is recorded once"
     rows: dict[str, Any] = {
         str(record.partition_key): record.asset_materialization.metadata["dagster/row_count"].value
         for record in recorded
@@ -258,6 +261,20 @@ def times(root: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (root / "results/daily").iterdir()}
 
 
+def csv_files(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "results/daily").glob("*.csv")}
+
+
+def csv_files_of(rows: list[Row]) -> dict[str, bytes]:
+    """The CSV files of days that have sessions, byte for byte. No value here needs quotes."""
+    files: dict[str, bytes] = {}
+    for day, *values in rows:
+        name = f"Result_top_n_by_platform_{day}.csv"
+        line = ",".join(map(str, values))
+        files[name] = files.get(name, b"platform,user_id,session_count\n") + f"{line}\n".encode()
+    return files
+
+
 def files_of(*days: str) -> set[str]:
     return {f"Result_top_n_by_platform_{day}.{kind}" for day in days for kind in ("csv", "parquet")}
 
@@ -269,6 +286,7 @@ def test_a_late_drop_republishes_its_days_and_no_other(three_days: Path) -> None
     days, rows = chain()
     assert days == {"2026-01-02"}
     assert rows == {"2026-01-02": 5}
+    assert csv_files(three_days) == csv_files_of(recomputed(three_days))
     assert in_files(three_days) == in_files(three_days, "parquet") == in_warehouse(three_days) == recomputed(three_days)
     assert {name for name, time in times(three_days).items() if time != before[name]} == files_of("2026-01-02")
     assert chain() == (set(), {})
@@ -281,6 +299,7 @@ def test_a_new_day_writes_its_own_files_alone(three_days: Path) -> None:
     after = times(three_days)
     assert after.keys() - before.keys() == files_of("2026-01-04")
     assert {name: after[name] for name in before} == before
+    assert csv_files(three_days) == csv_files_of(recomputed(three_days))
     assert in_files(three_days) == in_files(three_days, "parquet") == in_warehouse(three_days) == recomputed(three_days)
 
 
@@ -291,6 +310,26 @@ def test_a_day_that_was_empty_gets_the_sessions_of_a_late_drop(three_days: Path)
     assert chain() == ({str(empty)}, {str(empty): 1})
     assert of_days(in_files(three_days), empty) == of_days(recomputed(three_days, 1), empty)
     assert in_files(three_days) == in_warehouse(three_days)
+
+
+@pytest.mark.parametrize("moment", ["publish: files written", "publish: committed", "publish: files in place"])
+def test_a_day_that_a_failed_run_published_is_recorded_by_the_next_one(
+    three_days: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    deliver(three_days, "late.csv", "u3,late,ios,2026-01-02T10:00:00Z")
+
+    def fail(reached: str) -> None:
+        if reached == moment:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moments, "on_moment", fail)
+        with pytest.raises(dg.Failure, match="Input/output error"):
+            chain()
+    assert chain() == ({"2026-01-02"}, {"2026-01-02": 4})
+    assert csv_files(three_days) == csv_files_of(recomputed(three_days))
+    assert in_files(three_days, "parquet") == in_warehouse(three_days) == recomputed(three_days)
+    assert chain() == (set(), {})
 
 
 def test_a_day_outside_the_partitions_is_published_all_the_same(three_days: Path) -> None:
