@@ -29,8 +29,7 @@ def sweep(access: Access, state: State) -> None:
     Files of others stay: below ``results/`` only temporary files and kept leaderboards are ours without being named.
     """
     layout, files = access.layout, access.files
-    for directory in (layout.parquets, layout.quarantine, layout.sessions, layout.history):
-        sweep_directory(access, state, directory)
+    sweep_directories(access, state, layout.parquets, layout.quarantine, layout.sessions, layout.history)
     staging = layout.internal / "staging"
     if files.remote:
         access.remove(layout.below(staging / name) for name in files.files_below(staging))
@@ -40,9 +39,10 @@ def sweep(access: Access, state: State) -> None:
     access.remove(layout.below(path) for place in places for path in place.glob(".*.tmp*"))
 
 
-def sweep_directory(access: Access, state: State, directory: Location) -> None:
-    """Remove our files below a directory that the state does not name."""
+def sweep_directories(access: Access, state: State, *directories: Location) -> None:
+    """Remove our files below some directories that the state does not name."""
     layout = access.layout
     named = {*current_files(state, layout), *state.obsolete, *state.superseded, *state.outdated}
-    found = (layout.below(directory / name) for name in access.files.files_below(directory))
-    access.remove([path for path in found if path.endswith((*_OURS, ".tmp")) and path not in named])
+    for directory in directories:
+        found = (layout.below(directory / name) for name in access.files.files_below(directory))
+        access.remove([path for path in found if path.endswith((*_OURS, ".tmp")) and path not in named])

@@ -76,10 +76,6 @@ class Layout:
         """Return a path relative to the data root."""
         return str(path).removeprefix(f"{self.root}/")
 
-    def located(self, path: str) -> Location:
-        """Return a full path as a location."""
-        return self.root / path.removeprefix(f"{self.root}/")
-
 
 def absolute_root(root: Location) -> Location:
     """Return a data root as an absolute path: DuckDB resolves ``..`` in some paths and not in others.

@@ -56,7 +56,7 @@ def days_to_publish(lake: Lake, state: State, rule: DayRule, damaged: Set[str]) 
         rule: What the settings say.
         damaged: Published files that are not as they were written, by their paths below the data root.
     """
-    place = f"{lake.results.name}/{lake.daily.name}/"
+    place = f"{lake.below(lake.daily)}/"
     touched = set(state.stale_days) | {_day_of(path) for path in damaged if path.startswith(place)}
     days = dict(state.days)
     for day in {*days, *touched}:

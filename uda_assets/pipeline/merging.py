@@ -16,7 +16,7 @@ from uda_assets.basics.moments import reached
 from uda_assets.basics.settings import Settings
 from uda_assets.engines import Engine
 from uda_assets.lake import MANIFEST, DropManifest, Lake, SessionsManifest, State
-from uda_assets.lake.garbage import sweep_directory
+from uda_assets.lake.garbage import sweep_directories
 from uda_assets.lake.integrity import damaged_drops, damaged_sessions, inspect_drops, signatures_of
 from uda_assets.lake.sealed import sealed
 from uda_assets.pipeline.change import SessionsChange
@@ -86,7 +86,7 @@ def merge_sessions(run: Run) -> Merge:
     _commit(lake, state, merged, days)
     if run.engine.elsewhere:
         # A task that ran twice has written its files twice.
-        sweep_directory(lake.access, lake.state(), lake.sessions)
+        sweep_directories(lake.access, lake.state(), lake.sessions)
     return Merge(
         merged, added, removed, rebuilt=before is not usable, rows_read=sum(manifests[name].kept for name in added),
         rows_compared=sum(change.rows_compared for change in changes),

@@ -121,7 +121,8 @@ def _publish_anew(
         keep_board(board_file(lake, board), publication.replacing(board_file(lake, board)), new_parquet)
         write_days(lake, publication, boards)
         kept = {lake.below(board_file(lake, one)) for one in (board, previous) if one}
-        unneeded = [path for path in state.results if _is_below(path, lake.history) and path not in kept]
+        history = f"{lake.below(lake.history)}/"
+        unneeded = [path for path in state.results if path.startswith(history) and path not in kept]
         publication.state = state.noting(
             publication=Publication(
                 inputs=inputs, changes=state.changes, generation=generation, n=settings.n, since=settings.since,
@@ -137,10 +138,6 @@ def _publish_anew(
         # Whoever still reads the warehouse that was published before this one needs none of these.
         publication.removing = [*unneeded, *state.obsolete, *state.outdated]
     return leaderboard, boards
-
-
-def _is_below(path: str, directory: Location) -> bool:
-    return path.startswith(f"{directory.parent.name}/{directory.name}/")
 
 
 @contextmanager

@@ -173,7 +173,6 @@ class Bucket:
     def read_tagged(self, path: Location) -> tuple[bytes, str] | None:
         """Return the content of an object and its ETag, or None if there is no such object."""
         bucket, _, name = _key(path).partition("/")
-
         try:
             response = self._files.call_s3("get_object", Bucket=bucket, Key=name)
         except FileNotFoundError:

@@ -137,13 +137,18 @@ class ObjectsForDuckDB(fsspec.AbstractFileSystem):  # type: ignore[misc]
         self._files = filesystem
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> Any:
-        """Open an object for reading."""
+        """Open an object for reading. A small one is remembered."""
         if mode != "rb":
             raise PermissionError(f"{path} can only be read")
-        content = self._content(path)
-        if content is not None:
-            return io.BytesIO(content)
-        return io.BufferedReader(ObjectFile(self._files, _key(path)), _LEAST_BYTES)
+        key = _key(path)
+        content = remembered.get(key)
+        if content is None:
+            file = ObjectFile(self._files, key)
+            content = file.content
+            if content is None:
+                return io.BufferedReader(file, _LEAST_BYTES)
+            remembered.put(key, content)
+        return io.BytesIO(content)
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Return the size of an object, and when it changed."""
@@ -159,25 +164,16 @@ class ObjectsForDuckDB(fsspec.AbstractFileSystem):  # type: ignore[misc]
         return [plain] if self.exists(plain) else []
 
     def exists(self, path: str, **_: Any) -> bool:
-        """Return whether there is such an object. A small one is read at once, as it is opened next."""
+        """Return whether there is such an object. A small one is read for it, because it is opened next."""
         try:
-            return self._content(path) is not None or self.info(path)["type"] == "file"
+            self.open(path)
         except FileNotFoundError:
             return False
+        return True
 
     def modified(self, path: str) -> Any:
         """Return when an object changed. For what never changes, DuckDB is told so without a request."""
         return _LONG_AGO if _NEVER_USED_AGAIN.search(path) else self._files.modified(_key(path))
-
-    def _content(self, path: str) -> bytes | None:
-        """Return the content of a small object, and remember it."""
-        key = _key(path)
-        content = remembered.get(key)
-        if content is None:
-            content = ObjectFile(self._files, key).content
-            if content is not None:
-                remembered.put(key, content)
-        return content
 
 
 def identity_of(tag: str) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from uda_assets.basics import moments
 from uda_assets.basics.errors import UdaError
+from uda_assets.basics.settings import Settings
 from uda_assets.lake import open_lake
 from uda_assets.pipeline.context import open_run
 from uda_assets.pipeline.conversion import convert_pending
@@ -119,12 +120,18 @@ def test_who_dies_while_he_publishes_leaves_nothing_that_seems_damaged(tmp_path:
     assert sound(tmp_path)
 
 
-def test_days_that_changed_before_a_death_are_published_by_the_next_run(root: Path) -> None:
+def merge_two_changed_days(root: Path) -> Settings:
+    """A drop that changes two days, converted and merged by a run that ended before it published."""
     deliver(root, "b.csv", HEADER + record("b") + record("c").replace("2026-01-01", "2026-01-03"))
     settings = settings_of(root)
     with open_run(open_lake(settings), settings) as opened:
         convert_pending(opened)
         merge_sessions(opened)
+    return settings
+
+
+def test_days_that_changed_before_a_death_are_published_by_the_next_run(root: Path) -> None:
+    settings = merge_two_changed_days(root)
     assert open_lake(settings).state().stale_days == [DAY, date(2026, 1, 3)]
     with open_run(open_lake(settings), settings) as opened:
         assert list(publish(opened).days) == [DAY, date(2026, 1, 3)]
@@ -134,11 +141,7 @@ def test_days_that_changed_before_a_death_are_published_by_the_next_run(root: Pa
 
 
 def test_a_day_that_somebody_publishes_is_not_stale_and_the_others_are(root: Path) -> None:
-    deliver(root, "b.csv", HEADER + record("b") + record("c").replace("2026-01-01", "2026-01-03"))
-    settings = settings_of(root)
-    with open_run(open_lake(settings), settings) as opened:
-        convert_pending(opened)
-        merge_sessions(opened)
+    settings = merge_two_changed_days(root)
     publish_two_days(root)
     with open_run(open_lake(settings), settings) as opened:
         assert list(publish(opened).days) == [date(2026, 1, 3)]
