@@ -140,7 +140,8 @@ class Directory:
                 os.truncate(file.fileno(), 0)
                 os.write(file.fileno(), this_process().encode())
             yield _HeldFile(path, self.read_root(path), abandoned)
-            os.truncate(file.fileno(), 0)
+            with naming_file(lock):
+                os.truncate(file.fileno(), 0)
 
 
 class _HeldFile:
