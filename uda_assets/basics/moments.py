@@ -19,5 +19,5 @@ on_moment: Callable[[str], None] = _ignore
 
 
 def reached(moment: str) -> None:
-    """Report that the program has reached ``moment``, such as ``"drop: intent written"``."""
+    """Report that the program has reached ``moment``, such as ``"drop: staged"``."""
     on_moment(moment)

@@ -105,9 +105,7 @@ def top_n_by_platform(
     # Run config is about this leaderboard. Those of days follow the settings.
     by_day = DayRule(lake.settings().n, lake.settings().exclude_users)
     with lake.run(settings, opened, connect=warehouse.connect, days=by_day) as run:
-        published = publish(run)
-        for day, of_day in published.days.items():
-            context.log_event(day_published(day, of_day))
+        published = publish(run, lambda day, of_day: context.log_event(day_published(day, of_day)))
         board = published.leaderboard
         with warehouse.scratch(run.lake, settings) as connection:
             recounted = leaderboard_recounted(run.lake, connection, board, Window(settings.since, settings.until))

@@ -7,7 +7,7 @@ run publishes them again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Publishing:
     Attributes:
         new: The local path of each new file, by its place.
         state: The state in which they are published. Their checksums are added to it.
+        record: Called when the new files are in place, before the state says so. If it fails, they count as missing.
         then: Parts of the state that change when the new files are in place.
         removing: Files that are removed when the new ones are in place, by their paths below the data root.
     """
@@ -34,6 +35,7 @@ class Publishing:
         self._lake, self._stack = lake, stack
         self.new: dict[Location, Path] = {}
         self.state = lake.state()
+        self.record: Callable[[], None] = lambda: None
         self.then: dict[str, Any] = {}
         self.removing: list[str] = []
 
@@ -68,6 +70,7 @@ def publishing(lake: Lake) -> Iterator[Publishing]:
         lake.commit(state.noting(results=results, seen=seen, obsolete=obsolete))
         reached("publish: committed")
     reached("publish: files in place")
+    publication.record()
     state = remove_obsolete(lake, publication.removing)
     lake.commit(state.noting(seen=state.seen | signatures_of(lake, new, lake.results), **publication.then))
 

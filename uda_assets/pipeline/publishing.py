@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,6 +29,9 @@ from uda_assets.storage import Location, naming_file
 from uda_assets.warehouse.database import configure
 from uda_assets.warehouse.relations import LAYOUT
 
+RecordDay = Callable[[date, pl.DataFrame], None]
+"""Records that the leaderboard of a day was published."""
+
 
 class Published(NamedTuple):
     """What is published.
@@ -44,7 +47,7 @@ class Published(NamedTuple):
     csv: Location
     parquet: Location
     drops: Sequence[DropEntry]
-    days: dict[date, pl.DataFrame]
+    days: list[date]
 
 
 def publish_committed(run: Run) -> Published:
@@ -53,11 +56,16 @@ def publish_committed(run: Run) -> Published:
     return publish(run)
 
 
-def publish(run: Run) -> Published:
+def publish(run: Run, record_day: RecordDay = lambda _day, _board: None) -> Published:
     """Publish the leaderboards of the committed drops, then archive their raw files if so configured.
 
     Another writer may have converted more between the steps of a run. Then the sessions are merged first, so that what
     is published is of one state. What is published already, from the same inputs, is left as it is.
+
+    Args:
+        run: The run.
+        record_day: Called for each published day, when its files are in place. If this run dies before all are
+            recorded, the next one publishes them again. So none is missed, and one may be recorded twice.
     """
     lake = run.lake
     if not lake.state().is_merged:
@@ -65,14 +73,14 @@ def publish(run: Run) -> Published:
     is_archiving = run.settings.clean_source is CleanSource.ARCHIVE
     # No raw file is archived while a file of its converted form is missing.
     drops = drop_ledger_as_judged(take_inventory(lake, check_files=is_archiving), run.rules)
-    leaderboard, days = _publish_files(run, drops)
+    leaderboard, days = _publish_files(run, drops, record_day)
     if is_archiving:
         archive_sources(lake, drops)
     return Published(leaderboard, lake.result_csv, lake.result_parquet, drops, days)
 
 
-def _publish_files(run: Run, drops: Sequence[DropEntry]) -> tuple[pl.DataFrame, dict[date, pl.DataFrame]]:
-    """Publish what is not published yet. Return the leaderboard, and those of the days that were published."""
+def _publish_files(run: Run, drops: Sequence[DropEntry], record_day: RecordDay) -> tuple[pl.DataFrame, list[date]]:
+    """Publish what is not published yet. Return the leaderboard, and the days that were published."""
     lake, state = run.lake, run.lake.state()
     faults, seen = damaged_among(lake, state.results, state.seen, lake.results)
     damaged = {fault.file for fault in faults} - {lake.below(lake.report)}
@@ -84,9 +92,10 @@ def _publish_files(run: Run, drops: Sequence[DropEntry]) -> tuple[pl.DataFrame, 
         noted = noted.noting(seen=state.seen | seen, publication=replace(before, changes=state.changes))
         if noted != state:
             lake.commit(noted)
-        return pl.read_parquet(lake.files.read(lake.result_parquet)), {}
+        return pl.read_parquet(lake.files.read(lake.result_parquet)), []
     state = state.noting(seen=state.seen | seen)
-    return _publish_anew(run, state, drops, inputs, days, damaged)
+    leaderboard, boards = _publish_anew(run, state, drops, inputs, days, damaged, record_day)
+    return leaderboard, list(boards)
 
 
 def _inputs(run: Run, state: State, drops: Sequence[DropEntry]) -> str:
@@ -99,7 +108,13 @@ def _inputs(run: Run, state: State, drops: Sequence[DropEntry]) -> str:
 
 
 def _publish_anew(
-    run: Run, state: State, drops: Sequence[DropEntry], inputs: str, days: Days, damaged: set[str]
+    run: Run,
+    state: State,
+    drops: Sequence[DropEntry],
+    inputs: str,
+    days: Days,
+    damaged: set[str],
+    record_day: RecordDay,
 ) -> tuple[pl.DataFrame, dict[date, pl.DataFrame]]:
     """Publish all files. They are complete before the first of them is put in place."""
     lake, settings, published_at = run.lake, run.settings, datetime.now(UTC)
@@ -133,11 +148,17 @@ def _publish_anew(
             seen={path: signature for path, signature in state.seen.items() if path not in unneeded},
             days=days.all, stale_days=days.new, obsolete=[], superseded=[], outdated=state.superseded,
         )  # fmt: skip
-        # If this run dies before the files are in place, the next one publishes these days again, and records them.
+        # If this run dies before all days are in place and recorded, the next one publishes them again.
+        publication.record = lambda: _record(boards, record_day)
         publication.then = {"stale_days": []}
         # Whoever still reads the warehouse that was published before this one needs none of these.
         publication.removing = [*unneeded, *state.obsolete, *state.outdated]
     return leaderboard, boards
+
+
+def _record(boards: dict[date, pl.DataFrame], record_day: RecordDay) -> None:
+    for day, board in boards.items():
+        record_day(day, board)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from uda_assets.basics import moments
 from uda_assets.basics.settings import load_settings
 from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.lake import open_lake
+from uda_assets.pipeline import publishing
 from uda_assets.pipeline.context import open_run
 from uda_assets.pipeline.conversion import convert_pending
 from uda_assets.pipeline.forgetting import forget
@@ -363,7 +364,7 @@ def test_a_day_whose_sessions_are_forgotten_becomes_empty(three_days: Path) -> N
     settings = load_settings()
     with open_run(open_lake(settings), settings) as run:
         published = forget(run, "2.csv")
-    assert list(published.days) == [date(2026, 1, 2)]
+    assert published.days == [date(2026, 1, 2)]
     (three_days / "datasets/2.csv").unlink()
     assert chain() == (set(), {}), "it is published already"
     assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days)
@@ -410,6 +411,24 @@ def test_a_damaged_day_is_made_again(three_days: Path, harm: str, kind: str) -> 
     assert chain() == ({"2026-01-02"}, {"2026-01-02": 2}), "by the rule that was chosen for it"
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == sound
     assert {name for name, time in times(three_days).items() if time != before[name]} == files_of("2026-01-02")
+
+
+def test_a_day_is_recorded_though_its_sources_could_not_be_archived(
+    three_days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("UDA_CLEAN_SOURCE", "archive")
+    deliver(three_days, "late.csv", "u3,late,ios,2026-01-03T10:00:00Z")
+    with dg.DagsterInstance.ephemeral() as instance, monkeypatch.context() as patch:
+        patch.setattr(publishing, "archive_sources", fail)
+        job = defs.resolve_job_def("leaderboard_job")
+        assert not job.execute_in_process(instance=instance, raise_on_error=False).success
+        recorded = instance.fetch_materializations(dg.AssetKey("daily_top_n_by_platform"), limit=100).records
+    assert [record.partition_key for record in recorded] == ["2026-01-03"]
+    assert chain() == (set(), {})
+    assert not list((three_days / "datasets").iterdir())
 
 
 def test_before_anything_is_built_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

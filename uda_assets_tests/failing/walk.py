@@ -29,6 +29,7 @@ from uda_assets.pipeline.conversion import convert_pending
 from uda_assets.pipeline.publishing import publish_committed
 from uda_assets_tests.integration.test_kills import (
     Feed,
+    InDirectory,
     N,
     answer,
     assert_complete,
@@ -78,6 +79,7 @@ class Case(msgspec.Struct, frozen=True):
 def main(orders: Orders) -> None:
     """Walk over the calls of a run."""
     root, pristine = Path(orders.root), Path(f"{orders.root}-before")
+    place = InDirectory(root)
     library = ctypes.CDLL(orders.library)
     library.failing_last.restype = ctypes.c_char_p
     feed = Feed(root, orders.seed)
@@ -103,10 +105,10 @@ def main(orders: Orders) -> None:
         return Case(kind, call, library.failing_last().decode(), told, "", library.failing_calls())
 
     def sound(kind: str) -> None:
-        assert_readable(root, partly if kind == "unreadable" else whole)
+        assert_readable(place, partly if kind == "unreadable" else whole)
         chain(root)
-        assert_complete(root, feed)
-        assert_no_debris(root, feed)
+        assert_complete(place, feed)
+        assert_no_debris(place, feed)
 
     def one(kind: str, call: int) -> Case:
         shutil.rmtree(root)

@@ -38,6 +38,7 @@ from uda_assets.pipeline.conversion import convert_pending
 from uda_assets.pipeline.merging import merge_sessions
 from uda_assets.pipeline.publishing import publish
 from uda_assets.pipeline.status import drop_ledger, pending, take_inventory
+from uda_assets.storage import lease
 from uda_assets.warehouse.database import working_database
 from uda_assets.warehouse.ranking import Window
 from uda_assets_tests.support.chain import forget
@@ -51,6 +52,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
         how: ``kernel``, or ``dagster``.
         at, passes: The moment to die at, when it is passed for this many times.
         forget: Drops to forget at the end.
+        lease: Duration of a lease in a bucket, in seconds.
     """
 
     fd: int | None = None
@@ -58,6 +60,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None = None
     passes: int = 1
     forget: list[str] = []
+    lease: float = 2.0
 
 
 def main(orders: Orders) -> None:
@@ -75,6 +78,7 @@ def main(orders: Orders) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     moments.on_moment = on_moment
+    lease.LEASE_SECONDS = orders.lease
     tell("phase start")
     if orders.how == "dagster":
         sys.argv = ["dagster", "asset", "materialize", "-m", "uda_assets.definitions", "--select", "+top_n_by_platform"]
@@ -124,7 +128,7 @@ def run_chain(settings: Settings, tell: Callable[[str], None]) -> None:
 
 def working(lake: Lake, settings: Settings) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
     """A database for checks."""
-    return working_database(settings, lake.root / "unused")
+    return working_database(settings, Path("unused"), lake.root)
 
 
 def hold(*findings: Finding) -> None:

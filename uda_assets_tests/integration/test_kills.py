@@ -1,39 +1,46 @@
 """A run killed with `kill -9`, anywhere: what was published stays readable, the next run ends in the right answer.
 
 Each run is a process over a data root whose drops are added, replaced, forgotten, vanish or go bad in between. Some
-runs have their work done by a Dask cluster, which outlives them. The oracle is plain Python over copies of the raw
-files. The recorded run is of 200 kills; see what they struck with
+runs have their work done by a Dask cluster, which outlives them. Others have their data root in a bucket. The oracle is
+plain Python over copies of the raw files. The recorded run is of 200 kills; see what they struck with
 
     UDA_TEST_KILLS=200 uv run pytest -n 0 -s uda_assets_tests/integration/test_kills.py
     UDA_TEST_KILLS=50 uv run pytest -n 0 -s -m heavy -k cluster uda_assets_tests/integration/test_kills.py
+    UDA_TEST_KILLS=60 uv run pytest -n 0 -s -m heavy -k bucket uda_assets_tests/integration/test_kills.py
 """
 
 from __future__ import annotations
 
 import csv
+import fnmatch
 import gzip
 import io
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from distributed import Client
 
 from uda_assets.lake import Lake
+from uda_assets.storage import filesystem_of
+from uda_assets_tests.storage.root import RESULT, Root, environment
 from uda_assets_tests.support.cluster import Cluster, cluster_of_processes, settle
 from uda_assets_tests.support.places import PROJECT
+from uda_assets_tests.support.s3_server import CREDENTIALS, s3_server
 
 KILLS = int(os.environ.get("UDA_TEST_KILLS", "5"))
 SEED = int(os.environ.get("UDA_TEST_SEED", "1"))
@@ -253,6 +260,84 @@ class Feed:
         return (HEADER + "".join(f"{line}\n" for line in lines)).encode()
 
 
+# -- where the data root is ------------------------------------------------------------------------------------------
+
+
+class Place(Protocol):
+    """A data root.
+
+    Attributes:
+        environment: With which a program works on it.
+        log: Where a run's messages go.
+    """
+
+    environment: dict[str, str]
+    log: Path
+
+    def names(self) -> set[str]:
+        """Return all files, and directories of staged files, by their paths below the data root."""
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+
+    def lake(self) -> Lake:
+        """Return the lake."""
+
+    def warehouse(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open what is published."""
+
+    def bring(self, sources: dict[str, bytes]) -> None:
+        """Make these the raw files."""
+
+
+class InDirectory:
+    """A data root in a directory, in which the feed puts its drops itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.log, self.environment = root, root.with_name("run.log"), {"UDA_DATA_ROOT": str(root)}
+
+    def names(self) -> set[str]:
+        found = [path for path in self.root.rglob("*") if not path.is_dir() or path.parent.name == "staging"]
+        return {str(path.relative_to(self.root)) for path in found}
+
+    def read(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def lake(self) -> Lake:
+        return Lake(self.root)
+
+    def warehouse(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return duckdb.connect(self.root / "uda.duckdb", read_only=True)
+
+    def bring(self, sources: dict[str, bytes]) -> None:
+        assert sources.keys() == {name.removeprefix("datasets/") for name in self.names() if name[:9] == "datasets/"}
+
+
+class InBucket(Root):
+    """A data root in a bucket."""
+
+    def __init__(self, endpoint: str, near: Path) -> None:
+        super().__init__(endpoint)
+        self.near, self.log, self.brought = near, near / "run.log", dict[str, bytes]()
+        self.environment = {name: text for name, text in environment(self).items() if name not in os.environ}
+
+    @contextmanager
+    def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        copy = self.near / "uda.duckdb"
+        copy.write_bytes(self.read("uda.duckdb"))
+        with duckdb.connect(copy, read_only=True) as connection:
+            connection.register_filesystem(filesystem_of(self.lake().root))
+            yield connection
+
+    def bring(self, sources: dict[str, bytes]) -> None:
+        for drop in self.brought.keys() - sources.keys():
+            self.files.rm_file(f"{self.base}/datasets/{drop}")
+        for drop, content in sources.items():
+            if self.brought.get(drop) != content:
+                self.deliver(drop, content)
+        self.brought = dict(sources)
+
+
 # -- the runs --------------------------------------------------------------------------------------------------------
 
 
@@ -275,24 +360,23 @@ class Plan(NamedTuple):
     scheduler: str = ""
 
 
-def run(root: Path, plan: Plan, forget: list[str]) -> Ended:
-    environment = {
-        "UDA_DATA_ROOT": str(root), "UDA_N": str(N), "UDA_THREADS": "2", "UDA_LOCK_TIMEOUT": "5",
-        "DAGSTER_DISABLE_TELEMETRY": "1",
+def run(place: Place, plan: Plan, forget: list[str]) -> Ended:
+    settings = place.environment | {
+        "UDA_N": str(N), "UDA_THREADS": "2", "UDA_LOCK_TIMEOUT": "15", "DAGSTER_DISABLE_TELEMETRY": "1"
     }  # fmt: skip
     if plan.scheduler:
-        environment |= {"UDA_ENGINE": "dask", "UDA_DASK_SCHEDULER": plan.scheduler}
+        settings |= {"UDA_ENGINE": "dask", "UDA_DASK_SCHEDULER": plan.scheduler}
     without_home = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     said, write = os.pipe()
     orders = {"fd": write, "how": plan.how, "at": plan.at, "passes": plan.passes, "forget": forget}
-    with (root / "run.log").open("wb") as log, os.fdopen(said, encoding="utf-8") as lines:
+    with place.log.open("wb") as log, os.fdopen(said, encoding="utf-8") as lines:
         process = subprocess.Popen(
             [sys.executable, "-m", "uda_assets_tests.integration.killed_run", json.dumps(orders)],
-            cwd=PROJECT, env=without_home | environment, stdout=log, stderr=log, pass_fds=[write],
+            cwd=PROJECT, env=without_home | settings, stdout=log, stderr=log, pass_fds=[write],
             start_new_session=True,
         )  # fmt: skip
         os.close(write)
-        assert lines.readline() == "phase start\n", (root / "run.log").read_text()
+        assert lines.readline() == "phase start\n", place.log.read_text()
         began = time.monotonic()
         try:
             process.wait(plan.after if plan.after is not None else 120)
@@ -302,7 +386,7 @@ def run(root: Path, plan: Plan, forget: list[str]) -> Ended:
         seconds = time.monotonic() - began
         told = [line.strip().partition(" ") for line in lines]
     killed = process.returncode == -signal.SIGKILL
-    assert killed or process.returncode == 0, (root / "run.log").read_text()
+    assert killed or process.returncode == 0, place.log.read_text()
     phases = [what for kind, _, what in told if kind == "phase"]
     moments = [what for kind, _, what in told if kind == "moment"]
     return Ended(killed, phases[-1] if phases else "start", moments, seconds)
@@ -311,23 +395,22 @@ def run(root: Path, plan: Plan, forget: list[str]) -> Ended:
 # -- what must hold --------------------------------------------------------------------------------------------------
 
 
-def published(root: Path) -> Board | None:
+def published(place: Place) -> Board | None:
     """The leaderboard of the Result CSV, which is whole."""
-    path = root / "results/Result_top_n_by_platform.csv"
-    return board_in(path) if path.exists() else None
+    return board_in(place.read(RESULT)) if RESULT in place.names() else None
 
 
-def board_in(path: Path) -> Board:
-    text = path.read_bytes().decode()
+def board_in(content: bytes) -> Board:
+    text = content.decode()
     assert text.startswith("platform,user_id,session_count\n")
     assert text.endswith("\n")
     return list(csv.reader(io.StringIO(text)))[1:]
 
 
-def assert_readable(root: Path, possible: list[Board]) -> None:
+def assert_readable(place: Place, possible: list[Board]) -> None:
     """All of the warehouse can be read, and says one of the answers."""
-    assert published(root) in possible
-    with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
+    assert published(place) in possible
+    with place.warehouse() as warehouse:
         for table in ("drops", "quarantine", "session_counts", "rank_movement"):
             warehouse.execute(f"SELECT * FROM {table}").fetchall()
         listed = warehouse.execute("SELECT platform, user_id, session_count::VARCHAR FROM top_n_by_platform").fetchall()
@@ -360,23 +443,20 @@ def moment(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
 
-def assert_complete(root: Path, feed: Feed) -> None:
+def assert_complete(place: Place, feed: Feed) -> None:
     """What is published is what a recomputation over the raw files gives, to the record."""
     true = answer(feed.contributions)
-    assert published(root) == true.board
-    with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
+    assert published(place) == true.board
+    with place.warehouse() as warehouse:
         assert sessions_in(warehouse) == true.sessions
         days = days_in(warehouse)
         counts = warehouse.execute("SELECT platform, user_id, session_count FROM session_counts").fetchall()
         ledger = warehouse.execute("SELECT drop, status, records, kept, quarantined FROM drops").fetchall()
         quarantine = warehouse.execute("SELECT drop, line FROM quarantine").fetchall()
-        converted = warehouse.execute(
-            "SELECT filename, count(*) FROM read_parquet($files, filename = true) GROUP BY filename",
-            {"files": f"{root}/dataset_parquets/**/part.*.parquet"},
-        ).fetchall()
     assert {(platform, user): count for platform, user, count in counts} == Counter(row[:2] for row in true.sessions)
     assert days == by_day(true.sessions)
-    files = {path.stem[-10:]: board_in(path) for path in (root / "results/daily").glob("*.csv")}
+    daily = [name for name in place.names() if name.startswith("results/daily/") and name.endswith(".csv")]
+    files = {name[-14:-4]: board_in(place.read(name)) for name in daily}
     # A day that has lost all its sessions stays, without users.
     assert {date.fromisoformat(day): board for day, board in files.items() if board} == days
     assert {row[0] for row in ledger if row[1] == "rejected"} == feed.rejected
@@ -387,15 +467,15 @@ def assert_complete(root: Path, feed: Feed) -> None:
     assert len(quarantine) == len(set(quarantine))
     assert set(quarantine) == true.quarantine
     rows: Counter[str] = Counter()
-    for name, count in converted:
-        rows[str(Path(name).relative_to(root / "dataset_parquets").parents[1]).removesuffix(".parquet")] += count
+    for name in fnmatch.filter(place.names(), "dataset_parquets/*.parquet/*/part.*.parquet"):
+        drop = str(Path(name).relative_to("dataset_parquets").parents[1]).removesuffix(".parquet")
+        rows[drop] += pq.read_metadata(pa.BufferReader(place.read(name))).num_rows
     assert rows == {drop: kept for drop, (_, kept, _) in true.accounts.items() if kept}
 
 
-def assert_no_debris(root: Path, feed: Feed) -> None:
+def assert_no_debris(place: Place, feed: Feed) -> None:
     """Every file below the data root is one that the layout names."""
-    files = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
-    lake = Lake(root)
+    files, lake = place.names(), place.lake()
     state = lake.state()
     assert state.drops.keys() == set(feed.contributions)
     assert state.sessions is not None
@@ -409,11 +489,10 @@ def assert_no_debris(root: Path, feed: Feed) -> None:
     counting |= {".uda/root.json", "sessions/_manifest.json", "uda.duckdb"}
     assert counting - files == set(), "files are missing"
     named = counting | {f"datasets/{drop}" for drop in feed.sources} | {*state.superseded, *state.outdated}
-    named |= {"run.log", ".uda/lock", ".uda/chart.msgpack", ".uda/some_sessions.msgpack"}
+    named |= {".uda/lock", ".uda/chart.msgpack", ".uda/some_sessions.msgpack"}
     states = {name for name in files if name.startswith(".uda/states/") and name.endswith(".state")}
     assert 1 <= len(states) <= 3
     assert files - named - states == set()
-    assert not list((root / ".uda/staging").glob("*"))
 
 
 # -- killing ---------------------------------------------------------------------------------------------------------
@@ -447,13 +526,22 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.mark.timeout(180 + 20 * KILLS)
 def test_killed_runs_lose_nothing(tmp_path: Path, cluster: Cluster) -> None:
-    assert_nothing_is_lost(tmp_path, cluster, CLUSTER_EVERY)
+    assert_nothing_is_lost(InDirectory(tmp_path / "data"), tmp_path / "data", cluster, CLUSTER_EVERY)
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(180 + 40 * KILLS)
 def test_killed_runs_on_a_cluster_lose_nothing(tmp_path: Path, cluster: Cluster) -> None:
-    assert_nothing_is_lost(tmp_path, cluster, 1)
+    assert_nothing_is_lost(InDirectory(tmp_path / "data"), tmp_path / "data", cluster, 1)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(180 + 40 * KILLS)
+def test_killed_runs_in_a_bucket_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as endpoint:
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        assert_nothing_is_lost(InBucket(endpoint, tmp_path), tmp_path / "data")
 
 
 def settled(cluster: Cluster) -> None:
@@ -462,20 +550,22 @@ def settled(cluster: Cluster) -> None:
         settle(client)
 
 
-def assert_nothing_is_lost(tmp_path: Path, cluster: Cluster, cluster_every: int) -> None:
-    root, feed, random_ = tmp_path / "data", Feed(tmp_path / "data", SEED), random.Random(SEED)
-    for _ in range(6):
-        feed.change()
-    run(root, Plan(), [])
-    feed.completed()
-    assert_complete(root, feed)
-    feed.change()
-    work = {"": run(root, Plan(), []).seconds}
-    feed.completed()
-    feed.change()
-    work[cluster.address] = run(root, Plan(scheduler=cluster.address), []).seconds
-    feed.completed()
-    assert_complete(root, feed)
+def measured(place: Place, feed: Feed, scheduler: str) -> float:
+    """The seconds of a run's work."""
+    for changes in (6, 1):
+        for _ in range(changes):
+            feed.change()
+        place.bring(feed.sources)
+        ended = run(place, Plan(scheduler=scheduler), [])
+        feed.completed()
+        assert_complete(place, feed)
+    return ended.seconds
+
+
+def assert_nothing_is_lost(place: Place, feed_root: Path, cluster: Cluster | None = None, every: int = 0) -> None:
+    """Kill runs, of which every so many has its work done by the cluster."""
+    feed, random_ = Feed(feed_root, SEED), random.Random(SEED)
+    work = {scheduler: measured(place, feed, scheduler) for scheduler in ["", *([cluster.address] if cluster else [])]}
     struck: Counter[str] = Counter()
     attempt = in_a_row = 0
     struck_on_cluster = at_work = False
@@ -484,7 +574,8 @@ def assert_nothing_is_lost(tmp_path: Path, cluster: Cluster, cluster_every: int)
     going: dict[str, bytes] = {}
     while struck.total() < KILLS:
         feed.change()
-        scheduler = cluster.address if attempt % cluster_every == 1 % cluster_every else ""
+        place.bring(feed.sources)
+        scheduler = cluster.address if cluster and attempt % every == 1 % every else ""
         plan = plans(work[scheduler], attempt, random_, scheduler)
         attempt += 1
         assert attempt < 4 * KILLS, f"too few runs were struck: {struck}"
@@ -497,33 +588,32 @@ def assert_nothing_is_lost(tmp_path: Path, cluster: Cluster, cluster_every: int)
             possible.append(answer(feed.contributions).board)
             # Forgetting publishes once more.
             plan = plan._replace(after=plan.after and plan.after * 1.5)
-        ended = run(root, plan, forget)
+        ended = run(place, plan, forget)
         if ended.killed:
             struck[where(plan, ended)] += 1
             struck_on_cluster = struck_on_cluster or bool(scheduler)
-            assert_readable(root, possible)
+            assert_readable(place, possible)
             in_a_row += 1
             if in_a_row < 3 and random_.random() < 0.3:
                 continue
             # The cluster may still be at work for a run that is dead, while the next one is under way.
-            at_work = bool(struck_on_cluster) and random_.random() < 0.5
-            if struck_on_cluster and not at_work:
+            at_work = struck_on_cluster and random_.random() < 0.5
+            if cluster and struck_on_cluster and not at_work:
                 settled(cluster)
-            ended = run(root, Plan(scheduler=scheduler), forget)
+            ended = run(place, Plan(scheduler=scheduler), forget)
         assert not ended.killed
         if not forget and plan.how == "kernel":
             work[scheduler] = max(work[scheduler] * 0.9, ended.seconds)
-        assert_complete(root, feed)
-        if at_work:
+        assert_complete(place, feed)
+        if cluster and at_work:
             settled(cluster)
         else:
-            assert_no_debris(root, feed)
+            assert_no_debris(place, feed)
         feed.completed()
         in_a_row, forget, going, possible = 0, [], {}, [answer(feed.contributions).board]
         struck_on_cluster = at_work = False
-    shutil.rmtree(root)
-    timed = {place: count for place, count in struck.items() if place.startswith("at a random time")}
-    named = {place: count for place, count in struck.items() if place not in timed}
+    timed = {struck_at: count for struck_at, count in struck.items() if struck_at.startswith("at a random time")}
+    named = {struck_at: count for struck_at, count in struck.items() if struck_at not in timed}
     print(f"\n{struck.total()} kills, losses 0: {told(timed)}; {told(named)}")
 
 

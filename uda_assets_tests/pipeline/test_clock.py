@@ -12,7 +12,7 @@ import pytest
 
 from uda_assets.lake import open_lake
 from uda_assets.pipeline.status import waiting
-from uda_assets_tests.integration.test_kills import Feed, N, assert_complete, assert_no_debris
+from uda_assets_tests.integration.test_kills import Feed, InDirectory, N, assert_complete, assert_no_debris
 from uda_assets_tests.support.chain import HEADER, deliver, published, record, run, settings_of
 
 YEAR = 365 * 86_400.0
@@ -49,10 +49,10 @@ def test_runs_under_jumping_clocks_lose_nothing(tmp_path: Path, seed: int) -> No
             set_clock(patch, chance.choice(JUMPS))
             run(root, n=N)
         feed.completed()
-        assert_complete(root, feed)
+        assert_complete(InDirectory(root), feed)
     run(root, n=N)
     run(root, n=N)
-    assert_no_debris(root, feed)
+    assert_no_debris(InDirectory(root), feed)
 
 
 @pytest.mark.parametrize("seconds", JUMPS[3:])
