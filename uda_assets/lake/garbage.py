@@ -20,6 +20,7 @@ def current_files(state: State, layout: Layout) -> Iterator[str]:
     if state.sessions:
         yield from map(layout.session_path, state.sessions.paths())
         yield layout.session_path(MANIFEST)
+    yield from (layout.session_path(file.path) for file in state.day_files())
     yield from state.results
 
 

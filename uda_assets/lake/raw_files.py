@@ -93,10 +93,13 @@ class RawFiles:
             raise_if_exhausted(error)
             raise DropBusy(f"drop {drop!r} cannot be read: {error.strerror or error}; deliver it again") from None
 
-    def is_still(self, drop: str, version: Version) -> bool:
-        """Return whether a drop is unchanged. It is hashed again if its signature alone cannot tell."""
+    def still(self, drop: str, version: Version) -> Version | None:
+        """Return a drop's version if it is unchanged. It is hashed again if its signature alone cannot tell.
+
+        A file that had changed a moment before it was first hashed is known for certain when it is hashed again later.
+        """
         now = self.version(drop, version)
-        return now.signature == version.signature and now.content == version.content
+        return now if (now.signature, now.content) == (version.signature, version.content) else None
 
     def _version(self, drop: str, signature: Signature, known: Version | None) -> Version:
         if known and known.signature == signature and not known.racy:

@@ -278,6 +278,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         reported: A hash of what the report was made from.
         days: The published leaderboards of days.
         stale_days: Days whose sessions have changed since they were published.
+        kept: The file of the users who lead on each day, or None if there is none yet.
+        uncounted_days: Stale days of which all sessions must be counted to know who leads.
+        touched: Files of the days and users whose sessions have changed since ``kept`` was made.
         seen: The signatures with which files of the sessions, and published files, were last found as they were
             written. A published file without one is still to be put in place.
         obsolete: Files that no longer count, and that nobody needs once the change is published.
@@ -299,6 +302,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     reported: str = ""
     days: dict[date, PublishedDay] = {}
     stale_days: list[date] = []
+    kept: PartFile | None = None
+    uncounted_days: list[date] = []
+    touched: list[PartFile] = []
     seen: dict[str, Signature] = {}
     obsolete: list[str] = []
     superseded: list[str] = []
@@ -311,6 +317,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def changed(self, **parts: Any) -> State:
         """Return a state with other parts, in which something else counts. It is yet to be published."""
         return msgspec.structs.replace(self, changes=self.changes + 1, **parts)
+
+    def day_files(self) -> list[PartFile]:
+        """Return the files of the sessions from which the leaderboards of days follow."""
+        return [*([self.kept] if self.kept else []), *self.touched]
 
     @property
     def is_merged(self) -> bool:

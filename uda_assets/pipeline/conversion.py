@@ -155,11 +155,11 @@ def _convert(task: _Task, drop: str) -> Converted | Rejected:
             outcome = _convert_version(task, drop, version.content, staged)
         except Exception as error:
             # Reading a file that shrinks can fail in any way.
-            if storage_fault(error) or raw.is_still(drop, version):
+            if storage_fault(error) or raw.still(drop, version):
                 raise
         else:
-            if _is_of(version, outcome) or raw.is_still(drop, version):
-                return _outcome_of(outcome, version, staged)
+            if read := version if _is_of(version, outcome) else raw.still(drop, version):
+                return _outcome_of(outcome, read, staged)
         version = None
     staged.discard()
     raise DropBusy(f"drop {drop!r} keeps changing while it is read; deliver it under a temporary name, then rename")

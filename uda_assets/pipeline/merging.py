@@ -15,7 +15,7 @@ from uda_assets.basics.errors import UdaError
 from uda_assets.basics.moments import reached
 from uda_assets.basics.settings import Settings
 from uda_assets.engines import Engine
-from uda_assets.lake import MANIFEST, DropManifest, Lake, SessionsManifest, State
+from uda_assets.lake import MANIFEST, DropManifest, Lake, PartFile, SessionsManifest, State
 from uda_assets.lake.garbage import sweep_directories
 from uda_assets.lake.integrity import damaged_drops, damaged_sessions, inspect_drops, signatures_of
 from uda_assets.lake.sealed import sealed
@@ -79,11 +79,7 @@ def merge_sessions(run: Run) -> Merge:
         changes = change.carry_out(staged)
     records = sum(manifest.kept for manifest in manifests.values())
     merged = _manifest(before, changes, drops, records)
-    days = {day for change in changes for day in change.days}
-    if before is not usable:
-        # What the sessions were is not known any more.
-        days |= state.days.keys()
-    _commit(lake, state, merged, days)
+    _commit(lake, state, merged, _TouchedDays.of(state, changes, is_rebuilt=before is not usable))
     if run.engine.elsewhere:
         # A task that ran twice has written its files twice.
         sweep_directories(lake.access, lake.state(), lake.sessions)
@@ -94,18 +90,41 @@ def merge_sessions(run: Run) -> Merge:
     )  # fmt: skip
 
 
-def _commit(lake: Lake, state: State, merged: SessionsManifest, days: set[date]) -> None:
+class _TouchedDays(NamedTuple):
+    """The days to publish after a merge, as the state keeps them."""
+
+    stale_days: list[date]
+    uncounted_days: list[date]
+    touched: list[PartFile]
+
+    @classmethod
+    def of(cls, state: State, changes: list[UnitChange], *, is_rebuilt: bool) -> _TouchedDays:
+        days = {day for change in changes for day in change.days}
+        if is_rebuilt:
+            # What the sessions were is not known any more.
+            all_days = sorted({*state.days, *state.stale_days, *days})
+            return cls(all_days, all_days, [])
+        uncounted = {day for change in changes if not change.touched for day in change.days}
+        return cls(
+            sorted({*state.stale_days, *days}),
+            sorted({*state.uncounted_days, *uncounted}),
+            [*state.touched, *(file for change in changes for file in change.touched)],
+        )
+
+
+def _commit(lake: Lake, state: State, merged: SessionsManifest, days: _TouchedDays) -> None:
     """Commit the sessions. Files that no longer count stay for readers of the published warehouse."""
     reached("sessions: files written")
     counting = {lake.session_path(path) for path in merged.paths()}
     before = [lake.session_path(path) for path in state.sessions.paths()] if state.sessions else []
     found = signatures_of(lake, counting, lake.sessions)
+    dropped = [lake.session_path(file.path) for file in state.touched if file not in days.touched]
     lake.commit(
         state.changed(
             sessions=merged,
             seen={path: seen for path, seen in state.seen.items() if path not in before} | found,
-            stale_days=sorted({*state.stale_days, *days}),
-            superseded=[*state.superseded, *(path for path in before if path not in counting)],
+            **days._asdict(),
+            superseded=[*state.superseded, *(path for path in before if path not in counting), *dropped],
         )
     )
     reached("sessions: committed")

@@ -19,6 +19,7 @@ from uda_assets.lake.integrity import damaged_among
 from uda_assets.lake.publishing import publishing, remove_obsolete
 from uda_assets.pipeline.archive import archive_sources
 from uda_assets.pipeline.context import Run
+from uda_assets.pipeline.day_ranking import write_kept
 from uda_assets.pipeline.days import Days, days_to_publish, write_days
 from uda_assets.pipeline.history import board_file, board_of, keep_board, previous_board
 from uda_assets.pipeline.merging import merge_sessions
@@ -130,9 +131,7 @@ def _publish_anew(
             warehouse.fill_ledger(drops)
             warehouse.fill_publication(board, previous)
             warehouse.fill_movement(board, previous)
-            boards = warehouse.fill_days(
-                days, lake.warehouse if before and lake.below(lake.warehouse) not in damaged else None
-            )
+            days_kept, boards = warehouse.fill_days(days)
         keep_board(board_file(lake, board), publication.replacing(board_file(lake, board)), new_parquet)
         write_days(lake, publication, boards)
         kept = {lake.below(board_file(lake, one)) for one in (board, previous) if one}
@@ -146,13 +145,15 @@ def _publish_anew(
             ),
             results={path: checksum for path, checksum in state.results.items() if path not in unneeded},
             seen={path: signature for path, signature in state.seen.items() if path not in unneeded},
-            days=days.all, stale_days=days.new, obsolete=[], superseded=[], outdated=state.superseded,
+            days=days.all, stale_days=days.new, kept=write_kept(lake, days_kept), uncounted_days=[], touched=[],
+            obsolete=[], superseded=[], outdated=state.superseded,
         )  # fmt: skip
         # If this run dies before all days are in place and recorded, the next one publishes them again.
         publication.record = lambda: _record(boards, record_day)
         publication.then = {"stale_days": []}
         # Whoever still reads the warehouse that was published before this one needs none of these.
-        publication.removing = [*unneeded, *state.obsolete, *state.outdated]
+        counted = [lake.session_path(file.path) for file in state.day_files()]
+        publication.removing = [*unneeded, *counted, *state.obsolete, *state.outdated]
     return leaderboard, boards
 
 

@@ -1,13 +1,14 @@
 """The sessions of one unit: one platform, and one bucket of its users.
 
 A bucket holds the users whose hash falls into it. So a session, and the number of a user's sessions, are in one unit,
-and no unit needs to know of another. A unit consists of files of four kinds:
+and no unit needs to know of another. A unit consists of files of these kinds:
 
 - *Segments* hold contributions: what one drop knows of one session (drop, key, first and last time, events). A run
   appends one segment for all new drops. Small segments are merged now and then, as in a log-structured merge tree
   (O'Neil et al. 1996), so that their number stays bounded.
 - *Shared* holds the sessions to which several drops contribute, merged. They take the place of their contributions.
 - *Counts* hold sessions by user, and *changed* the users whose counts have changed since these were written.
+- *Touched* say on which days which users' sessions have changed, until the leaderboards of these days are published.
 
 Taking out or replacing a drop needs no other drop, because its contributions are in a segment under its name. The hash
 of the key finds the known sessions that a change touches; equal hashes are then told apart by the key itself.
@@ -34,7 +35,15 @@ from uda_assets.lake import PartFile, Segment, SessionsManifest, platform_dir
 from uda_assets.storage import Location, hash_file, is_remote, make_dir, naming_file, size_of, storage_of
 from uda_assets.warehouse.database import literal, parquet_files, parquet_relation, working_database
 from uda_assets.warehouse.exclusion import EVERYONE
-from uda_assets.warehouse.ranking import DAY_OF_START, Window, count_sessions, rank_alone, rank_days_alone
+from uda_assets.warehouse.ranking import (
+    DAY_OF_START,
+    Window,
+    among_days,
+    count_sessions,
+    rank_alone,
+    rank_days_alone,
+    rank_touched_days,
+)
 from uda_assets.warehouse.relations import (
     COUNT_COLUMNS,
     LAYOUT,
@@ -48,7 +57,9 @@ from uda_assets.warehouse.relations import (
 _FILE_OPTIONS = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 _EXCHANGE_OPTIONS = "FORMAT parquet, COMPRESSION lz4_raw"
 _MANY_SEGMENTS = 12
+_TOUCHED_COLUMNS = "day DATE, user_id VARCHAR, platform VARCHAR"
 _CONTRIBUTION = "drop, user_id, session_id, started_at, ended_at, events, key_hash"
+_BOTH = "FROM earlier UNION ALL FROM later"
 _MERGED = "min(started_at) AS started_at, max(ended_at) AS ended_at, sum(events)::BIGINT AS events"
 
 
@@ -118,6 +129,7 @@ class UnitChange(NamedTuple):
         after: The files that count now.
         sessions: The number of sessions that the change added, which may be negative.
         days: The days (UTC) on which sessions started that the change touched.
+        touched: The files that say whose sessions these were; none of a unit that is built anew.
         rows_compared: Contributions to the sessions that the change touched.
         rows_written: Rows of all files that were written.
     """
@@ -127,6 +139,7 @@ class UnitChange(NamedTuple):
     rows_compared: int
     rows_written: int
     days: list[date] = []  # noqa: RUF012
+    touched: list[PartFile] = []  # noqa: RUF012
 
 
 class SplitJob(NamedTuple):
@@ -157,6 +170,25 @@ class DaysJob(NamedTuple):
     days: list[date]
     n: int
     ranked: str = EVERYONE
+    layout: str = LAYOUT
+
+
+class TouchedDaysJob(NamedTuple):
+    """A request for the users of a unit whose sessions on some days have changed, with their counts as they are now.
+
+    Attributes:
+        days: The days, and n and ranked the rule of their leaderboards.
+        touched: The files that say whose sessions have changed.
+        listed: Days and users on the leaderboards before.
+    """
+
+    base: Location
+    unit: Unit
+    touched: list[PartFile]
+    days: list[date]
+    n: int
+    ranked: str
+    listed: list[tuple[date, str]]
     layout: str = LAYOUT
 
 
@@ -238,6 +270,32 @@ def rank_unit_days(job: DaysJob, place: Workplace) -> list[tuple[date, str, int]
         return rows
 
 
+def rank_unit_touched_days(job: TouchedDaysJob, place: Workplace) -> list[tuple[date, str, int]]:
+    """Return touched users as rows of ``day, user_id, session_count``: the first ones of each day, and the listed ones.
+
+    A listed user who has no sessions on a day any more has the count 0.
+
+    Raises:
+        UdaError: This machine uses another layout of sessions.
+    """
+    _require_layout(job.layout)
+    with working_database(place, place.spill, job.base) as connection:
+        place.bytes_read += _size(job.base / path for path in _paths(job.touched, job.unit.segments, job.unit.shared))
+        touched = parquet_relation(job.base, job.touched, _TOUCHED_COLUMNS)
+        connection.execute(
+            f"CREATE TEMP TABLE touched AS SELECT DISTINCT day, user_id FROM {touched} "
+            f"WHERE {among_days('day', job.days)} AND {job.ranked}"
+        )
+        connection.execute("CREATE TEMP TABLE listed (day DATE, user_id VARCHAR)")
+        connection.execute(
+            "INSERT INTO listed SELECT unnest($days), unnest($users)",
+            {"days": [day for day, _ in job.listed], "users": [user for _, user in job.listed]},
+        )
+        query = rank_touched_days(sessions_in(job.base, job.unit.manifest), job.n, job.days)
+        rows: list[tuple[date, str, int]] = connection.execute(query).fetchall()
+        return rows
+
+
 def _require_layout(layout: str) -> None:
     if layout != LAYOUT:
         raise UdaError(
@@ -298,14 +356,15 @@ class _UnitUpdate:
         counts, changed = self._count_anew()
         segments = self._compact([segment for segment in kept if segment.drops] + new)
         after = old._replace(segments=segments, shared=shared, counts=counts, changed=changed)
-        return self._changed(after, step, self._days("(FROM earlier UNION ALL FROM later)"))
+        touched = self._write_any("touched", f"SELECT DISTINCT {DAY_OF_START} AS day, user_id FROM ({_BOTH})")
+        return self._changed(after, step, self._days(f"({_BOTH})"), touched)
 
-    def _changed(self, after: Unit, sessions: int, days: list[date]) -> UnitChange:
-        counting = set(_paths(after.segments, after.shared, after.counts, after.changed))
+    def _changed(self, after: Unit, sessions: int, days: list[date], touched: Sequence[PartFile] = ()) -> UnitChange:
+        counting = set(_paths(after.segments, after.shared, after.counts, after.changed, touched))
         # New segments that were merged at once, and files without rows: no manifest will name them.
         unneeded = [self._base / path for path in self._made if path not in counting]
         storage_of(self._base).remove(unneeded)
-        return UnitChange(after, sessions, self._rows_compared, self._rows_written, days)
+        return UnitChange(after, sessions, self._rows_compared, self._rows_written, days, list(touched))
 
     def _days(self, contributions: str) -> list[date]:
         """Return the days on which contributions start: those of their sessions, and perhaps a few more."""

@@ -13,11 +13,11 @@ from uda_assets.contract.schemas import LEADERBOARD_SCHEMA
 from uda_assets.lake import ExcludedUser, PublishedBoard, SessionsManifest, State
 from uda_assets.pipeline.change import units_of
 from uda_assets.pipeline.context import Run
-from uda_assets.pipeline.days import Days, by_day, fill_days, rank_new
+from uda_assets.pipeline.day_ranking import DayRanking, boards_of
+from uda_assets.pipeline.days import Days, by_day, fill_days
 from uda_assets.pipeline.history import load_board
 from uda_assets.pipeline.status import DropEntry
 from uda_assets.pipeline.units import RankJob, rank_unit
-from uda_assets.storage import Location
 from uda_assets.warehouse.exclusion import excluded_by, patterns_of, ranked
 from uda_assets.warehouse.lookup import counts_within, quarantine_relation
 from uda_assets.warehouse.movement import MOVEMENT_TABLE, Against, Ranking, movement, period_before
@@ -124,22 +124,16 @@ class WarehouseFile:
         quarantined = quarantine_relation(self._lake, self._state)
         self._connection.execute(f"CREATE VIEW quarantine AS SELECT * FROM {quarantined}")
 
-    def fill_days(self, days: Days, before: Location | None) -> dict[date, pl.DataFrame]:
-        """Make the table of daily leaderboards, and return those that are new, by day.
+    def fill_days(self, days: Days) -> tuple[pl.DataFrame, dict[date, pl.DataFrame]]:
+        """Make the table of daily leaderboards.
 
-        Args:
-            days: The days.
-            before: The warehouse that was published before, from which the other days are taken over.
+        Returns:
+            The users who lead on each day, more than are published, and the leaderboards that are new, by day.
         """
-        if before is None:
-            days = days._replace(new=list(days.all))
-        new = rank_new(self._run.engine, self._lake, self._state, days, self._scratch)
-        copy = None
-        if before is not None and len(days.new) < len(days.all):
-            copy = self._scratch / "before.duckdb"
-            self._lake.files.fetch(before, copy)
-        fill_days(self._connection, new, days, copy)
-        return by_day(new, days)
+        kept = DayRanking(self._run.engine, self._lake, self._state, self._scratch).kept(*days)
+        table = boards_of(kept, days.all)
+        fill_days(self._connection, table)
+        return kept, by_day(table, days.new)
 
     def fill_publication(self, board: PublishedBoard, previous: PublishedBoard | None) -> None:
         """Make the table ``publication``: the parameters of this leaderboard, and of the one it is compared with."""

@@ -97,18 +97,49 @@ def rank_days_alone(sessions: str, n: int, days: Collection[date], ranked: str =
     return _top(_count_days(sessions, "", days, ranked), "day", n)
 
 
+def rank_touched_days(sessions: str, n: int, days: Collection[date]) -> str:
+    """Return SQL for those users of a single platform whose sessions on some days have changed.
+
+    It takes them from a table ``touched`` of days and users, and those that were listed before from a table ``listed``.
+
+    Returns:
+        A query ``day, user_id, session_count`` for the top ``n`` touched users of each day, and for all listed ones.
+    """
+    counted = f"""
+        SELECT day, user_id, count(*) AS session_count FROM (
+            SELECT {DAY_OF_START} AS day, user_id FROM {sessions} SEMI JOIN touched USING (user_id)
+            WHERE {_around(days)})
+        SEMI JOIN touched USING (day, user_id) GROUP BY ALL"""
+    return f"""
+        WITH counts AS MATERIALIZED ({counted})
+        SELECT * FROM ({_top("FROM counts", "day", n)})
+        UNION SELECT day, user_id, coalesce(session_count, 0)
+        FROM listed SEMI JOIN touched USING (day, user_id) LEFT JOIN counts USING (day, user_id)"""
+
+
+def among_days(column: str, days: Collection[date]) -> str:
+    """Return the SQL condition that a column is one of some days, of which there is at least one."""
+    listed = ", ".join(f"DATE '{day.isoformat()}'" for day in sorted(days))
+    return f"{column} IN ({listed})"
+
+
+def _around(days: Collection[date]) -> str:
+    """Return the SQL condition that a session started between the first and the last of some days.
+
+    It lets DuckDB skip what lies outside.
+    """
+    until = _midnight(max(days) + timedelta(days=1)) if max(days) < date.max else None
+    return Window(_midnight(min(days)), until).condition
+
+
 def _count_days(sessions: str, platform: str, days: Collection[date], ranked: str) -> str:
-    # The window lets DuckDB skip what lies outside it.
-    window = Window(_midnight(min(days)), _midnight(max(days) + timedelta(days=1)) if max(days) < date.max else None)
-    chosen = ""
-    if len(days) <= (max(days) - min(days)).days:
-        listed = ", ".join(f"DATE '{day.isoformat()}'" for day in sorted(days))
-        chosen = f"AND {DAY_OF_START} IN ({listed})"
+    has_gaps = len(days) <= (max(days) - min(days)).days
+    chosen = f"AND {among_days(DAY_OF_START, days)}" if has_gaps else ""
     # Otherwise DuckDB would count the sessions twice.
     return f"""
         SELECT * FROM (
             SELECT {DAY_OF_START} AS day, {platform}user_id, count(*) AS session_count
-            FROM {sessions} WHERE {window.condition} AND {ranked} {chosen} GROUP BY ALL)"""
+            FROM {sessions} WHERE {_around(days)} AND {ranked} {chosen} GROUP BY ALL)"""
 
 
 def _midnight(day: date) -> datetime:

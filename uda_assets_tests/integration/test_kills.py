@@ -481,6 +481,7 @@ def assert_no_debris(place: Place, feed: Feed) -> None:
     assert state.sessions is not None
     assert state.publication is not None
     counting = {lake.session_path(path) for path in state.sessions.paths()}
+    counting |= {lake.session_path(file.path) for file in state.day_files()}
     counting |= {path for made in state.drops.values() for path in lake.paths_of(made)}
     boards = [board.name for board in (state.publication.board, state.publication.previous) if board]
     counting |= {f"results/history/{name}.parquet" for name in boards}

@@ -60,6 +60,7 @@ class Root:
         state = lake.state()
         named = {path for manifest in state.drops.values() for path in lake.paths_of(manifest)}
         named |= {lake.session_path(path) for path in state.sessions.paths()} if state.sessions else set()
+        named |= {lake.session_path(file.path) for file in state.day_files()}
         named |= {*state.obsolete, *state.superseded, *state.outdated, "sessions/_manifest.json"}
         places = ("dataset_parquets/", "quarantine/", "sessions/", ".uda/staging/")
         return {name for name in self.names() if name.startswith(places)} - named
