@@ -152,7 +152,8 @@ def test_without_any_state_the_copies_tell_what_is_converted(root: Path, lost: s
     lake, state = open_lake(settings_of(root)), state_of(root)
     assert state.sessions
     there = {lake.below(path) for path in (root / "sessions").rglob("*.parquet")}
-    assert there <= {*map(lake.session_path, state.sessions.paths()), *state.superseded, *state.outdated}
+    counting = [*state.sessions.paths(), *(file.path for file in state.day_files())]
+    assert there <= {*map(lake.session_path, counting), *state.superseded, *state.outdated}
 
 
 def test_a_damaged_copy_without_a_state_is_named(root: Path) -> None:
