@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from uda_assets.basics.errors import DropBusy, DropRejected, DropUnreadable
@@ -94,28 +96,32 @@ class _Task(NamedTuple):
 def _convert_each(task: _Task, drops: list[str], batch: Batch) -> None:
     """Convert drops and commit them in batches, also those that are done when an error stops the others."""
 
-    def convert_one(drop: str) -> Outcome:
+    def convert_one(drop: str) -> tuple[str, Outcome]:
         try:
-            return _convert(task, drop)
+            return drop, _convert(task, drop)
         except DropBusy as busy:
-            return busy
+            return drop, busy
 
     with ThreadPoolExecutor(task.at_once, thread_name_prefix="uda-convert") as pool:
-        left = {pool.submit(convert_one, drop): drop for drop in drops}
+        done: SimpleQueue[Future[tuple[str, Outcome]]] = SimpleQueue()
+        futures = [pool.submit(convert_one, drop) for drop in drops]
+        for future in futures:
+            future.add_done_callback(done.put)
         try:
+            left = len(drops)
             while left:
-                done, _ = wait(left, batch.seconds_left, FIRST_COMPLETED)
-                for future in done:
-                    batch.add(left.pop(future), future.result())
+                with suppress(Empty):
+                    batch.add(*done.get(timeout=batch.seconds_left).result())
+                    left -= 1
                 if batch.seconds_left == 0.0:
                     batch.commit()
         except Exception as error:
-            _cancel(left)
+            _cancel(futures)
             if not storage_fault(error):
                 batch.commit()
             raise
         finally:
-            _cancel(left)
+            _cancel(futures)
     batch.commit()
 
 
