@@ -108,4 +108,5 @@ def test_a_run_with_nothing_to_merge_removes_what_the_one_before_left(settings: 
     state = lake.state()
     assert state.sessions
     there = {lake.below(path) for path in lake.sessions.rglob("*.parquet")}
-    assert there == {*map(lake.session_path, state.sessions.paths()), *state.outdated}
+    counting = [*state.sessions.paths(), *(file.path for file in state.day_files())]
+    assert there == {*map(lake.session_path, counting), *state.outdated}
