@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from uda_assets_tests.support.places import PROJECT
+from uda_assets_tests.support.places import PROJECT, SCRIPTS
 
 DEPLOYMENT = PROJECT / "docs/deployment"
 UNITS = sorted(DEPLOYMENT.glob("systemd/*.service"))
-SCRIPTS = Path(sys.executable).parent
 
 
 def load(path: str) -> Any:
@@ -52,7 +50,7 @@ def test_every_variable_has_its_line_in_the_environment_file() -> None:
     lines = (DEPLOYMENT / "uda.env.example").read_text().splitlines()
     given = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
     used = {name for path in UNITS for name in re.findall(r"\$\{(\w+)\}", path.read_text())}
-    for path in ("dagster.yaml", "workspace.yaml"):
+    for path in ("dagster.yaml", "workspace.yaml", "workspace.two-roots.yaml"):
         load(path)
         used |= set(re.findall(r"\{env: (\w+)\}", (DEPLOYMENT / path).read_text()))
     assert len(used) >= 7

@@ -47,17 +47,6 @@ class DropBusy(UdaError):
     """A drop vanished or kept changing while it was being read; it stays pending."""
 
 
-class MalformedRecord(UdaError):
-    """A ``fail_fast`` run met its first malformed record."""
-
-    def __init__(self, drop: str, line: int, reason: str, raw: str) -> None:
-        super().__init__(f"drop {drop!r}, line {line}: {reason}: {raw[:200]!r}")
-        self.drop, self.line, self.reason, self.raw = drop, line, reason, raw
-
-    def __reduce__(self) -> tuple[type[MalformedRecord], tuple[str, int, str, str]]:
-        return type(self), (self.drop, self.line, self.reason, self.raw)
-
-
 class DropRejected(UdaError):
     """A ``fail_fast`` run met a drop that has to be rejected as a whole."""
 

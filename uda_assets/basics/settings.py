@@ -83,7 +83,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         settle_seconds: The sensor ignores a drop until it has not changed for this many seconds.
         clean_source: ``keep`` raw files, or ``archive`` them below ``archive/`` once their records are published.
         schedule: When ``leaderboard_schedule`` looks for drops, as a cron expression in UTC.
-        daily_start: First partition of the daily leaderboards.
+        daily_start: First partition of the daily leaderboards. By default it is the first published day when Dagster
+            loads the code, or a day a year ago if nothing is published yet.
         overdue_hours: The UI shows the leaderboard as overdue if it was last materialized this many hours ago, and
             warns after half of that time. 0 turns this off.
         git_url: Address of this code at GitHub or GitLab, such as ``https://github.com/you/uda_assets``, so that the
@@ -125,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     settle_seconds: float = 2.0
     clean_source: CleanSource = CleanSource.KEEP
     schedule: str = "0 * * * *"
-    daily_start: str = "2020-01-01"
+    daily_start: str = ""
     overdue_hours: float = 24.0
     git_url: str = ""
     git_branch: str = "main"
@@ -228,7 +229,8 @@ def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
         _require_within(least, most, getattr(settings, name), spelled[name])
     for name in _SIZES:
         memory_bytes(getattr(settings, name), spelled[name])
-    _require_day(settings.daily_start, spelled["daily_start"])
+    if settings.daily_start:
+        _require_day(settings.daily_start, spelled["daily_start"])
     if not _is_cron(settings.schedule):
         raise UsageError(f"{spelled['schedule']} must be a cron expression like '0 * * * *', not {settings.schedule!r}")
     if settings.s3_endpoint and not _is_web_address(settings.s3_endpoint):

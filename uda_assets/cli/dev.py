@@ -26,6 +26,8 @@ nux:
 run_monitoring:
   enabled: true
   poll_interval_seconds: 10
+python_logs:
+  python_log_level: INFO
 # How many days ticks are kept; the sensor ticks every five seconds. UDA_KEEP_RUNS_DAYS says how long runs are kept.
 retention:
   sensor:

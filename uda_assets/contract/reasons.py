@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from uda_assets.basics.errors import UdaError
+
 
 class Reason(StrEnum):
     """A reason for which a record is quarantined. The members are in order of precedence.
@@ -61,3 +63,18 @@ class Reason(StrEnum):
 
 STRUCTURAL = frozenset(list(Reason)[: list(Reason).index(Reason.CONTROL_CHARACTER) + 1])
 """Reasons that concern the structure of a record. Only the first physical line of such a record is quarantined."""
+
+
+ADVICE: dict[str, str] = {reason.value: reason.explanation for reason in Reason}
+"""What is wrong and what to do, by the name of the reason."""
+
+
+class MalformedRecord(UdaError):
+    """A ``fail_fast`` run met its first malformed record."""
+
+    def __init__(self, drop: str, line: int, reason: str, raw: str) -> None:
+        super().__init__(f"drop {drop!r}, line {line}: {reason}: {ADVICE[reason]}. Its text: {raw[:200]!r}")
+        self.drop, self.line, self.reason, self.raw = drop, line, reason, raw
+
+    def __reduce__(self) -> tuple[type[MalformedRecord], tuple[str, int, str, str]]:
+        return type(self), (self.drop, self.line, self.reason, self.raw)

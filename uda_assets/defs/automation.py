@@ -13,6 +13,8 @@ from uda_assets.pipeline.status import Waiting, waiting
 
 PENDING_TAG = "uda/pending"
 """The tag that holds the key of the pending set for which a run was started."""
+_ROOT = {"uda/data_root": DEFAULTS.data_root}
+"""The tag that tells the runs of this code location from those of another one, with another data root."""
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -59,6 +61,7 @@ leaderboard_job = dg.define_asset_job(
     description="Makes the leaderboard and its report from the drops below `datasets/`. Sensor and schedule start it. "
     "The launchpad begins with the settings in force: edit `n`, `since` and `until` for another leaderboard, or set "
     "`error_mode` to `fail_fast` to stop at the first malformed record.",
+    tags=_ROOT,
     # A process for each step would cost more than the steps of most runs.
     executor_def=dg.in_process_executor,
 )
@@ -125,7 +128,7 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
         return dg.SkipReason(f"no drops are pending{unsettled}{problem}")
     if running:
         return dg.SkipReason(f"run {running.run_id} is under way; {_what(found)} can wait for the next one")
-    earlier = instance.get_runs(dg.RunsFilter(tags={PENDING_TAG: found.key}), limit=_ATTEMPTS)
+    earlier = instance.get_runs(dg.RunsFilter(tags=_ROOT | {PENDING_TAG: found.key}), limit=_ATTEMPTS)
     if earlier and settings.error_mode is ErrorMode.FAIL_FAST and _conversion_failed(instance, earlier[0]):
         return dg.SkipReason(f"run {earlier[0].run_id} stopped at one of these drops; mend it and deliver it again")
     if len(earlier) >= _ATTEMPTS:
@@ -140,7 +143,7 @@ def _request(instance: dg.DagsterInstance, lake: LakeResource) -> dg.RunRequest 
 
 def _under_way(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
     """Return a run of the chain that is under way, by the job or by assets that a user selected."""
-    ours = instance.get_runs(dg.RunsFilter(job_name="leaderboard_job", statuses=_UNDER_WAY), limit=1)
+    ours = instance.get_runs(dg.RunsFilter(job_name="leaderboard_job", tags=_ROOT, statuses=_UNDER_WAY), limit=1)
     if ours:
         return ours[0]
     by_hand = instance.get_runs(dg.RunsFilter(job_name=_BY_HAND, statuses=_UNDER_WAY))
@@ -158,7 +161,11 @@ def _conversion_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool
 
 
 def _tags(found: Waiting, attempt: int) -> dict[str, str]:
-    tags = {PENDING_TAG: found.key, "uda/drops": str(len(found.pending)), "uda/drop_names": _names(found.pending)}
+    tags = _ROOT | {
+        PENDING_TAG: found.key,
+        "uda/drops": str(len(found.pending)),
+        "uda/drop_names": _names(found.pending),
+    }
     if found.is_changed_by_rules:
         tags["uda/because"] = "rules changed"
     elif not found.pending:

@@ -12,6 +12,8 @@ from uda_assets.defs.markdown import cases_table
 from uda_assets.storage import Location
 
 GROUP = "leaderboards"
+DAILY_GROUP = "daily_leaderboards"
+"""A group of its own, since Dagster asks for partitions when assets with and without them are materialized together."""
 OWNERS = ["team:user-activity"]
 
 

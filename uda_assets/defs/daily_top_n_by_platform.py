@@ -9,16 +9,16 @@ import polars as pl
 from pydantic import Field
 
 from uda_assets.contract.dictionary import DAILY_LEADERBOARD
-from uda_assets.defs.common import DEFAULTS, GROUP, OWNERS, check_result, file_at, table_metadata, tags
+from uda_assets.defs.common import DAILY_GROUP, DEFAULTS, OWNERS, check_result, file_at, table_metadata, tags
 from uda_assets.defs.markdown import leaderboard_table
 from uda_assets.defs.resources import LakeResource, WarehouseResource
 from uda_assets.pipeline.checks import days_well_formed
-from uda_assets.pipeline.days import publish_days
+from uda_assets.pipeline.days import first_day, publish_days
 
 # It has been beta since 2023, and is the only way to backfill a range in one run.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
-daily_partitions = dg.DailyPartitionsDefinition(start_date=DEFAULTS.daily_start, timezone="UTC")
+daily_partitions = dg.DailyPartitionsDefinition(start_date=first_day(DEFAULTS).isoformat(), timezone="UTC")
 
 _CHECKS = [
     dg.AssetCheckSpec(
@@ -53,7 +53,7 @@ def day_published(day: date, board: pl.DataFrame) -> dg.AssetMaterialization:
 
 @dg.asset(
     deps=["deduped_sessions"],
-    group_name=GROUP,
+    group_name=DAILY_GROUP,
     owners=OWNERS,
     kinds={"duckdb", "csv"},
     tags=tags("published"),

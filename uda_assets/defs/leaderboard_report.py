@@ -3,9 +3,11 @@
 import time
 
 import dagster as dg
+import polars as pl
 
 from uda_assets.defs.common import GROUP, OWNERS, check_result, file_at, tags
 from uda_assets.defs.resources import LakeResource, readable_failures
+from uda_assets.pipeline.summary import summary
 from uda_assets.report import build_report, is_reported, write_report
 from uda_assets.report.verify import is_self_contained, shows_leaderboard
 
@@ -33,7 +35,7 @@ _CHECKS = [
     tags=tags("published"),
     check_specs=_CHECKS,
 )
-def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def leaderboard_report(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The published results as one HTML file that can be mailed: `results/report.html`.
 
     **What it is.** Leaderboards, sessions over time and per user, rank movement, data quality and provenance, made
@@ -53,10 +55,12 @@ def leaderboard_report(lake: LakeResource) -> dg.MaterializeResult:  # type: ign
         root.files.fetch(root.report, page)
         root.files.fetch(root.result_csv, result)
         size = page.stat().st_size
+        board = pl.read_parquet(root.files.read(root.result_parquet))
         findings = {
             "report_shows_leaderboard": shows_leaderboard(page, result),
             "report_self_contained": is_self_contained(page),
         }
+    context.log.info(f"the leaderboard is published\n{summary(root, settings, board, with_report=True)}")
     return dg.MaterializeResult(
         metadata={
             "is_new": is_new,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uda_assets.basics.visible import visibly
 from uda_assets.contract.dictionary import SESSIONS
-from uda_assets.contract.reasons import Reason
+from uda_assets.contract.reasons import ADVICE
 from uda_assets.lake import DropManifest, Rejection
 from uda_assets.pipeline.status import DropEntry, Status
 from uda_assets.report.text import shown
@@ -188,9 +188,8 @@ def quarantine_table(manifests: Mapping[str, DropManifest]) -> str:
             records[reason] += count
             drops[reason] += 1
             worst[reason] = max(worst.get(reason, (0, "")), (count, drop))
-    advice = {reason.value: reason.explanation for reason in Reason}
     rows = [
-        (reason, count, drops[reason], Verbatim(worst[reason][1]), advice[reason])
+        (reason, count, drops[reason], Verbatim(worst[reason][1]), ADVICE[reason])
         for reason, count in records.most_common()
     ]
     return markdown_table(["reason", "records", "drops", "most in", "how to mend"], rows, total=len(rows))

@@ -10,8 +10,9 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
-from uda_assets.basics.errors import MalformedRecord, UdaError, memory_fault
+from uda_assets.basics.errors import UdaError, memory_fault, one_line
 from uda_assets.basics.settings import EngineName, Settings, load_settings
+from uda_assets.contract.reasons import MalformedRecord
 from uda_assets.contract.suppliers import Rulebook, rulebook
 from uda_assets.engines import Account, Engine, open_engine
 from uda_assets.lake import DayRule, Lake, open_lake
@@ -165,9 +166,11 @@ def readable_failures() -> Iterator[None]:
         if fault := storage_fault(error):
             # The storage may be back when the run is tried again.
             raise dg.Failure(str(fault)) from error
-        if message := disk_fault(error) or memory_fault(error):
-            raise dg.Failure(message) from error
-        raise
+        if isinstance(error, (dg.Failure, dg.RetryRequested)):
+            raise
+        known = disk_fault(error) or memory_fault(error)
+        unknown = f"{type(error).__name__}: {one_line(error)}; run again, and report it with this log if it fails again"
+        raise dg.Failure(known or unknown) from error
 
 
 @dg.definitions

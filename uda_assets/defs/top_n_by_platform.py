@@ -24,6 +24,7 @@ from uda_assets.defs.resources import EngineResource, LakeResource, WarehouseRes
 from uda_assets.lake import DayRule
 from uda_assets.pipeline.checks import leaderboard_recounted, leaderboard_well_formed, listed_users_plausible
 from uda_assets.pipeline.publishing import publish
+from uda_assets.pipeline.summary import summary
 from uda_assets.report import published_picture
 from uda_assets.warehouse.ranking import Window
 
@@ -64,6 +65,12 @@ _CHECKS = [
         "`UDA_EXCLUDE_USERS`.",
     ),
 ]
+
+
+def _report_follows(context: dg.AssetExecutionContext) -> bool:
+    """Return whether the run also makes the report, which then says how it all ended."""
+    selected = context.run.asset_selection
+    return selected is None or dg.AssetKey("leaderboard_report") in selected
 
 
 @dg.asset(
@@ -110,6 +117,8 @@ def top_n_by_platform(
         with warehouse.scratch(run.lake, settings) as connection:
             recounted = leaderboard_recounted(run.lake, connection, board, Window(settings.since, settings.until))
         chart = published_picture(run.lake, board)
+    if not _report_follows(context):
+        context.log.info(f"the leaderboard is published\n{summary(run.lake, settings, board, with_report=False)}")
     return dg.MaterializeResult(
         metadata={
             **table_metadata(LEADERBOARD),

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uda_assets.basics.bounds import DEFAULT_BOUNDS, Bounds
-from uda_assets.basics.errors import MalformedRecord
 from uda_assets.basics.progress import Advance, OnAdvance
 from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.contract.platforms import Platforms
+from uda_assets.contract.reasons import MalformedRecord
 from uda_assets.contract.schemas import QUARANTINE_PARQUET_SCHEMA
 from uda_assets.ingest.reader import BLOCK_BYTES, Batch, PlatformNames, read_batches
 from uda_assets.ingest.source import open_source

@@ -16,8 +16,8 @@ import msgspec
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from uda_assets.basics.errors import MalformedRecord
 from uda_assets.basics.limits import Workplace, block_bytes
+from uda_assets.contract.reasons import MalformedRecord
 from uda_assets.ingest.convert import (
     CONVERTED,
     Conversion,

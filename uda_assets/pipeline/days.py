@@ -7,7 +7,7 @@ touches. A day follows the N and the excluded users of the settings, unless a pe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Set
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 import duckdb
@@ -16,13 +16,15 @@ import polars as pl
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
 from uda_assets.engines import open_engine
-from uda_assets.lake import DayRule, Lake, PublishedDay, State
+from uda_assets.lake import DayRule, Lake, PublishedDay, State, open_lake
 from uda_assets.lake.integrity import fault_of
 from uda_assets.lake.publishing import Publishing, publishing
 from uda_assets.pipeline.day_ranking import BOARDS, DayRanking, boards_of, write_kept
 from uda_assets.pipeline.results import write_board
 from uda_assets.storage import Location, naming_file
 from uda_assets.warehouse.database import Connect, plain_database
+
+_EARLIEST = date(2000, 1, 1)
 
 
 class Days(NamedTuple):
@@ -58,6 +60,22 @@ def days_to_publish(lake: Lake, state: State, rule: DayRule, damaged: Set[str]) 
             days[day] = PublishedDay(rule)
             uncounted.add(day)
     return Days(dict(sorted(days.items())), sorted(new | uncounted), sorted(uncounted))
+
+
+def first_day(settings: Settings) -> date:
+    """Return the first day that Dagster lists: that of the settings, or else the first one that is published.
+
+    If nothing is published, or the data root cannot be read now, it is a day a year ago.
+    """
+    if settings.daily_start:
+        return date.fromisoformat(settings.daily_start)
+    try:
+        days = open_lake(settings).state().days
+    except Exception:
+        # What is wrong with the data root is for the runs to say.
+        days = {}
+    # A wrong clock may have written any year.
+    return max(min(days, default=datetime.now(UTC).date() - timedelta(days=365)), _EARLIEST)
 
 
 def publish_days(

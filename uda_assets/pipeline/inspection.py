@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import duckdb
 
-from uda_assets.basics.errors import DropRejected, MalformedRecord, UdaError
+from uda_assets.basics.errors import DropRejected, UdaError
 from uda_assets.basics.limits import block_bytes
 from uda_assets.basics.progress import Advance, OnAdvance
 from uda_assets.basics.settings import ErrorMode, Settings
 from uda_assets.contract.advice import advice_about_records
 from uda_assets.contract.dialects import CSV, Dialect
 from uda_assets.contract.platforms import Platforms
+from uda_assets.contract.reasons import MalformedRecord
 from uda_assets.ingest import Batch, PlatformNames, Wanted, bounds_of, open_source, read_batches
 from uda_assets.kernel import Exported, Kernel, describe_sessions
 from uda_assets.kernel.stream import ColumnStream

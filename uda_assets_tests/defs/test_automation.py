@@ -188,7 +188,7 @@ def test_tags_name_the_drops(root: Path, instance: dg.DagsterInstance) -> None:
     deliver(root, "supplier/a.csv.gz")
     tags = request(root, instance).tags
     assert (tags["uda/drops"], tags["uda/drop_names"]) == ("2", "b.csv, supplier/a.csv.gz")
-    assert set(tags) == {PENDING_TAG, "uda/drops", "uda/drop_names"}
+    assert set(tags) == {PENDING_TAG, "uda/data_root", "uda/drops", "uda/drop_names"}
 
 
 def test_names_that_are_no_drops_are_not_asked_for(root: Path, instance: dg.DagsterInstance) -> None:

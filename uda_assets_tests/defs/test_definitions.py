@@ -94,6 +94,7 @@ ASSETS: dict[str, dict[str, Any]] = {
     },
     "daily_top_n_by_platform": COMMON
     | {
+        "group": "daily_leaderboards",
         "deps": ["deduped_sessions"],
         "kinds": ["csv", "duckdb"],
         "layer": "published",

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from uda_assets.basics.errors import ClusterFault, DropUnreadable, MalformedRecord, UdaError, UsageError
+from uda_assets.basics.errors import ClusterFault, DropUnreadable, UdaError, UsageError
 from uda_assets.basics.settings import Settings, load_settings
+from uda_assets.contract.reasons import MalformedRecord
 from uda_assets.engines import Account, open_engine
 from uda_assets.engines.dask import DaskEngine
 from uda_assets.lake import Lake, open_lake

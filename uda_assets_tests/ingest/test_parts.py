@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from uda_assets.basics.errors import MalformedRecord
+from uda_assets.contract.reasons import MalformedRecord
 from uda_assets_tests.ingest.fast import convert_split, read_slow
 from uda_assets_tests.ingest.malformed import CASES, Case
 from uda_assets_tests.ingest.strategies import hostile_files, mutated_files, valid_files

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
-from uda_assets_tests.support.places import SAMPLE
+from uda_assets_tests.support.places import PROJECT, SAMPLE
 
 RESULT = "results/Result_top_n_by_platform.csv"
 
@@ -23,7 +25,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def materialize(root: Path, config: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def materialize(
+    root: Path, config: str | None = None, *, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "uda_assets.definitions"]
     command += ["--select", "+top_n_by_platform"]
     if config:
@@ -32,8 +36,39 @@ def materialize(root: Path, config: str | None = None, **environment: str) -> su
     settings = {"UDA_DATA_ROOT": str(root), "DAGSTER_DISABLE_TELEMETRY": "1"} | environment
     without_home = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     return subprocess.run(
-        command, env=without_home | settings, capture_output=True, text=True, timeout=120, check=False, cwd=root
+        command, env=without_home | settings, capture_output=True, text=True, timeout=120, check=False, cwd=cwd or root
     )
+
+
+def test_the_first_command_ends_with_what_a_person_wants_to_know(root: Path) -> None:
+    run = materialize(root, cwd=PROJECT)
+    assert run.returncode == 0, run.stderr
+    assert "DEBUG" not in run.stderr
+    told = run.stderr.splitlines()
+    assert len(told) <= 12
+    with duckdb.connect(root / "uda.duckdb", read_only=True) as warehouse:
+        ((records, kept, malformed),) = warehouse.execute(
+            "SELECT sum(records), sum(kept), sum(quarantined) FROM drops"
+        ).fetchall()
+        counts = warehouse.execute("SELECT reason, count(*) FROM quarantine GROUP BY reason").fetchall()
+        listed = warehouse.execute("SELECT platform FROM top_n_by_platform").fetchall()
+    assert (records, malformed) == (SAMPLE.read_bytes().count(b"\n") - 1, sum(count for _, count in counts))
+    last = {name: text.strip() for name, _, text in (line.partition(":") for line in told[-7:])}
+    leading = re.fullmatch(
+        rf"{records:,} read = {kept:,} kept \+ {malformed:,} in quarantine \(mostly (.*)\)", last["Records"]
+    )
+    assert leading
+    assert [int(text.split()[1]) for text in leading[1].split(", ")] == sorted((n for _, n in counts), reverse=True)[:3]
+    assert set(leading[1].split(", ")) <= {f"{reason} {count}" for reason, count in counts}
+    assert last == {
+        "Records": last["Records"],
+        "Drops": "1 committed, none rejected",
+        "Leaderboard": f"{len(listed)} users of {len(set(listed))} platforms, at most 50 of each",
+        "Result": f"{root / RESULT} (and .parquet)",
+        "Warehouse": str(root / "uda.duckdb"),
+        "Report": "not part of this run: uv run uda report",
+        "Next": "uv run uda quarantine lists the malformed records; uv run uda dev opens the UI",
+    }
 
 
 def test_run_config_acts_and_fail_fast_leaves_the_earlier_result(root: Path) -> None:

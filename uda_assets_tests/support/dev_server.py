@@ -107,6 +107,11 @@ def answers(address: str) -> bool:
 
 def materialize(address: str, seconds: float = 120) -> None:
     """Start ``leaderboard_job`` as its page does, and wait until it has succeeded."""
+    assert ended(address, launch(address, {}), seconds) == "SUCCESS"
+
+
+def launch(address: str, run_config: dict[str, Any]) -> str:
+    """Start ``leaderboard_job`` as its page does, and return the id of the run."""
     repositories = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
     (repository,) = ask(address, repositories)["repositoriesOrError"]["nodes"]
     selector = {
@@ -114,15 +119,20 @@ def materialize(address: str, seconds: float = 120) -> None:
         "repositoryLocationName": repository["location"]["name"],
         "jobName": "leaderboard_job",
     }
-    launched = ask(address, LAUNCH, params={"selector": selector, "runConfigData": {}, "mode": "default"})["launchRun"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
+    launched = ask(address, LAUNCH, params={"selector": selector, "runConfigData": run_config, "mode": "default"})
+    assert launched["launchRun"]["__typename"] == "LaunchRunSuccess", launched
+    return str(launched["launchRun"]["run"]["runId"])
+
+
+def ended(address: str, run: str, seconds: float = 120) -> str:
+    """Wait until a run has ended, and return its status."""
     status = "query S($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
-    def ended() -> str | None:
-        state = str(ask(address, status, id=launched["run"]["runId"])["runOrError"]["status"])
-        return state if state in {"SUCCESS", "FAILURE", "CANCELED"} else None
+    def final() -> str:
+        state = str(ask(address, status, id=run)["runOrError"]["status"])
+        return state if state in {"SUCCESS", "FAILURE", "CANCELED"} else ""
 
-    assert wait(ended, seconds) == "SUCCESS"
+    return wait(final, seconds)
 
 
 def wait(condition: Callable[[], T], seconds: float) -> T:
