@@ -18,9 +18,10 @@ import msgspec
 from uda_assets.basics.errors import UdaError
 from uda_assets.basics.settings import Settings
 from uda_assets.contract.platforms import Platforms, platform_table
-from uda_assets.contract.reasons import Reason
+from uda_assets.contract.reasons import ADVICE
 from uda_assets.ingest.convert import CONVERTER_VERSION
 from uda_assets.lake import Lake
+from uda_assets.report.sources import Sources, read_sources
 from uda_assets.report.text import Shortened, shortened_sql, shown
 from uda_assets.storage import root_of
 from uda_assets.warehouse.lookup import published_warehouse
@@ -234,6 +235,7 @@ class Content(msgspec.Struct, kw_only=True):
         users: Number of users; a user of two platforms counts twice.
         sessions: Number of sessions in the window.
         quality: The data quality.
+        sources: Suppliers, ignored files and excluded users.
         provenance: The provenance of the numbers.
     """
 
@@ -242,6 +244,7 @@ class Content(msgspec.Struct, kw_only=True):
     users: int
     sessions: int
     quality: Quality
+    sources: Sources
     provenance: Provenance
 
 
@@ -310,6 +313,7 @@ class _Reader:
             users=sum(row[1] for row in totals),
             sessions=sum(row[2] for row in totals),
             quality=self._quality(),
+            sources=read_sources(self._connection),
             provenance=self._provenance(),
         )
 
@@ -437,7 +441,7 @@ class _Reader:
             sessions=sessions,
             shared=self._shared(),
             reasons=[
-                ReasonRow(shown(reason), records, drops, _ADVICE.get(reason, "")) for reason, records, drops in reasons
+                ReasonRow(shown(reason), records, drops, ADVICE.get(reason, "")) for reason, records, drops in reasons
             ],
             faulty=[FaultyDrop(Shortened(*row[:3]).shown(), row[3], shown(row[4])) for row in faulty],
             faulty_drops=faulty_drops,
@@ -470,6 +474,7 @@ class _Reader:
         rows = self._rows(f"""
             SELECT {shortened_sql("drop")}, status, records, kept, quarantined,
                    {shortened_sql("reason", _LONGEST_ADVICE)}, fingerprint, epoch_us(converted_at), supplier FROM drops
+            WHERE status <> 'ignored'
             ORDER BY CASE status WHEN 'rejected' THEN 0 WHEN 'pending' THEN 1 WHEN 'committed' THEN 2 ELSE 3 END,
                      converted_at DESC, drop LIMIT {MOST_DROPS}""")
         return Provenance(
@@ -484,7 +489,11 @@ class _Reader:
             spellings=list(_spellings(self._rules)),
             keep_unknown=self._rules.keep_unknown,
             drops=[_drop_row(row) for row in rows],
-            statuses=dict(self._rows("SELECT status, count(*) FROM drops GROUP BY status ORDER BY status")),
+            statuses=dict(
+                self._rows(
+                    "SELECT status, count(*) FROM drops WHERE status <> 'ignored' GROUP BY status ORDER BY status"
+                )
+            ),
         )
 
 
@@ -518,9 +527,6 @@ def moment_text(moment: datetime | None) -> str:
 
 def _moment_of(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
-
-
-_ADVICE = {reason.value: reason.explanation for reason in Reason}
 
 
 def _drop_row(row: tuple[Any, ...]) -> DropRow:

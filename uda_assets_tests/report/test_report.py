@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -123,6 +124,21 @@ def test_a_report_shows_what_moved(tmp_path: Path) -> None:
     ]
     assert platform["gone"] == [[["u2", 3, 7]]]
     assert platform["moved"] == [{"new": 1, "out": 1, "same": 2}]
+
+
+def test_a_report_shows_suppliers_ignored_files_and_excluded_users(tmp_path: Path) -> None:
+    (tmp_path / "suppliers.toml").write_text('[[supplier]]\nname = "shop <b>"\ndrops = ["shop/*"]\ndelimiter = ";"\n')
+    deliver(tmp_path, "shop/a.csv", HEADER.replace(",", ";") + record("s1").replace(",", ";") + "short\n")
+    deliver(tmp_path, "b.csv", HEADER + record("s2", user="test-1") + record("s3", user="test-1") + record("s4"))
+    deliver(tmp_path, "notes.md", "")
+    run(tmp_path, exclude_users="test-*")
+    page = Parsed(report_of(tmp_path, exclude_users="test-*"))
+    told = "".join(page.text.split())
+    # Drops, records, kept and quarantined of each.
+    assert "Quarantinednone,thefilesareasthecontractsays1330shop<b>1211" in told
+    assert "Excludedusers·1UserPlatformSessionsLeftoutbytest-1iOS2test-*" in told
+    assert re.search(r"Ignoredfiles·1FileWhynobodyreadsitnotes\.md\w", told)
+    assert [user for user, *_ in page.data["platforms"][0]["top"]] == ["u1"]
 
 
 def test_the_same_publication_gives_the_same_report(tmp_path: Path) -> None:
