@@ -21,12 +21,6 @@ _FENCE = re.compile(r"(?ms)^( *)```([^\n`]*)\n(.*?)^\1```$")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:uv|uda|dagster|python|pip|git|dask|curl) (?!…)\S.*")
 
-EVERYDAY = (
-    "data_root", "n", "since", "until", "error_mode", "max_reject_ratio", "keep_unknown_platforms", "clean_source",
-    "engine", "threads", "memory_limit", "schedule",
-)  # fmt: skip
-"""The settings that README shows; docs/configuration.md has all."""
-
 
 @dataclass(frozen=True)
 class Block:
@@ -76,7 +70,7 @@ def _described() -> Iterator[tuple[tuple[str, ...], str]]:
         yield tuple(names.split(", ")), " ".join(text.split()).replace("``", "`")
 
 
-def settings_table(names: Iterable[str] | None = None) -> str:
+def settings_table() -> str:
     """The settings as a table: variable, default, meaning."""
     import msgspec
 
@@ -86,10 +80,7 @@ def settings_table(names: Iterable[str] | None = None) -> str:
     meaning = {name: text for group, text in _described() for name in group}
     missing = defaults.keys() ^ meaning.keys()
     assert not missing, f"the docstring of Settings and its fields differ in {sorted(missing)}"
-    rows = [
-        (f"`UDA_{name.upper()}`", _default(name, defaults[name]), meaning[name])
-        for name in (meaning if names is None else names)
-    ]
+    rows = [(f"`UDA_{name.upper()}`", _default(name, defaults[name]), text) for name, text in meaning.items()]
     return _table(("variable", "default", "meaning"), rows)
 
 
@@ -162,7 +153,6 @@ def checks_table() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings_table,
-    "everyday-settings": lambda: settings_table(EVERYDAY),
     "commands": commands_table,
     "reasons": reasons_table,
     "columns": columns_table,

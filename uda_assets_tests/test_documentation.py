@@ -92,7 +92,8 @@ def script_of(page: Path) -> str:
 
 
 EXPECTED = {
-    "README.md": ["platform  users", "results/report.html", "session_count"],
+    "README.md": ["platform  users", "results/report.html", "session_count", "the leaderboard is published"],
+    "docs/command-line.md": ["platform  users", "results/report.html"],
     "docs/recipes.md": ["reason", "january.csv", "pending", "forgot january.csv"],
     "docs/tutorial.md": ["rejected", "Smart TV", "unknown_platform", "report.html"],
 }
