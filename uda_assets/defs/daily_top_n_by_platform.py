@@ -12,6 +12,7 @@ from uda_assets.contract.dictionary import DAILY_LEADERBOARD
 from uda_assets.defs.common import DAILY_GROUP, DEFAULTS, OWNERS, check_result, file_at, table_metadata, tags
 from uda_assets.defs.markdown import leaderboard_table
 from uda_assets.defs.resources import LakeResource, WarehouseResource
+from uda_assets.lake import DayRule
 from uda_assets.pipeline.checks import days_well_formed
 from uda_assets.pipeline.days import first_day, publish_days
 
@@ -77,8 +78,10 @@ def daily_top_n_by_platform(
     started = time.perf_counter()
     days = [date.fromisoformat(key) for key in context.partition_keys]
     settings = lake.settings(n=config.n, exclude_users=config.exclude_users)
+    by_itself = lake.settings()
     with lake.writing(settings) as root:
-        boards = publish_days(root, settings, days, warehouse.connect)
+        usual = DayRule(by_itself.n, by_itself.exclude_users)
+        boards = publish_days(root, settings, days, warehouse.connect, usual)
     last = max(boards)
     return dg.MaterializeResult(
         metadata={

@@ -79,11 +79,22 @@ def first_day(settings: Settings) -> date:
 
 
 def publish_days(
-    lake: Lake, settings: Settings, days: Iterable[date], connect: Connect = plain_database
+    lake: Lake,
+    settings: Settings,
+    days: Iterable[date],
+    connect: Connect = plain_database,
+    usual: DayRule | None = None,
 ) -> dict[date, pl.DataFrame]:
     """Publish the leaderboards of days by the rule in the settings, and return them by day.
 
     The caller holds the lock of the data root. A day without sessions gets an empty leaderboard.
+
+    Args:
+        lake: The data root.
+        settings: The settings, with the N and the excluded users that a person chose for these days.
+        days: The days.
+        connect: Opens database files.
+        usual: The rule that nobody has to choose. Days by this rule go on following it.
 
     Raises:
         UdaError: Nothing is published yet.
@@ -93,7 +104,8 @@ def publish_days(
         raise UdaError("nothing is built yet; materialize top_n_by_platform first")
     if fault := fault_of(lake, warehouse := lake.below(lake.warehouse), state.results[warehouse]):
         raise UdaError(f"{lake.warehouse} is {fault}; materialize top_n_by_platform first")
-    chosen = dict.fromkeys(days, PublishedDay(DayRule(settings.n, settings.exclude_users), chosen=True))
+    rule = DayRule(settings.n, settings.exclude_users)
+    chosen = dict.fromkeys(days, PublishedDay(rule, chosen=rule != usual))
     all_days = dict(sorted((state.days | chosen).items()))
     with lake.stage() as staged, open_engine(settings) as engine:
         kept = DayRanking(engine, lake, state, staged.scratch).kept(all_days, chosen, chosen)

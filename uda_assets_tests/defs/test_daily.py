@@ -400,6 +400,19 @@ def test_days_follow_the_settings_unless_a_person_chose_otherwise(
     ]
 
 
+def test_a_day_that_the_schedule_published_follows_the_settings(
+    three_days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert materialize(date(2026, 1, 3)).success
+    monkeypatch.setenv("UDA_N", "2")
+    assert chain() == ({"2026-01-01", "2026-01-02", "2026-01-03"}, dict.fromkeys(csv_days(three_days), 2))
+    assert in_files(three_days) == in_warehouse(three_days) == recomputed(three_days, 2)
+
+
+def csv_days(root: Path) -> set[str]:
+    return {path.stem[-10:] for path in (root / "results/daily").glob("*.csv")}
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize("harm", ["damaged", "gone"])
 def test_a_damaged_day_is_made_again(three_days: Path, harm: str, kind: str) -> None:
