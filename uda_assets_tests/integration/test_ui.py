@@ -57,7 +57,8 @@ def told(text: str) -> str:
 
 def test_lineage_of_the_chain_and_its_checks(built: tuple[Console, Path]) -> None:
     console, _ = built
-    page = console.open("/asset-groups/")
+    groups = "global%40global%3Aleaderboards,global%40global%3Adaily_leaderboards"
+    page = console.open(f"/asset-groups/?expanded={groups}")
     for name in [*ASSETS, "daily_top_n_by_platform"]:
         page.get_by_text(name, exact=True).first.wait_for()
     page.get_by_text("Checks").first.wait_for()
