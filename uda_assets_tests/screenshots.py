@@ -96,7 +96,7 @@ def save(page: Page, path: Path) -> None:
 def _graph(console: Console) -> None:
     # From a certain size on, the assets show their checks.
     console.page.set_viewport_size(_GRAPH)
-    page = console.open("/asset-groups/")
+    page = console.open("/locations/uda_assets.definitions/asset-groups/leaderboards")
     page.get_by_text("Hide navigation").click()
     page.get_by_text("Checks").first.wait_for()
 
