@@ -78,9 +78,8 @@ def daily_top_n_by_platform(
     started = time.perf_counter()
     days = [date.fromisoformat(key) for key in context.partition_keys]
     settings = lake.settings(n=config.n, exclude_users=config.exclude_users)
-    by_itself = lake.settings()
+    usual = DayRule.of(lake.settings())
     with lake.writing(settings) as root:
-        usual = DayRule(by_itself.n, by_itself.exclude_users)
         boards = publish_days(root, settings, days, warehouse.connect, usual)
     last = max(boards)
     return dg.MaterializeResult(

@@ -60,7 +60,7 @@ def leaderboard_report(context: dg.AssetExecutionContext, lake: LakeResource) ->
             "report_shows_leaderboard": shows_leaderboard(page, result),
             "report_self_contained": is_self_contained(page),
         }
-    context.log.info(f"the leaderboard is published\n{summary(root, settings, board, with_report=True)}")
+    context.log.info(summary(root, board, with_report=True))
     return dg.MaterializeResult(
         metadata={
             "is_new": is_new,

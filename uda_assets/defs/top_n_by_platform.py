@@ -110,7 +110,7 @@ def top_n_by_platform(
     opened = engine.of(settings)
     before = opened.account()
     # Run config is about this leaderboard. Those of days follow the settings.
-    by_day = DayRule(lake.settings().n, lake.settings().exclude_users)
+    by_day = DayRule.of(lake.settings())
     with lake.run(settings, opened, connect=warehouse.connect, days=by_day) as run:
         published = publish(run, lambda day, of_day: context.log_event(day_published(day, of_day)))
         board = published.leaderboard
@@ -118,7 +118,7 @@ def top_n_by_platform(
             recounted = leaderboard_recounted(run.lake, connection, board, Window(settings.since, settings.until))
         chart = published_picture(run.lake, board)
     if not _report_follows(context):
-        context.log.info(f"the leaderboard is published\n{summary(run.lake, settings, board, with_report=False)}")
+        context.log.info(summary(run.lake, board, with_report=False))
     return dg.MaterializeResult(
         metadata={
             **table_metadata(LEADERBOARD),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from uda_assets.basics.settings import Settings
 from uda_assets.storage import Signature
 
 FORMAT = 4
@@ -231,6 +232,11 @@ class DayRule(msgspec.Struct, frozen=True, array_like=True):
 
     n: int
     exclude_users: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> DayRule:
+        """Return the rule that settings state."""
+        return cls(settings.n, settings.exclude_users)
 
 
 class PublishedDay(msgspec.Struct, frozen=True, array_like=True):

@@ -36,7 +36,7 @@ class Run(NamedTuple):
     @property
     def day_rule(self) -> DayRule:
         """How leaderboards of days are made."""
-        return self.days or DayRule(self.settings.n, self.settings.exclude_users)
+        return self.days or DayRule.of(self.settings)
 
     @property
     def rules(self) -> Rules:

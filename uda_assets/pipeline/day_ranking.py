@@ -96,7 +96,8 @@ class DayRanking:
         limit = _kept_users(rule.n)
         listed = ranked(rule.exclude_users)
         jobs = [DaysJob(self._lake.sessions, unit, days, limit + 1, listed) for unit in self._units.values()]
-        return _first(_ranking(jobs, self._engine.run(rank_unit_days, jobs, self._scratch)), limit)
+        found = _ranking(jobs, self._engine.run(rank_unit_days, jobs, self._scratch))
+        return _first(found.with_columns(pl.lit(value=True).alias("was_all")), limit)
 
     def _count_touched(self, before: pl.DataFrame, rule: DayRule, days: list[date]) -> pl.DataFrame:
         """Return the new counts of users whose sessions on days have changed, so far as they matter."""
@@ -140,7 +141,9 @@ def updated_boards(before: pl.DataFrame, changed: pl.DataFrame, n: int) -> tuple
     is_ahead = (pl.col("session_count") > pl.col("last_count")) | (
         (pl.col("session_count") == pl.col("last_count")) & (pl.col("user_id") <= pl.col("last_user"))
     )
-    found = present.join(last, on=_BOARD, how="left").filter(pl.col("was_all").fill_null(value=True) | is_ahead)
+    # Of a day and platform that had no users, all are among the changed ones.
+    found = present.join(last, on=_BOARD, how="left").with_columns(pl.col("was_all").fill_null(value=True))
+    found = found.filter(pl.col("was_all") | is_ahead)
     kept = _first(found.select(*BOARDS, "was_all"), _kept_users(n))
     size = kept.group_by(_BOARD).agg(pl.len().alias("size"))
     short = last.filter(~pl.col("was_all")).join(size, on=_BOARD, how="left").filter(pl.col("size").fill_null(0) < n)
@@ -170,9 +173,13 @@ def _kept_users(n: int) -> int:
 
 
 def _first(ranking: pl.DataFrame, limit: int) -> pl.DataFrame:
-    """Return the first users of each day and platform, and whether these are all."""
-    was_all = pl.col("was_all").fill_null(value=True) if "was_all" in ranking.columns else pl.lit(value=True)
-    is_all = was_all & (pl.len().over(_BOARD) <= limit)
+    """Return the first users of each day and platform, in ``KEPT``.
+
+    Args:
+        ranking: Users in ``BOARDS``, and in a column ``was_all`` whether all of their day and platform were looked at.
+        limit: The number of users to keep of each day and platform.
+    """
+    is_all = pl.col("was_all") & (pl.len().over(_BOARD) <= limit)
     ordered = ranking.sort(_ORDER, descending=_DESCENDING).with_columns(is_all.alias("is_all"))
     return ordered.select(*KEPT).filter(limit > _PLACE)
 

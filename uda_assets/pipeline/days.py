@@ -104,7 +104,7 @@ def publish_days(
         raise UdaError("nothing is built yet; materialize top_n_by_platform first")
     if fault := fault_of(lake, warehouse := lake.below(lake.warehouse), state.results[warehouse]):
         raise UdaError(f"{lake.warehouse} is {fault}; materialize top_n_by_platform first")
-    rule = DayRule(settings.n, settings.exclude_users)
+    rule = DayRule.of(settings)
     chosen = dict.fromkeys(days, PublishedDay(rule, chosen=rule != usual))
     all_days = dict(sorted((state.days | chosen).items()))
     with lake.stage() as staged, open_engine(settings) as engine:

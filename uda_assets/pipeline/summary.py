@@ -6,34 +6,34 @@ from collections import Counter
 
 import polars as pl
 
-from uda_assets.basics.settings import Settings
 from uda_assets.basics.visible import visibly
 from uda_assets.lake import Lake, State
 
 _LEADING = 3
 
 
-def summary(lake: Lake, settings: Settings, leaderboard: pl.DataFrame, *, with_report: bool) -> str:
+def summary(lake: Lake, leaderboard: pl.DataFrame, *, with_report: bool) -> str:
     """Return what was read and published, where it is, and what to do next, in a few lines.
 
     Args:
         lake: The data root, on which the leaderboard is published.
-        settings: The settings of the run.
         leaderboard: The published leaderboard.
         with_report: Whether the run has made the report too.
     """
     state = lake.state()
     platforms = leaderboard["platform"].n_unique()
+    # Run config may have chosen another N than the settings.
+    at_most = f", at most {state.publication.n:,} of each" if state.publication else ""
     lines = {
         "Records": _records(state),
         "Drops": _drops(state),
-        "Leaderboard": f"{leaderboard.height:,} users of {platforms:,} platforms, at most {settings.n:,} of each",
+        "Leaderboard": f"{leaderboard.height:,} users of {platforms:,} platforms{at_most}",
         "Result": f"{lake.result_csv} (and .parquet)",
         "Warehouse": str(lake.warehouse),
         "Report": str(lake.report) if with_report else "not part of this run: uv run uda report",
         "Next": _next(state),
     }
-    return "\n".join(f"{name + ':':<13}{text}" for name, text in lines.items())
+    return "\n".join(["the leaderboard is published", *(f"{name + ':':<13}{text}" for name, text in lines.items())])
 
 
 def _records(state: State) -> str:

@@ -177,9 +177,11 @@ class TouchedDaysJob(NamedTuple):
     """A request for the users of a unit whose sessions on some days have changed, with their counts as they are now.
 
     Attributes:
-        days: The days, and n and ranked the rule of their leaderboards.
         touched: The files that say whose sessions have changed.
-        listed: Days and users on the leaderboards before.
+        days: The days.
+        n: The number of users wanted of each day.
+        ranked: The SQL condition of users who may be listed.
+        listed: Days and users whose counts are wanted however few they are.
     """
 
     base: Location

@@ -130,7 +130,9 @@ class WarehouseFile:
         Returns:
             The users who lead on each day, more than are published, and the leaderboards that are new, by day.
         """
-        kept = DayRanking(self._run.engine, self._lake, self._state, self._scratch).kept(*days)
+        kept = DayRanking(self._run.engine, self._lake, self._state, self._scratch).kept(
+            days.all, days.new, days.uncounted
+        )
         table = boards_of(kept, days.all)
         fill_days(self._connection, table)
         return kept, by_day(table, days.new)
